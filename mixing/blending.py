@@ -1,0 +1,68 @@
+"""Cheap and expensive forces → the forces that move the atoms."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .clusters import Cluster
+
+
+def blend_forces(cheap, expensive, cluster: Cluster) -> np.ndarray:
+    """Blend per atom: F = w F_expensive + (1 − w) F_cheap.
+
+    Birks et al., npj Comput. Mater. 2026 (doi:10.1038/s41524-026-01982-6). The
+    expensive forces on buffer atoms (w = 0) are dropped.
+
+    Parameters
+    ----------
+    cheap : array_like, shape (n, 3)
+        Cheap forces on the whole system, eV/Å.
+    expensive : array_like, shape (m, 3)
+        Expensive forces on the cluster, eV/Å.
+    cluster : Cluster
+        The m atoms that ``expensive`` belongs to.
+
+    Returns
+    -------
+    ndarray, shape (n, 3)
+        eV/Å.
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit.
+    """
+    forces = np.array(cheap, dtype=float)
+    expensive = np.asarray(expensive, dtype=float)
+    if expensive.shape != (len(cluster), 3):
+        raise ValueError(
+            f"expensive forces must be ({len(cluster)}, 3) like the cluster, got {expensive.shape}"
+        )
+    weighted = np.flatnonzero(cluster.weights > 0.0)
+    atoms, w = cluster.indices[weighted], cluster.weights[weighted, None]
+    forces[atoms] = w * expensive[weighted] + (1.0 - w) * forces[atoms]
+    return forces
+
+
+def net_force(forces: np.ndarray) -> np.ndarray:
+    """The sum (3,) of forces (n, 3); not zero where two potentials meet, eV/Å."""
+    return forces.sum(axis=0)
+
+
+def without_net_force(forces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Subtract the mean force from every atom, so that momentum is conserved.
+
+    Parameters
+    ----------
+    forces : ndarray, shape (n, 3)
+        eV/Å.
+
+    Returns
+    -------
+    forces : ndarray, shape (n, 3)
+        With zero sum, eV/Å.
+    removed : ndarray, shape (3,)
+        The net force there was, eV/Å.
+    """
+    removed = net_force(forces)
+    return forces - removed / len(forces), removed

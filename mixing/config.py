@@ -1,0 +1,278 @@
+"""The YAML file that describes a mixed simulation, validated.
+
+Every field carries its unit, default and help; ``mixpi config`` prints them from
+here, so that this file is the reference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from .errors import MixpiError
+
+
+Radius = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RegionConfig(Section):
+    """Radii that grow the regions from the seeds."""
+
+    core: Radius = Field(
+        description="Å; atoms closer than this to a seed are fully expensive (weight 1)."
+    )
+    blend: Radius = Field(
+        description="Å; atoms closer than this to a core atom are blended (weight falls from 1 "
+        "to 0). 0 = abrupt."
+    )
+    buffer: Radius = Field(
+        description="Å; atoms closer than this to an atom of positive weight are shown to the "
+        "expensive potential as surroundings. Wider = more exact and more costly."
+    )
+    profile: Literal["linear", "cubic"] = Field(
+        "linear", description="Shape of the weight across the blend."
+    )
+
+
+class SocketConfig(Section):
+    """Where the drivers of one pool connect, and how long they are waited for."""
+
+    mode: Literal["unix", "inet"] = Field(
+        "unix", description="unix (this machine) or inet (TCP, also from other hosts)."
+    )
+    address: str | None = Field(
+        None,
+        min_length=1,
+        max_length=90,
+        description="unix: name of the socket file /tmp/ipi_<address> (default: a name made from "
+        "the path of this file); inet: host to listen on (default: localhost).",
+    )
+    port: int | None = Field(None, ge=1025, le=65535, description="inet only; TCP port.")
+    connect_deadline: Seconds = Field(
+        120.0, description="s; the run stops if no driver has connected by then."
+    )
+    reply_deadline: Seconds = Field(
+        600.0,
+        description="s; a driver that computes longer is dropped and its work given to another.",
+    )
+
+    @model_validator(mode="after")
+    def _port_belongs_to_inet(self):
+        if self.mode == "inet" and self.port is None:
+            raise ValueError("mode inet needs a port, e.g. port: 31415")
+        if self.mode == "unix" and self.port is not None:
+            raise ValueError("port is for mode inet; with unix give an address or nothing")
+        if self.mode == "unix" and self.address and "/" in self.address:
+            raise ValueError("a unix address is a plain name without '/' (LAMMPS fixes /tmp/ipi_)")
+        return self
+
+
+class LammpsConfig(Section):
+    """A stock LAMMPS as driver, through ``fix ipi``; mixpi writes its files."""
+
+    potential: list[str] = Field(
+        min_length=1,
+        description="The pair_style and pair_coeff lines (other setting commands may follow). "
+        "Potential files are looked for beside this file, then in LAMMPS's own folder.",
+    )
+    species: list[str] | None = Field(
+        None,
+        description="Chemical symbols in the order of LAMMPS atom types (default: alphabetical).",
+    )
+    executable: str = Field("lmp", description="LAMMPS program, by name or path.")
+    launch: str = Field("", description="Prefix of the command line, e.g. 'mpirun -n 4' or 'srun'.")
+    arguments: str = Field(
+        "", description="Command line flags, e.g. '-k on g 1 -sf kk' for Kokkos on one GPU."
+    )
+
+
+class MaceConfig(Section):
+    """A MACE model as driver (``mixpi driver mace``)."""
+
+    model: str = Field(
+        description="Model file (relative to this file), or the name of a MACE foundation model "
+        "such as 'medium-mpa-0', which mace-torch then looks up in its cache or downloads."
+    )
+    device: str = Field("cpu", description="cpu, cuda or cuda:<n>.")
+    dtype: Literal["float64", "float32"] = Field("float64", description="Floating point type.")
+    threads: int | None = Field(
+        None, ge=1, description="Threads for torch on the CPU (default: torch's choice)."
+    )
+    launch: str = Field("", description="Prefix of the command line, e.g. 'srun --gpus 1'.")
+
+
+class DriverConfig(Section):
+    """One pool of drivers: what to start, how many, where they connect.
+
+    Exactly one of ``lammps``, ``mace``, ``command`` or ``external``.
+    """
+
+    lammps: LammpsConfig | None = Field(None, description="LAMMPS through fix ipi.")
+    mace: MaceConfig | None = Field(None, description="A MACE model.")
+    command: str | None = Field(
+        None,
+        description="Any other i-PI client; {address}, {port} and {mode} are filled in.",
+    )
+    external: bool = Field(
+        False, description="true: mixpi starts nothing, the drivers are started by hand."
+    )
+    count: int = Field(1, ge=1, le=1024, description="Drivers of this kind to start.")
+    max_restarts: int = Field(
+        3, ge=0, description="Dead drivers of this pool that are replaced before the run stops."
+    )
+    socket: SocketConfig = Field(
+        default_factory=SocketConfig, description="Where the drivers connect."
+    )
+
+    @model_validator(mode="after")
+    def _one_kind(self):
+        kinds = [k for k in ("lammps", "mace", "command", "external") if getattr(self, k)]
+        if len(kinds) != 1:
+            raise ValueError(
+                f"give exactly one of lammps, mace, command, external (found: {kinds or 'none'})"
+            )
+        return self
+
+    @property
+    def kind(self) -> str:
+        """lammps, mace, command or external."""
+        return next(k for k in ("lammps", "mace", "command", "external") if getattr(self, k))
+
+
+class OutputConfig(Section):
+    """What the mixing layer writes, relative to where i-PI runs."""
+
+    trajectory: str | None = Field(
+        "mix.extxyz",
+        description="Extended XYZ with mix_weight and mix_region of every atom; null for none.",
+    )
+    stride: int = Field(10, ge=1, description="Force evaluations between frames.")
+    steps: str = Field("mix.steps", description="Columns, one line a force evaluation.")
+
+
+class MixingConfig(Section):
+    """The whole file."""
+
+    structure: str = Field(
+        description="Structure with the species and the cell, any format that ASE reads; atoms in "
+        "i-PI's order."
+    )
+    seeds: list[int] | Literal["none"] = Field(
+        description="Indices (from 0) of the seed atoms; 'none' for an empty region (all cheap)."
+    )
+    regions: RegionConfig = Field(description="Radii that grow the regions from the seeds.")
+    remove_net_force: bool = Field(
+        True,
+        description="Subtract the mean force from every atom (the blend of two potentials does "
+        "not conserve momentum by itself); the size removed is in the steps file.",
+    )
+    cheap: DriverConfig = Field(description="Drivers that see the whole system.")
+    expensive: DriverConfig = Field(description="Drivers that see the cluster.")
+    output: OutputConfig = Field(
+        default_factory=OutputConfig, description="Files of the mixing layer."
+    )
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _seeds_not_empty(cls, value: Any) -> Any:
+        if value is None or (isinstance(value, list) and not value):
+            raise ValueError(
+                "no seeds: list the indices of the atoms the expensive potential is for, "
+                "or write 'seeds: none' if you want the cheap potential everywhere"
+            )
+        return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_not_negative(cls, value: Any) -> Any:
+        if value != "none" and min(value) < 0:
+            raise ValueError(f"seed {min(value)} is negative: atoms are numbered from 0")
+        return value
+
+    @property
+    def seed_indices(self) -> list[int]:
+        """The seeds, an empty list for 'none'."""
+        return [] if self.seeds == "none" else list(self.seeds)
+
+
+def load_config(path: str | os.PathLike) -> MixingConfig:
+    """Read and validate a configuration.
+
+    The default socket names are filled in: they are made from the file's absolute
+    path, so that the mixing layer and the launcher agree and two runs do not clash.
+
+    Parameters
+    ----------
+    path : path-like
+        The YAML file.
+
+    Returns
+    -------
+    MixingConfig
+
+    Raises
+    ------
+    MixpiError
+        If the file cannot be read or does not describe a mixed simulation; the
+        message names each field that is wrong.
+    """
+    path = Path(path)
+    try:
+        data = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise MixpiError(f"cannot read the mixing configuration {path}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise MixpiError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(data, dict):
+        raise MixpiError(f"{path}: expected 'key: value' lines; 'mixpi config' shows them all")
+    try:
+        config = MixingConfig.model_validate(data)
+    except ValidationError as error:
+        raise MixpiError(f"{path}:\n{explain(error)}") from None
+    tag = f"mixpi-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:10]}"
+    return config.model_copy(
+        update={pool: _with_address(getattr(config, pool), f"{tag}-{pool}") for pool in POOLS}
+    )
+
+
+#: The two driver pools, in the order in which they are started.
+POOLS = ("cheap", "expensive")
+
+
+def _with_address(driver: DriverConfig, unix_name: str) -> DriverConfig:
+    if driver.socket.address is not None:
+        return driver
+    address = unix_name if driver.socket.mode == "unix" else "localhost"
+    socket = driver.socket.model_copy(update={"address": address})
+    return driver.model_copy(update={"socket": socket})
+
+
+def explain(error: ValidationError) -> str:
+    """One line a wrong field: where it is, what was found, what is wanted."""
+    lines = []
+    for problem in error.errors():
+        # pydantic names the branch of a union it tried; that is no key of the user's
+        where = ".".join(
+            str(part) for part in problem["loc"] if "[" not in str(part) and part != "list"
+        )
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = "unknown key"
+        elif problem["type"] == "missing":
+            message = "missing"
+        elif not problem["msg"].startswith("Value error"):
+            message += f" (found {problem['input']!r})"
+        lines.append(f"  {where or 'file'}: {message}")
+    return "\n".join(dict.fromkeys(lines))

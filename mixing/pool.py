@@ -1,0 +1,332 @@
+"""A pool of drivers on i-PI's own socket server, made to survive what kills its poll thread.
+
+i-PI 3.3.1 does the framing, the handshakes and the unit-free bookkeeping of
+requests. What is ours is the loop: it never blocks (so two pools share one thread
+and new drivers are welcome while others compute), a driver that dies or hangs
+loses its work to another, and a reply that makes no sense ends the wait with an
+error instead of a dead thread.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from types import SimpleNamespace
+
+import numpy as np
+from ipi.engine.forcefields import FFSocket
+from ipi.interfaces.sockets import HDRLEN, Driver, InterfaceSocket, Status
+from ipi.utils.messages import info, verbosity, warning
+
+from .addresses import claim, describe
+from .config import SocketConfig
+from .errors import MixpiError
+
+
+#: A request whose drivers keep dying is given up: the structure is what kills them.
+MAX_ATTEMPTS = 5
+#: s; the longest silence inside a message (i-PI's 0.1 s drops drivers on busy machines).
+MESSAGE_TIMEOUT = 2.0
+
+
+class PoolError(MixpiError):
+    """A pool cannot deliver: no driver, or a driver that replies nonsense."""
+
+
+class _Client(Driver):
+    """One connected driver."""
+
+    # the other way of i-PI's to ask waits for ever for a driver that has stopped
+    _getstatus = Driver._getstatus_direct
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        self.exit_sent = False
+
+    def get_status(self):
+        deadline = time.monotonic() + 10 * MESSAGE_TIMEOUT
+        status = self._getstatus()
+        while status & Status.Busy and time.monotonic() < deadline:
+            status = self._getstatus()
+        self.status = Status.Disconnected if status & Status.Busy else status
+        return self.status
+
+    def replied_atoms(self) -> int | None:
+        """Atom count of the reply that has begun to arrive, if that much is there."""
+        length = HDRLEN + 8 + 4
+        head = self.recv(length, socket.MSG_PEEK)
+        if len(head) < length or not head.startswith(b"FORCEREADY"):
+            return None
+        return int(np.frombuffer(head, np.int32, 1, HDRLEN + 8)[0])
+
+
+class _Server(InterfaceSocket):
+    """i-PI's server with a loop of ours (see the module's text)."""
+
+    def __init__(self, name: str, config: SocketConfig) -> None:
+        super().__init__(
+            address=config.address,
+            port=config.port or 0,
+            slots=64,
+            mode=config.mode,
+            timeout=config.reply_deadline,
+            sockets_prefix="/tmp/ipi_",
+        )
+        self.name = name
+        self.joining: list[_Client] = []
+        self.dropped = 0
+
+    def open(self) -> None:
+        super().open()
+        self.server.setblocking(False)
+
+    def poll(self) -> None:
+        self._accept()
+        self._dispatch()
+        self._collect()
+
+    @property
+    def waiting_on(self) -> list:
+        """The sockets on which something may happen next."""
+        return [self.server, *self.joining, *(client for _, client, _ in self.jobs)]
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self.server.accept()
+            except (BlockingIOError, InterruptedError):
+                break
+            sock.settimeout(MESSAGE_TIMEOUT)
+            if sock.family == socket.AF_INET:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            client = _Client(sock)
+            # LAMMPS answers only after its first force evaluation: do not wait here
+            try:
+                client.send_msg("status")
+            except OSError:
+                continue
+            client.waitstatus = True
+            self.joining.append(client)
+        for client in _readable(self.joining):
+            self.joining.remove(client)
+            if client.get_status() & Status.Up:
+                self.clients.append(client)
+                info(f" @mixpi: {self.name} driver connected", verbosity.low)
+
+    def _dispatch(self) -> None:
+        busy = {id(client) for _, client, _ in self.jobs}
+        for client in [c for c in self.clients if id(c) not in busy]:
+            self.prlist = [r for r in self.requests if r["status"] == "Queued"]
+            if not self.prlist:
+                break
+            request = self.prlist[0]
+            if request.get("attempts", 0) >= MAX_ATTEMPTS:
+                raise PoolError(
+                    f"{MAX_ATTEMPTS} {self.name} drivers in a row were lost while computing the "
+                    "same structure; see their logs"
+                )
+            if not self.dispatch_free_client(client, "any"):
+                self._drop(client)
+
+    def _collect(self) -> None:
+        readable = {id(c) for c in _readable([client for _, client, _ in self.jobs])}
+        now = time.time()
+        for job in list(self.jobs):
+            request, client, _ = job
+            if id(client) in readable:
+                self._receive(request, client)
+                self.jobs.remove(job)
+            elif 0 < request["start"] < now - self.timeout:
+                warning(
+                    f" @mixpi: no reply from a {self.name} driver for {self.timeout} s "
+                    "(reply_deadline)",
+                    verbosity.low,
+                )
+                self._requeue(request, client)
+                self.jobs.remove(job)
+
+    def _receive(self, request, client: _Client) -> None:
+        expected = len(request["active"]) // 3
+        try:
+            atoms = client.replied_atoms()
+            if atoms not in (None, expected):
+                raise PoolError(
+                    f"a {self.name} driver returned forces for {atoms} atoms, {expected} were "
+                    "asked for: it was started for another structure"
+                )
+            received = client.dispatch_recv(request)
+        except OSError:
+            received = False
+        except (ValueError, TypeError, AttributeError) as error:
+            raise PoolError(f"a {self.name} driver sent unreadable 'extras': {error}") from None
+        if not received:
+            self._requeue(request, client)
+        elif not (client.status & Status.Up):
+            self._drop(client)
+
+    def _requeue(self, request, client: _Client) -> None:
+        request["status"] = "Queued"
+        request["start"] = -1
+        request["attempts"] = request.get("attempts", 0) + 1
+        self._drop(client)
+
+    def _drop(self, client: _Client) -> None:
+        warning(f" @mixpi: lost a {self.name} driver; its work is given to another", verbosity.low)
+        self.dropped += 1
+        self.clients.remove(client)
+        client.status = Status.Disconnected
+        client.close()
+
+    def close(self) -> None:
+        self.clients += self.joining
+        self.joining = []
+        super().close()
+
+
+class DriverPool(FFSocket):
+    """Drivers of one kind, behind one address.
+
+    Parameters
+    ----------
+    name : str
+        "cheap" or "expensive", for messages.
+    config : SocketConfig
+        Where they connect and how long they are waited for.
+    """
+
+    def __init__(self, name: str, config: SocketConfig) -> None:
+        super().__init__(
+            name=name, threaded=False, dopbc=False, interface=_Server(name, config), pars={}
+        )
+        self.config = config
+        self.closed = False
+        self._idle_since = time.monotonic()
+
+    def open(self) -> None:
+        """Listen; a socket file left by a dead run is removed.
+
+        Raises
+        ------
+        MixpiError
+            If the address is in use.
+        """
+        cleared = claim(self.config)
+        if cleared:
+            warning(f" @mixpi: {cleared}", verbosity.low)
+        try:
+            self.socket.open()
+        except (OSError, RuntimeError) as error:
+            raise PoolError(f"cannot listen on {describe(self.config)}: {error}") from None
+        info(f" @mixpi: {self.name} drivers may connect to {describe(self.config)}", verbosity.low)
+        self._idle_since = time.monotonic()
+
+    def submit(self, positions: np.ndarray, cell: np.ndarray, key: int, init: str = ""):
+        """Hand a structure to the next free driver.
+
+        Parameters
+        ----------
+        positions : ndarray, shape (n, 3)
+            Bohr.
+        cell : ndarray, shape (3, 3)
+            i-PI's h: columns are lattice vectors, Bohr.
+        key : int
+            Number of the bead; drivers may use it to keep state.
+        init : str
+            Text for drivers that ask (ASCII).
+
+        Returns
+        -------
+        request
+            For :meth:`result`.
+        """
+        self.pars = {"mixpi": init} if init else {}
+        self.iactive = None  # the number of atoms may differ from the last request's
+        return self.queue(
+            SimpleNamespace(q=np.ascontiguousarray(positions).reshape(-1)),
+            SimpleNamespace(h=cell, ih=np.linalg.inv(cell)),
+            reqid=key,
+        )
+
+    def poll(self) -> None:
+        """Do what can be done without waiting."""
+        with self._threadlock:
+            if self.closed:
+                raise PoolError(f"the {self.name} pool is closed")
+            server = self.socket
+            server.poll()
+            if server.clients or server.joining:
+                self._idle_since = time.monotonic()
+            elif time.monotonic() - self._idle_since > self.config.connect_deadline:
+                raise PoolError(
+                    f"no {self.name} driver has connected to {describe(self.config)} within "
+                    f"{self.config.connect_deadline:g} s (connect_deadline)"
+                )
+
+    def result(self, request) -> tuple[float, np.ndarray, dict]:
+        """Energy (Hartree), forces (n, 3) (Hartree/Bohr) and extras of a finished request.
+
+        Raises
+        ------
+        PoolError
+            If the energy or a force is NaN or infinite.
+        """
+        self.release(request)
+        energy, forces, _, extras = request["result"]
+        forces = forces.reshape(-1, 3)
+        if not (np.isfinite(energy) and np.isfinite(forces).all()):
+            bad = np.flatnonzero(~np.isfinite(forces).all(axis=1))
+            where = f"forces on {len(bad)} atoms, first {bad[0]}" if len(bad) else "energy"
+            raise PoolError(
+                f"a {self.name} driver returned NaN or infinity ({where}): atoms may be too "
+                "close, the time step too long, or the model far outside its training data"
+            )
+        return energy, forces, extras
+
+    def close(self) -> None:
+        """Send EXIT to the drivers and remove the socket."""
+        with self._threadlock:
+            if not self.closed:
+                self.closed = True
+                self.socket.close()
+
+
+def wait(batches: dict[DriverPool, list]) -> dict[str, float]:
+    """Serve the pools until every request is done.
+
+    Parameters
+    ----------
+    batches : dict
+        Pool → its requests.
+
+    Returns
+    -------
+    dict
+        Pool name → s from the call until its last reply.
+
+    Raises
+    ------
+    PoolError
+        If a pool cannot deliver.
+    """
+    start = time.perf_counter()
+    seconds: dict[str, float] = {}
+    while True:
+        for pool, requests in batches.items():
+            if pool.name in seconds:
+                continue
+            pool.poll()
+            if all(request["status"] == "Done" for request in requests):
+                seconds[pool.name] = time.perf_counter() - start
+        if len(seconds) == len(batches):
+            return seconds
+        watched = [s for p in batches if p.name not in seconds for s in p.socket.waiting_on]
+        # the time limit is for deadlines; a closed pool shows as an error here
+        try:
+            select.select(watched, [], [], 0.2)
+        except (OSError, ValueError):
+            time.sleep(0.01)
+
+
+def _readable(sockets: list) -> list:
+    return select.select(sockets, [], [], 0)[0] if sockets else []

