@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,21 @@ class MaceEngine:
         """The elements that the model knows, for messages."""
         return " ".join(chemical_symbols[z] for z in self.numbers)
 
+    def require(self, symbols: Iterable[str]) -> None:
+        """Refuse species that the model was not trained for.
+
+        Raises
+        ------
+        MixpiError
+            If there is one.
+        """
+        known = self.species.split()
+        unknown = [symbol for symbol in symbols if symbol not in known]
+        if unknown:
+            raise MixpiError(
+                f"the model does not know {' '.join(unknown)}; it was trained for {self.species}"
+            )
+
     def evaluate(self, numbers, positions, cell):
         """Energy (eV), forces (eV/Å) and virial (eV) of a periodic structure.
 
@@ -97,12 +113,7 @@ class MaceEngine:
         MixpiError
             If the model lacks a species.
         """
-        unknown = sorted(set(np.unique(numbers).tolist()) - set(self.numbers))
-        if unknown:
-            raise MixpiError(
-                f"the model does not know {' '.join(chemical_symbols[z] for z in unknown)}; "
-                f"it was trained for {self.species}"
-            )
+        self.require(chemical_symbols[z] for z in np.unique(numbers))
         atoms = Atoms(numbers, positions, cell=cell, pbc=True)
         self._calculator.calculate(atoms)
         results = self._calculator.results

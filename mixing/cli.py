@@ -1,0 +1,245 @@
+"""The command line: each command is a thin twin of a function of the package."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+from ._version import __version__
+from .errors import MixpiError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; the exit code.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        Command line without the program's name.
+
+    Returns
+    -------
+    int
+        0 done, 1 failed (the message is on stderr), 2 wrong usage, 128 + n ended by
+        signal n.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except MixpiError as error:
+        print(f"mixpi: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mixpi",
+        description="Expensive machine-learned forces where they matter, cheap ones elsewhere.",
+    )
+    parser.add_argument("--version", action="version", version=f"mixpi {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run an i-PI input with its drivers")
+    run.add_argument("input", type=Path, help="i-PI input (XML), or a RESTART")
+    run.add_argument("--quiet", action="store_true", help="no progress")
+    run.add_argument(
+        "--no-reference",
+        action="store_true",
+        help="do not time one all-expensive evaluation for the speed-up in the report",
+    )
+    run.set_defaults(run=_run)
+
+    check = commands.add_parser("check", help="validate everything without running")
+    check.add_argument("input", type=Path, help="i-PI input (XML), or a RESTART")
+    check.add_argument(
+        "--fast", action="store_true", help="do not load the model nor start LAMMPS"
+    )
+    check.set_defaults(run=_check)
+
+    plot = commands.add_parser("plot", help="draw regions, temperature, times and the cell")
+    plot.add_argument("input", type=Path, help="i-PI input of a run")
+    plot.set_defaults(run=_plot)
+
+    config = commands.add_parser("config", help="print every key of the YAML file with its meaning")
+    config.set_defaults(run=_config)
+
+    driver = commands.add_parser("driver", help="start one driver by hand")
+    kinds = driver.add_subparsers(required=True, metavar="KIND")
+    _add_mace(kinds)
+    _add_lammps(kinds)
+    for kind, text in (("toy", "an analytic field"), ("zero", "no forces")):
+        toy = kinds.add_parser(kind, help=f"{text}: for tests and timing")
+        _add_socket_options(toy)
+        toy.set_defaults(run=_drive_toy, kind=kind)
+    return parser
+
+
+def _add_mace(kinds) -> None:
+    mace = kinds.add_parser("mace", help="a MACE model, on clusters or (--template) whole systems")
+    mace.add_argument("--model", required=True, help="model file, or name of a foundation model")
+    mace.add_argument("--device", default="cpu", help="cpu, cuda or cuda:<n> (default: cpu)")
+    mace.add_argument("--dtype", default="float64", choices=["float64", "float32"])
+    mace.add_argument("--threads", type=int, help="torch threads on the CPU")
+    mace.add_argument(
+        "--template",
+        type=Path,
+        help="structure with the species: be an ordinary i-PI client of that system",
+    )
+    mace.add_argument("--species", help="refuse to start unless the model knows these, e.g. Si,He")
+    mace.add_argument("--describe", action="store_true", help="print what the model is and end")
+    mace.add_argument("--time", type=Path, metavar="STRUCTURE", help="time one evaluation and end")
+    _add_socket_options(mace, required=False)
+    mace.set_defaults(run=_drive_mace)
+
+
+def _add_lammps(kinds) -> None:
+    lmp = kinds.add_parser("lammps", help="LAMMPS with fix ipi, as an i-PI input's YAML describes it")
+    lmp.add_argument("input", type=Path, help="i-PI input (XML) that names the YAML file")
+    lmp.add_argument("--pool", default="cheap", choices=["cheap", "expensive"])
+    lmp.add_argument("--folder", type=Path, default=Path("lammps"), help="where it runs")
+    lmp.add_argument("--write-only", action="store_true", help="write its files, start nothing")
+    lmp.set_defaults(run=_drive_lammps)
+
+
+def _add_socket_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    parser.add_argument(
+        "--address", required=required, help="unix: name behind /tmp/ipi_; inet: host"
+    )
+    parser.add_argument("--mode", default="unix", choices=["unix", "inet"])
+    parser.add_argument("--port", type=int, help="inet only")
+    parser.add_argument(
+        "--deadline", type=float, default=60.0, help="s to keep trying to connect (default: 60)"
+    )
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from .report import make_report, show, time_all_expensive, write_report
+    from .running import Run
+
+    run = Run(arguments.input)
+    for note in run.notes:
+        print(f"mixpi: {note}", file=sys.stderr)
+    outcome = run.execute(quiet=arguments.quiet)
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    try:
+        wanted = outcome.status == "finished" and not arguments.no_reference
+        seconds = time_all_expensive(run.ipi_input) if wanted else None
+        report = make_report(run.ipi_input, reference_seconds=seconds)
+        report["status"] = outcome.status
+        report["driver_restarts"] = outcome.restarts
+        report["wall_s"] = outcome.seconds
+        path = write_report(report, run.ipi_input.folder)
+        show(report, console)
+        console.print(f"report: {path}\nlogs:   {run.logs}")
+    except MixpiError as error:
+        if outcome.status == "finished":
+            raise
+        print(f"mixpi: {error}", file=sys.stderr)
+    if outcome.status == "finished":
+        return 0
+    print(f"mixpi: {outcome.status}: {outcome.message}", file=sys.stderr)
+    restart = run.ipi_input.folder / "RESTART"
+    if restart.exists():
+        print(f"mixpi: continue with: mixpi run {os.path.relpath(restart)}", file=sys.stderr)
+    if outcome.signum:
+        return 128 + outcome.signum
+    return 0 if outcome.status == "stopped" else 1
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from .checking import check
+
+    for line in check(arguments.input, drivers=not arguments.fast):
+        print(line)
+    print("all in order")
+    return 0
+
+
+def _plot(arguments: argparse.Namespace) -> int:
+    from .ipi_input import read_ipi_input
+    from .plotting import plot
+
+    for path in plot(read_ipi_input(arguments.input)):
+        print(path)
+    return 0
+
+
+def _config(_arguments: argparse.Namespace) -> int:
+    from .config_help import describe_config
+
+    print(describe_config())
+    return 0
+
+
+def _drive_mace(arguments: argparse.Namespace) -> int:
+    from .drivers.client import run_driver
+    from .drivers.mace import MaceEngine
+    from .structure import read_structure
+
+    def engine() -> MaceEngine:
+        made = MaceEngine(
+            arguments.model,
+            device=arguments.device,
+            dtype=arguments.dtype,
+            threads=arguments.threads,
+        )
+        made.require(arguments.species.split(",") if arguments.species else [])
+        return made
+
+    if arguments.describe:
+        made = engine()
+        facts = {"numbers": made.numbers, "interaction_range": made.interaction_range}
+        print(json.dumps(facts))
+        return 0
+    if arguments.time:
+        print(json.dumps({"seconds": engine().time_one_call(read_structure(arguments.time))}))
+        return 0
+    if not arguments.address:
+        raise MixpiError("--address is needed: the name or host where i-PI listens")
+    numbers = read_structure(arguments.template).numbers if arguments.template else None
+    return run_driver(engine, numbers=numbers, label="mace", **_socket(arguments))
+
+
+def _drive_toy(arguments: argparse.Namespace) -> int:
+    from .drivers.client import run_driver
+    from .drivers.toy import ToyEngine, ZeroEngine
+
+    engine = {"toy": ToyEngine, "zero": ZeroEngine}[arguments.kind]
+    return run_driver(engine, label=arguments.kind, **_socket(arguments))
+
+
+def _drive_lammps(arguments: argparse.Namespace) -> int:
+    from .commands import driver_command
+    from .drivers.lammps import environment
+    from .ipi_input import read_ipi_input
+    from .structure import read_structure
+
+    ipi_input = read_ipi_input(arguments.input)
+    driver = getattr(ipi_input.config, arguments.pool)
+    if driver.lammps is None:
+        raise MixpiError(f"{ipi_input.config_path}: {arguments.pool} is no LAMMPS driver")
+    atoms = read_structure(ipi_input.config_path.parent / ipi_input.config.structure)
+    argv = driver_command(arguments.pool, ipi_input, atoms, arguments.folder)
+    if arguments.write_only:
+        print(" ".join(argv))
+        return 0
+    os.chdir(arguments.folder)
+    os.execvpe(argv[0], argv, environment())
+
+
+def _socket(arguments: argparse.Namespace) -> dict:
+    return {name: getattr(arguments, name) for name in ("address", "mode", "port", "deadline")}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""Configuration → the command lines of the driver processes."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from ase import Atoms
+
+from .config import DriverConfig, LammpsConfig, MaceConfig, SocketConfig
+from .drivers import lammps
+from .errors import MixpiError
+from .ipi_input import IpiInput
+
+
+def driver_command(pool: str, ipi_input: IpiInput, atoms: Atoms, folder: Path) -> list[str]:
+    """The command line of one driver, with the files it needs written.
+
+    Parameters
+    ----------
+    pool : {"cheap", "expensive"}
+        Which pool the driver is for.
+    ipi_input : IpiInput
+        The simulation.
+    atoms : Atoms
+        Its structure.
+    folder : Path
+        Where the driver will run.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    MixpiError
+        If a program or a file is missing.
+    """
+    driver: DriverConfig = getattr(ipi_input.config, pool)
+    socket, home = driver.socket, ipi_input.config_path.parent
+    if driver.lammps:
+        setup = lammps_setup(driver.lammps, home)
+        setup.write(
+            atoms, folder, address=socket.address, mode=socket.mode, port=socket.port
+        )
+        return lammps.command(
+            executable=_own_path(driver.lammps.executable, home),
+            launch=driver.lammps.launch,
+            arguments=driver.lammps.arguments,
+        )
+    if driver.mace:
+        return [
+            *shlex.split(driver.mace.launch),
+            *(sys.executable, "-m", "mixpi.cli", "driver", "mace"),
+            *mace_flags(driver.mace, home),
+            *("--species", ",".join(sorted(set(atoms.symbols)))),
+            *socket_flags(socket),
+        ]
+    fields = {"address": socket.address, "port": socket.port, "mode": socket.mode}
+    try:
+        argv = shlex.split(driver.command.format(**fields))
+    except (KeyError, IndexError, ValueError) as error:
+        raise MixpiError(f"{pool}: command: {error!r}; known fields: {sorted(fields)}") from None
+    program = lammps.find_program(_own_path(argv[0], home))
+    if program is None:
+        raise MixpiError(f"{pool}: command: program {argv[0]!r} not found")
+    return [program, *argv[1:]]
+
+
+def driver_environment(driver: DriverConfig) -> dict[str, str]:
+    """The environment that a driver is started in."""
+    if driver.lammps:
+        return lammps.environment()
+    env = dict(os.environ, PYTHONUNBUFFERED="1")
+    if driver.mace and driver.mace.threads:
+        env["OMP_NUM_THREADS"] = str(driver.mace.threads)
+    return env
+
+
+def lammps_setup(config: LammpsConfig, home: Path) -> lammps.LammpsSetup:
+    """LAMMPS's view of the configuration; potential files are looked for in ``home``."""
+    return lammps.LammpsSetup(config.potential, config.species, home)
+
+
+def mace_flags(config: MaceConfig, home: Path) -> list[str]:
+    """Flags of ``mixpi driver mace`` that choose the model.
+
+    Raises
+    ------
+    MixpiError
+        If the model file is missing.
+    """
+    model = _own_path(config.model, home)
+    if config.model.endswith(".model") and not Path(model).is_file():
+        raise MixpiError(f"model file {home / config.model} does not exist (mace: model)")
+    flags = ["--model", model, "--device", config.device, "--dtype", config.dtype]
+    return flags + (["--threads", str(config.threads)] if config.threads else [])
+
+
+def socket_flags(socket: SocketConfig) -> list[str]:
+    """Flags of a Python driver that say where to connect."""
+    flags = ["--address", socket.address, "--mode", socket.mode]
+    if socket.port is not None:
+        flags += ["--port", str(socket.port)]
+    return [*flags, "--deadline", str(socket.connect_deadline)]
+
+
+def _own_path(name: str, home: Path) -> str:
+    """A path relative to the configuration file made absolute; other names as they are."""
+    candidate = home / name
+    return str(candidate.resolve()) if candidate.is_file() else name

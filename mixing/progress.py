@@ -1,0 +1,92 @@
+"""The progress of a run, read from its steps file."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+
+class Progress:
+    """A progress bar on a terminal, a line now and then elsewhere.
+
+    Parameters
+    ----------
+    steps : Path
+        The steps file; one line an evaluation, the first of which is before the
+        first step.
+    total : int
+        Steps of the run.
+    quiet : bool
+        Show nothing.
+    """
+
+    def __init__(self, steps: Path, *, total: int, quiet: bool = False) -> None:
+        self._steps, self._total, self._quiet = steps, total, quiet
+        self._offset = steps.stat().st_size if steps.exists() else 0
+        self._identity = steps.stat().st_ino if steps.exists() else None
+        self._evaluations, self._last = 0, ""
+        self._start = time.monotonic()
+        self._spoken = self._start
+        self._console = Console(stderr=True)
+        self._bar = None
+        if not quiet and self._console.is_terminal:
+            self._bar = RichProgress(
+                TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
+                BarColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[regions]}"),
+                console=self._console,
+            )
+            self._task = self._bar.add_task("", total=total, rate="starting", regions="")
+
+    def __enter__(self) -> Progress:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def update(self) -> None:
+        """Read what is new and show it."""
+        self._read()
+        done = max(0, self._evaluations - 1)
+        if self._quiet or not self._last:
+            return
+        words = self._last.split()
+        regions = "core {} blend {} buffer {}".format(*words[1:4])
+        if self._bar:
+            self._bar.update(self._task, completed=done, rate=self._rate(done), regions=regions)
+        elif time.monotonic() - self._spoken > 15.0:
+            self._spoken = time.monotonic()
+            line = f"step {done}/{self._total}  {self._rate(done)}  {regions}"
+            print(line, file=sys.stderr, flush=True)
+
+    def _rate(self, done: int) -> str:
+        elapsed = time.monotonic() - self._first
+        return f"{done / elapsed:.2f} steps/s" if done and elapsed > 0 else ""
+
+    def _read(self) -> None:
+        if not self._steps.exists():
+            return
+        if self._steps.stat().st_ino != self._identity:
+            # i-PI has begun a new file; the old one was put aside
+            self._identity, self._offset = self._steps.stat().st_ino, 0
+        with self._steps.open("rb") as stream:
+            stream.seek(self._offset)
+            new = stream.read()
+        end = new.rfind(b"\n") + 1
+        self._offset += end
+        lines = [line for line in new[:end].decode().splitlines() if not line.startswith("#")]
+        if lines:
+            if not self._evaluations:
+                self._first = time.monotonic()
+            self._evaluations += len(lines)
+            self._last = lines[-1]

@@ -1,0 +1,270 @@
+"""``mixpi run``: start i-PI and the drivers, watch them, stop them, report."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .addresses import claim, describe, is_listening, unix_path
+from .checking import check
+from .commands import driver_command, driver_environment
+from .config import POOLS, DriverConfig
+from .drivers import lammps
+from .errors import MixpiError
+from .ipi_input import IpiInput, read_ipi_input
+from .ipi_pes import FAILURE_FILE
+from .processes import Child, stop_all
+from .progress import Progress
+from .structure import read_structure
+
+
+#: s; how long a driver that ended without an error may be a sign that the run is over.
+GRACE = 5.0
+#: s; how long i-PI may take to write RESTART after SIGTERM.
+STOP_PATIENCE = 60.0
+
+
+@dataclass
+class Outcome:
+    """How a run ended.
+
+    Attributes
+    ----------
+    status : {"finished", "stopped", "interrupted", "failed"}
+        All steps done; ended early by i-PI (an EXIT file, total_time); ended by a
+        signal to the launcher; failed.
+    message : str
+        Why, if not finished.
+    restarts : dict
+        Driver name → times it was replaced.
+    signum : int or None
+        The signal, if interrupted.
+    seconds : float
+        Wall time.
+    """
+
+    status: str = "failed"
+    message: str = ""
+    restarts: dict[str, int] = field(default_factory=dict)
+    signum: int | None = None
+    seconds: float = 0.0
+
+
+class Run:
+    """One simulation with its processes.
+
+    Parameters
+    ----------
+    path : path-like
+        The i-PI input, or a RESTART of one.
+    logs : str
+        Folder for logs and drivers' files, beside the input.
+
+    Raises
+    ------
+    MixpiError
+        If something is wrong that can be seen without starting anything.
+    """
+
+    def __init__(self, path: str | Path, *, logs: str = "logs") -> None:
+        self.ipi_input: IpiInput = read_ipi_input(path)
+        self.notes = list(check(path, drivers=False))
+        self._atoms = read_structure(
+            self.ipi_input.config_path.parent / self.ipi_input.config.structure
+        )
+        self.logs = self.ipi_input.folder / logs
+        self.logs.mkdir(exist_ok=True)
+        self._ipi: Child | None = None
+        self._drivers: dict[str, Child] = {}
+        self._ended: dict[str, float] = {}
+        self._outcome = Outcome()
+        self._signum: int | None = None
+
+    def execute(self, *, quiet: bool = False) -> Outcome:
+        """Run to the end; everything that was started has ended when this returns.
+
+        Parameters
+        ----------
+        quiet : bool
+            No progress bar.
+
+        Returns
+        -------
+        Outcome
+        """
+        handlers = {s: signal.signal(s, self._interrupt) for s in (signal.SIGINT, signal.SIGTERM)}
+        start = time.perf_counter()
+        config = self.ipi_input.config
+        progress = Progress(
+            self.ipi_input.folder / config.output.steps,
+            total=self.ipi_input.total_steps - self.ipi_input.first_step,
+            quiet=quiet,
+        )
+        try:
+            with progress:
+                self._start_ipi()
+                self._start_drivers()
+                self._watch(progress)
+        except MixpiError as error:
+            self._outcome.message = str(error)
+        finally:
+            self._stop()
+            for signum, handler in handlers.items():
+                signal.signal(signum, handler)
+        self._judge()
+        self._outcome.seconds = time.perf_counter() - start
+        return self._outcome
+
+    def _interrupt(self, signum: int, _frame) -> None:
+        self._signum = signum
+
+    def _start_ipi(self) -> None:
+        program = lammps.find_program("i-pi")
+        if program is None:
+            raise MixpiError("the program i-pi is not found: pip install ipi")
+        log = self.logs / "i-pi.log"
+        log.unlink(missing_ok=True)
+        # With more threads, OpenBLAS makes i-PI's small matrix products slower.
+        env = dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", PYTHONUNBUFFERED="1")
+        env["MIXPI_APPEND"] = "1" if self.ipi_input.first_step > 0 else "0"
+        self._steps_before = self._steps_size()
+        self._ipi = Child(
+            "i-pi",
+            [sys.executable, program, self.ipi_input.path.name],
+            cwd=self.ipi_input.folder,
+            log=log,
+            env=env,
+        )
+
+    def _start_drivers(self) -> None:
+        """Start each driver when its socket is there: LAMMPS tries only once."""
+        for pool in POOLS:
+            driver: DriverConfig = getattr(self.ipi_input.config, pool)
+            while not is_listening(driver.socket):
+                if self._signum or self._ipi.returncode is not None:
+                    return
+                time.sleep(0.02)
+            if driver.external:
+                self.notes.append(f"waiting for {pool} drivers at {describe(driver.socket)}")
+                continue
+            for number in range(driver.count):
+                name = f"{pool}-{number}"
+                (self.logs / f"{name}.log").unlink(missing_ok=True)
+                self._start_driver(pool, name)
+
+    def _start_driver(self, pool: str, name: str) -> None:
+        driver: DriverConfig = getattr(self.ipi_input.config, pool)
+        folder = self.logs / name
+        folder.mkdir(exist_ok=True)
+        argv = driver_command(pool, self.ipi_input, self._atoms, folder)
+        self._drivers[name] = Child(
+            name,
+            argv,
+            cwd=folder,
+            log=self.logs / f"{name}.log",
+            env=driver_environment(driver),
+        )
+
+    def _watch(self, progress: Progress) -> None:
+        while self._ipi.returncode is None and self._signum is None:
+            progress.update()
+            for name in list(self._drivers):
+                self._look_after(name)
+            time.sleep(0.05)
+        progress.update()
+
+    def _look_after(self, name: str) -> None:
+        """Replace a driver that died while i-PI goes on."""
+        child = self._drivers[name]
+        code = child.returncode
+        if code is None:
+            return
+        normal = code == 0 or lammps.NORMAL_END in child.output()
+        ended = self._ended.setdefault(name, time.monotonic())
+        if normal and time.monotonic() - ended < GRACE:
+            return  # most likely i-PI has said EXIT and is about to end itself
+        self._ended.pop(name)
+        pool = name.rsplit("-", 1)[0]
+        if self._ipi.wait(0.0):
+            return
+        used = self._outcome.restarts.get(name, 0)
+        limit = getattr(self.ipi_input.config, pool).max_restarts
+        hopeless = code == 1 and not self._has_computed(child)
+        if hopeless or used >= limit:
+            count = "" if hopeless else f" after {used} restarts (max_restarts)"
+            raise MixpiError(f"driver {name} {_how(code)}{count}.\n{self._story(child)}")
+        self._outcome.restarts[name] = used + 1
+        print(f"mixpi: driver {name} {_how(code)}; starting it again", file=sys.stderr)
+        self._start_driver(pool, name)
+
+    def _has_computed(self, child: Child) -> bool:
+        """Whether the run got anywhere, so that starting the driver again may help."""
+        return "connected" in child.output() or self._steps_size() > self._steps_before
+
+    def _steps_size(self) -> int:
+        path = self.ipi_input.folder / self.ipi_input.config.output.steps
+        return path.stat().st_size if path.exists() else 0
+
+    def _story(self, child: Child) -> str:
+        error = lammps.error_in(child.output())
+        if error:
+            return f"LAMMPS says:\n{error}\n(whole log: {child.log})"
+        return f"Last lines of {child.log}:\n{child.tail()}"
+
+    def _stop(self) -> None:
+        """i-PI first, so that it writes RESTART and says EXIT to the drivers."""
+        if self._ipi is not None and self._ipi.returncode is None:
+            self._ipi.signal(signal.SIGTERM)
+            if not self._ipi.wait(STOP_PATIENCE):
+                self._ipi.signal(signal.SIGKILL)
+                self._ipi.wait(5.0)
+        stop_all(list(self._drivers.values()), patience=5.0)
+        for pool in POOLS:
+            socket = getattr(self.ipi_input.config, pool).socket
+            if socket.mode == "unix" and unix_path(socket.address).exists():
+                try:
+                    claim(socket)
+                except MixpiError:
+                    pass  # another run has taken the address already
+
+    def _judge(self) -> None:
+        outcome, folder = self._outcome, self.ipi_input.folder
+        failure = folder / FAILURE_FILE
+        log = self._ipi.output() if self._ipi else ""
+        if outcome.message:
+            return
+        if self._signum:
+            outcome.status, outcome.signum = "interrupted", self._signum
+            outcome.message = f"stopped by {signal.Signals(self._signum).name}"
+        elif failure.exists():
+            outcome.message = failure.read_text().strip()
+            outcome.message += self._driver_stories()
+        elif "I-PI reports success" in log:
+            outcome.status = "finished"
+        elif self._ipi.returncode == 0 and "Soft exit has been requested" in log:
+            outcome.status = "stopped"
+            outcome.message = "i-PI was asked to stop (EXIT file, total_time or a signal)"
+        else:
+            outcome.message = (
+                f"i-PI {_how(self._ipi.returncode)}. Last lines of {self._ipi.log}:\n"
+                f"{self._ipi.tail()}"
+            )
+
+    def _driver_stories(self) -> str:
+        """Last lines of the drivers that ended badly."""
+        stories = ""
+        for child in self._drivers.values():
+            failed = child.returncode not in (0, None, -signal.SIGTERM)
+            if failed and lammps.NORMAL_END not in child.output():
+                stories += f"\n{self._story(child)}"
+        return stories
+
+
+def _how(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"
