@@ -22,7 +22,11 @@ from ..errors import MixpiError
 
 
 class Engine(Protocol):
-    """What a driver computes."""
+    """What a driver computes.
+
+    An engine that does not care for species sets ``needs_species = False`` and may be
+    given None for them.
+    """
 
     def evaluate(
         self, numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray
@@ -124,6 +128,7 @@ def serve(engine: Engine, sock: socket.socket, *, numbers: np.ndarray | None = N
     """
     protocol = IPIProtocol(sock)
     fixed = numbers is not None
+    needs_species = getattr(engine, "needs_species", True)
     need_init, result, done = True, None, 0
     try:
         while True:
@@ -139,10 +144,11 @@ def serve(engine: Engine, sock: socket.socket, *, numbers: np.ndarray | None = N
                 need_init = False
             elif message == "POSDATA":
                 cell, _, positions = protocol.recvposdata()
-                if numbers is None or len(positions) != len(numbers):
+                known = 0 if numbers is None else len(numbers)
+                if len(positions) != known and (known or needs_species):
                     raise MixpiError(
                         f"the server sent {len(positions)} atoms, but the species of "
-                        f"{0 if numbers is None else len(numbers)} are known: "
+                        f"{known} are known: "
                         + (
                             "the template is another structure than i-PI's"
                             if fixed

@@ -125,11 +125,15 @@ class MaceEngine:
         return float(results["energy"]), np.asarray(results["forces"], dtype=float), virial
 
     def time_one_call(self, atoms: Atoms) -> float:
-        """Seconds for one evaluation, the first (which warms up) not counted."""
-        arguments = atoms.numbers, atoms.positions, atoms.cell.array
-        self.evaluate(*arguments)
+        """Seconds for one evaluation of ``atoms``, after warming up on a few of them.
+
+        Torch optimises a model during its first calls, whatever their size.
+        """
+        few = slice(0, 64)
+        for _ in range(3):
+            self.evaluate(atoms.numbers[few], atoms.positions[few], atoms.cell.array)
         start = time.perf_counter()
-        self.evaluate(*arguments)
+        self.evaluate(atoms.numbers, atoms.positions, atoms.cell.array)
         return time.perf_counter() - start
 
 

@@ -20,6 +20,8 @@ class ToyEngine:
         λ, Å.
     """
 
+    needs_species = False
+
     def __init__(self, *, stiffness: float = 0.1, wavelength: float = 2.0) -> None:
         self.stiffness, self.wavelength = stiffness, wavelength
 
@@ -33,6 +35,8 @@ class ToyEngine:
 
 class ZeroEngine:
     """No forces at all: the cheapest possible driver."""
+
+    needs_species = False
 
     def evaluate(self, numbers, positions, cell):
         """Zero energy and forces."""

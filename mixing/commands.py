@@ -56,6 +56,8 @@ def driver_command(pool: str, ipi_input: IpiInput, atoms: Atoms, folder: Path) -
             *(sys.executable, "-m", "mixpi.cli", "driver", "mace"),
             *mace_flags(driver.mace, home),
             *("--species", ",".join(sorted(set(atoms.symbols)))),
+            # the cheap pool's structure is always the whole system
+            *(("--template", str((home / ipi_input.config.structure).resolve())) * (pool == "cheap")),
             *socket_flags(socket),
         ]
     fields = {"address": socket.address, "port": socket.port, "mode": socket.mode}
@@ -110,4 +112,5 @@ def socket_flags(socket: SocketConfig) -> list[str]:
 def _own_path(name: str, home: Path) -> str:
     """A path relative to the configuration file made absolute; other names as they are."""
     candidate = home / name
-    return str(candidate.resolve()) if candidate.is_file() else name
+    # not resolved: the python of a virtual environment is a link that must stay one
+    return os.path.abspath(candidate) if candidate.is_file() else name

@@ -25,7 +25,7 @@ from ipi.utils.softexit import softexit
 from .config import load_config
 from .errors import MixpiError
 from .mixer import Mixer, WorkOfCorrection
-from .pool import DriverPool, PoolError, wait
+from .pool import DriverPool, PoolStopped, wait
 from .records import Recorder, StepRecord
 from .structure import read_structure
 
@@ -82,10 +82,8 @@ class MixingPES(Dummy_driver):
             if isinstance(cell, list):
                 return self._evaluate(cell, pos)
             return self._evaluate([cell], [pos])[0]
-        except PoolError as error:
-            if any(pool.closed for pool in self._pools.values()):
-                _leave()  # i-PI is stopping: the pools were closed under our feet
-            self._fail(str(error))
+        except PoolStopped:
+            _leave()
         except MixpiError as error:
             self._fail(str(error))
         except Exception as error:

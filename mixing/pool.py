@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import select
 import socket
+import struct
 import time
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ import numpy as np
 from ipi.engine.forcefields import FFSocket
 from ipi.interfaces.sockets import HDRLEN, Driver, InterfaceSocket, Status
 from ipi.utils.messages import info, verbosity, warning
+from ipi.utils.softexit import softexit
 
 from .addresses import claim, describe
 from .config import SocketConfig
@@ -30,8 +32,16 @@ MAX_ATTEMPTS = 5
 MESSAGE_TIMEOUT = 2.0
 
 
+#: How i-PI's log names a driver that hangs, for the launcher to end it.
+HUNG = "dropped process {pid}"
+
+
 class PoolError(MixpiError):
     """A pool cannot deliver: no driver, or a driver that replies nonsense."""
+
+
+class PoolStopped(MixpiError):
+    """i-PI has been asked to stop while the pools were working."""
 
 
 class _Client(Driver):
@@ -53,12 +63,23 @@ class _Client(Driver):
         return self.status
 
     def replied_atoms(self) -> int | None:
-        """Atom count of the reply that has begun to arrive, if that much is there."""
+        """Atom count of the reply that begins to arrive; None if it breaks off."""
         length = HDRLEN + 8 + 4
-        head = self.recv(length, socket.MSG_PEEK)
-        if len(head) < length or not head.startswith(b"FORCEREADY"):
+        deadline = time.monotonic() + MESSAGE_TIMEOUT
+        while len(head := self.recv(length, socket.MSG_PEEK)) < length:
+            if not head or time.monotonic() > deadline:
+                return None
+            time.sleep(1e-4)
+        if not head.startswith(b"FORCEREADY"):
             return None
         return int(np.frombuffer(head, np.int32, 1, HDRLEN + 8)[0])
+
+    def peer_pid(self) -> int:
+        """Process at the other end of a unix socket; 0 if unknown."""
+        if self.family != socket.AF_UNIX or not hasattr(socket, "SO_PEERCRED"):
+            return 0
+        credentials = self.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        return struct.unpack("3i", credentials)[0]
 
 
 class _Server(InterfaceSocket):
@@ -138,10 +159,11 @@ class _Server(InterfaceSocket):
                 self._receive(request, client)
                 self.jobs.remove(job)
             elif 0 < request["start"] < now - self.timeout:
-                warning(
-                    f" @mixpi: no reply from a {self.name} driver for {self.timeout} s "
-                    "(reply_deadline)",
-                    verbosity.low,
+                # said whatever the verbosity: the launcher looks for this line
+                print(
+                    f" @mixpi: no reply from a {self.name} driver for {self.timeout:g} s "
+                    f"(reply_deadline); {HUNG.format(pid=client.peer_pid())}",
+                    flush=True,
                 )
                 self._requeue(request, client)
                 self.jobs.remove(job)
@@ -251,8 +273,8 @@ class DriverPool(FFSocket):
     def poll(self) -> None:
         """Do what can be done without waiting."""
         with self._threadlock:
-            if self.closed:
-                raise PoolError(f"the {self.name} pool is closed")
+            if self.closed or softexit.triggered:
+                raise PoolStopped("i-PI is stopping")
             server = self.socket
             server.poll()
             if server.clients or server.joining:
@@ -308,6 +330,8 @@ def wait(batches: dict[DriverPool, list]) -> dict[str, float]:
     ------
     PoolError
         If a pool cannot deliver.
+    PoolStopped
+        If i-PI was asked to stop.
     """
     start = time.perf_counter()
     seconds: dict[str, float] = {}

@@ -23,13 +23,18 @@ class Progress:
         Steps of the run.
     quiet : bool
         Show nothing.
+
+    Attributes
+    ----------
+    evaluations : int
+        Force evaluations seen so far.
     """
 
     def __init__(self, steps: Path, *, total: int, quiet: bool = False) -> None:
         self._steps, self._total, self._quiet = steps, total, quiet
         self._offset = steps.stat().st_size if steps.exists() else 0
         self._identity = steps.stat().st_ino if steps.exists() else None
-        self._evaluations, self._last = 0, ""
+        self.evaluations, self._last = 0, ""
         self._start = time.monotonic()
         self._spoken = self._start
         self._console = Console(stderr=True)
@@ -57,7 +62,7 @@ class Progress:
     def update(self) -> None:
         """Read what is new and show it."""
         self._read()
-        done = max(0, self._evaluations - 1)
+        done = max(0, self.evaluations - 1)
         if self._quiet or not self._last:
             return
         words = self._last.split()
@@ -86,7 +91,7 @@ class Progress:
         self._offset += end
         lines = [line for line in new[:end].decode().splitlines() if not line.startswith("#")]
         if lines:
-            if not self._evaluations:
+            if not self.evaluations:
                 self._first = time.monotonic()
-            self._evaluations += len(lines)
+            self.evaluations += len(lines)
             self._last = lines[-1]

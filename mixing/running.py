@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import time
@@ -17,6 +18,7 @@ from .drivers import lammps
 from .errors import MixpiError
 from .ipi_input import IpiInput, read_ipi_input
 from .ipi_pes import FAILURE_FILE
+from .pool import HUNG
 from .processes import Child, stop_all
 from .progress import Progress
 from .structure import read_structure
@@ -83,6 +85,7 @@ class Run:
         self._ended: dict[str, float] = {}
         self._outcome = Outcome()
         self._signum: int | None = None
+        self._log_read = 0
 
     def execute(self, *, quiet: bool = False) -> Outcome:
         """Run to the end; everything that was started has ended when this returns.
@@ -131,7 +134,6 @@ class Run:
         # With more threads, OpenBLAS makes i-PI's small matrix products slower.
         env = dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", PYTHONUNBUFFERED="1")
         env["MIXPI_APPEND"] = "1" if self.ipi_input.first_step > 0 else "0"
-        self._steps_before = self._steps_size()
         self._ipi = Child(
             "i-pi",
             [sys.executable, program, self.ipi_input.path.name],
@@ -172,12 +174,24 @@ class Run:
     def _watch(self, progress: Progress) -> None:
         while self._ipi.returncode is None and self._signum is None:
             progress.update()
+            self._end_hung_drivers()
             for name in list(self._drivers):
-                self._look_after(name)
+                self._look_after(name, progress.evaluations)
             time.sleep(0.05)
         progress.update()
 
-    def _look_after(self, name: str) -> None:
+    def _end_hung_drivers(self) -> None:
+        """End the drivers that the mixing layer has dropped because they do not reply."""
+        new = self._ipi.output()[self._log_read :]
+        self._log_read += len(new)
+        for pid in re.findall(HUNG.format(pid=r"(\d+)"), new):
+            for child in self._drivers.values():
+                if child.pid == int(pid):
+                    print(f"mixpi: driver {child.name} does not reply; ended", file=sys.stderr)
+                    child.signal(signal.SIGKILL)
+                    child.wait(5.0)
+
+    def _look_after(self, name: str, evaluations: int) -> None:
         """Replace a driver that died while i-PI goes on."""
         child = self._drivers[name]
         code = child.returncode
@@ -189,25 +203,18 @@ class Run:
             return  # most likely i-PI has said EXIT and is about to end itself
         self._ended.pop(name)
         pool = name.rsplit("-", 1)[0]
-        if self._ipi.wait(0.0):
-            return
+        if self._ipi.wait(0.0) or (self.ipi_input.folder / FAILURE_FILE).exists():
+            return  # the mixing layer has given up, and its reason is the better message
         used = self._outcome.restarts.get(name, 0)
         limit = getattr(self.ipi_input.config, pool).max_restarts
-        hopeless = code == 1 and not self._has_computed(child)
+        # an error of its own before anything was computed: it will fail again
+        hopeless = code > 0 and not normal and evaluations == 0
         if hopeless or used >= limit:
             count = "" if hopeless else f" after {used} restarts (max_restarts)"
             raise MixpiError(f"driver {name} {_how(code)}{count}.\n{self._story(child)}")
         self._outcome.restarts[name] = used + 1
         print(f"mixpi: driver {name} {_how(code)}; starting it again", file=sys.stderr)
         self._start_driver(pool, name)
-
-    def _has_computed(self, child: Child) -> bool:
-        """Whether the run got anywhere, so that starting the driver again may help."""
-        return "connected" in child.output() or self._steps_size() > self._steps_before
-
-    def _steps_size(self) -> int:
-        path = self.ipi_input.folder / self.ipi_input.config.output.steps
-        return path.stat().st_size if path.exists() else 0
 
     def _story(self, child: Child) -> str:
         error = lammps.error_in(child.output())
@@ -243,16 +250,25 @@ class Run:
         elif failure.exists():
             outcome.message = failure.read_text().strip()
             outcome.message += self._driver_stories()
+        elif reason := self._asked_to_stop(log):
+            outcome.status, outcome.message = "stopped", reason
         elif "I-PI reports success" in log:
             outcome.status = "finished"
-        elif self._ipi.returncode == 0 and "Soft exit has been requested" in log:
-            outcome.status = "stopped"
-            outcome.message = "i-PI was asked to stop (EXIT file, total_time or a signal)"
         else:
             outcome.message = (
                 f"i-PI {_how(self._ipi.returncode)}. Last lines of {self._ipi.log}:\n"
                 f"{self._ipi.tail()}"
             )
+
+    def _asked_to_stop(self, log: str) -> str | None:
+        """Why i-PI ended early though nothing failed (it may call even that a success)."""
+        if (self.ipi_input.folder / "EXIT").exists():
+            return "a file EXIT asked i-PI to stop; remove it before the run is continued"
+        if "Maximum wallclock time elapsed" in log:
+            return "i-PI reached its <total_time>"
+        if "SOFTEXIT:   Kill signal" in log:
+            return "i-PI was told to stop by a signal"
+        return None
 
     def _driver_stories(self) -> str:
         """Last lines of the drivers that ended badly."""

@@ -1,0 +1,197 @@
+"""What all tests share: small systems, and folders with everything that a run needs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from ase import Atoms
+from ase.build import bulk
+
+
+ROOT = Path(__file__).parent.parent
+MODELS = ROOT / "ipi_inputs" / "models"
+TERSOFF = ["pair_style tersoff/mod/c", "pair_coeff * * Si.tersoff.modc Si"]
+PES = 'from mixpi.ipi_pes import MixingPES\n__DRIVER_NAME__, __DRIVER_CLASS__ = "mixpi", "MixingPES"\n'
+
+
+@dataclass
+class Case:
+    """A folder with an i-PI input, its YAML and its structure."""
+
+    folder: Path
+    config: dict
+
+    @property
+    def input(self) -> Path:
+        return self.folder / "input.xml"
+
+    def write(self) -> None:
+        (self.folder / "mixing.yaml").write_text(yaml.safe_dump(self.config))
+
+    def mixpi(self, *arguments: str, timeout: float = 120.0) -> subprocess.CompletedProcess:
+        self.write()
+        return mixpi(*arguments, cwd=self.folder, timeout=timeout)
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """``mixpi run`` in the background."""
+        self.write()
+        return subprocess.Popen(
+            [sys.executable, "-m", "mixpi.cli", "run", "input.xml", "--no-reference", *arguments],
+            cwd=self.folder,
+            env=clean_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def positions(self, name: str = "md.pos_0.xyz") -> np.ndarray:
+        """All frames that i-PI wrote, (frames, n, 3), Å."""
+        lines = (self.folder / name).read_text().splitlines()
+        n = int(lines[0])
+        rows = [line for k, line in enumerate(lines) if k % (n + 2) > 1]
+        return np.array([row.split()[1:4] for row in rows], dtype=float).reshape(-1, n, 3)
+
+    def nothing_left(self) -> bool:
+        """No process of this run, and no socket file."""
+        sockets = [self.config[pool]["socket"].get("address") for pool in ("cheap", "expensive")]
+        marks = [s for s in sockets if s]
+        for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                text = cmdline.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if str(self.folder) in text or any(mark in text for mark in marks):
+                return False
+        return not any(Path(f"/tmp/ipi_{mark}").exists() for mark in marks)
+
+
+def clean_environment() -> dict[str, str]:
+    return dict(os.environ, OMP_NUM_THREADS="1", PYTHONWARNINGS="ignore")
+
+
+def mixpi(*arguments: str, cwd: Path, timeout: float = 120.0) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "mixpi.cli", *arguments],
+        cwd=cwd,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+
+
+def silicon(repeat: int = 2, *, rattle: float = 0.05, seed: int = 3) -> Atoms:
+    atoms = bulk("Si", "diamond", a=5.46, cubic=True) * (repeat, repeat, repeat)
+    atoms.rattle(rattle, seed=seed)
+    return atoms
+
+
+def ipi_xml(
+    *,
+    steps: int,
+    beads: int = 1,
+    temperature: float = 300.0,
+    forcefield: str | None = None,
+    dynamics: str = "<dynamics mode='nve'><timestep units='femtosecond'>1</timestep></dynamics>",
+    stride: int = 10,
+) -> str:
+    """An i-PI input; the forcefield is the mixing layer unless another is given."""
+    batch = f"<batch_size>{beads}</batch_size>" if beads > 1 else ""
+    forcefield = forcefield or textwrap.dedent(
+        f"""\
+        <ffdirect name='mix'><pes>custom</pes><pes_path>mixing_pes.py</pes_path>
+        <parameters>{{config: mixing.yaml}}</parameters>{batch}</ffdirect>"""
+    )
+    return f"""<simulation verbosity='low' safe_stride='1'>
+  <total_steps>{steps}</total_steps>
+  <output prefix='md'>
+    <properties stride='1' filename='out'>
+      [ step, time{{femtosecond}}, conserved{{electronvolt}}, temperature{{kelvin}},
+        potential{{electronvolt}} ]
+    </properties>
+    <trajectory filename='pos' stride='{stride}' format='xyz'> positions{{angstrom}} </trajectory>
+    <trajectory filename='for' stride='{stride}' format='xyz'> forces{{ev/ang}} </trajectory>
+  </output>
+  <prng><seed>31415</seed></prng>
+  {forcefield}
+  <system>
+    <initialize nbeads='{beads}'>
+      <file mode='ase' units='angstrom'>init.extxyz</file>
+      <velocities mode='thermal' units='kelvin'>{temperature}</velocities>
+    </initialize>
+    <forces><force forcefield='mix'/></forces>
+    <motion mode='dynamics'>{dynamics}</motion>
+    <ensemble><temperature units='kelvin'>{temperature}</temperature></ensemble>
+  </system>
+</simulation>
+"""
+
+
+def command_driver(kind: str) -> str:
+    """A YAML ``command`` for one of the package's toy drivers."""
+    return f"{sys.executable} -m mixpi.cli driver {kind} --address {{address}}"
+
+
+def faulty_driver(fault: str, *arguments: object) -> str:
+    """A YAML ``command`` for a driver that misbehaves (tests/faulty_driver.py)."""
+    script = ROOT / "tests" / "faulty_driver.py"
+    words = " ".join(str(a) for a in arguments)
+    return f"{sys.executable} {script} {{address}} {fault} {words}".strip()
+
+
+@pytest.fixture
+def make_case(tmp_path):
+    """Factory of :class:`Case`: toy drivers on a small silicon cell unless told otherwise."""
+
+    def make(
+        atoms: Atoms | None = None,
+        *,
+        seeds=(0,),
+        regions=None,
+        cheap: dict | None = None,
+        expensive: dict | None = None,
+        folder: str = "case",
+        **xml,
+    ) -> Case:
+        path = tmp_path / folder
+        path.mkdir()
+        atoms = silicon() if atoms is None else atoms
+        atoms.write(path / "init.extxyz")
+        (path / "mixing_pes.py").write_text(PES)
+        (path / "input.xml").write_text(ipi_xml(**{"steps": 5, **xml}))
+        tag = uuid.uuid4().hex[:10]
+        config = {
+            "structure": "init.extxyz",
+            "seeds": seeds if isinstance(seeds, str) else [int(s) for s in seeds],
+            "regions": regions or {"core": 2.5, "blend": 2.0, "buffer": 3.0},
+            "cheap": dict(cheap or {"command": command_driver("zero")}),
+            "expensive": dict(expensive or {"command": command_driver("toy")}),
+        }
+        for pool in ("cheap", "expensive"):
+            address = f"mixpi-test-{tag}-{pool}"
+            config[pool]["socket"] = {"address": address, **config[pool].get("socket", {})}
+        case = Case(path, config)
+        case.write()
+        return case
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> Path:
+    return MODELS / "si-tiny.model"
+
+
+@pytest.fixture(scope="session")
+def mace_tiny(tiny_model) -> dict:
+    """The expensive driver of most tests with real engines."""
+    return {"mace": {"model": str(tiny_model), "threads": 1}}

@@ -1,0 +1,282 @@
+"""What goes wrong in real runs: each ends with a message, nothing left behind, nothing lost.
+
+Real i-PI, real sockets, real processes; analytic drivers, whose forces are known.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import command_driver, faulty_driver
+
+from mixpi.records import read_steps
+
+
+def run(case, *arguments, timeout=120.0):
+    return case.mixpi("run", "input.xml", "--no-reference", "--quiet", *arguments, timeout=timeout)
+
+
+def wait_for(condition, seconds=30.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def evaluations(case) -> int:
+    path = case.folder / "mix.steps"
+    return len(read_steps(path)["evaluation"]) if path.exists() else 0
+
+
+def test_undisturbed_run(make_case):
+    case = make_case(steps=20)
+    done = run(case)
+    assert done.returncode == 0, done.stderr
+    steps = read_steps(case.folder / "mix.steps")
+    np.testing.assert_array_equal(steps["evaluation"], np.arange(21))
+    assert steps["lost_drivers"][-1] == 0
+    assert (case.folder / "RESTART").exists()
+    assert case.nothing_left()
+
+
+@pytest.mark.parametrize("pool", ["cheap", "expensive"])
+def test_driver_killed_while_computing_changes_nothing(make_case, tmp_path, pool):
+    reference = make_case(folder="reference", steps=20)
+    reference.config["cheap"]["command"] = command_driver("toy")
+    assert run(reference).returncode == 0
+
+    case = make_case(folder="disturbed", steps=20)
+    case.config["cheap"]["command"] = command_driver("toy")
+    case.config[pool]["command"] = faulty_driver("die", 9, tmp_path / "died")
+    done = run(case)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "died").exists()
+    assert f"{pool}-0 was killed by SIGKILL; starting it again" in done.stderr
+    assert read_steps(case.folder / "mix.steps")["lost_drivers"][-1] == 1
+    np.testing.assert_array_equal(case.positions(), reference.positions())
+    assert case.nothing_left()
+
+
+def test_driver_that_always_dies_is_given_up(make_case):
+    case = make_case(expensive={"command": faulty_driver("always-die"), "max_restarts": 2})
+    done = run(case)
+    assert done.returncode == 1
+    assert "driver expensive-0 was killed by SIGKILL after 2 restarts" in done.stderr
+    assert case.nothing_left()
+
+
+@pytest.mark.parametrize("pool", ["cheap", "expensive"])
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("nan", "{pool} driver returned NaN or infinity (forces on 1 atoms, first 0)"),
+        ("infinite", "{pool} driver returned NaN or infinity (energy)"),
+        ("more", "{pool} driver returned forces for"),
+        ("fewer", "{pool} driver returned forces for"),
+        ("extras", "{pool} driver sent unreadable 'extras'"),
+    ],
+)
+def test_nonsense_from_a_driver_stops_the_run(make_case, pool, fault, message):
+    case = make_case()
+    case.config[pool]["command"] = faulty_driver(fault)
+    done = run(case)
+    assert done.returncode == 1
+    assert message.format(pool=pool) in done.stderr
+    assert (case.folder / "RESTART").exists(), "RESTART is written whenever i-PI had started"
+    assert case.nothing_left()
+
+
+def test_nan_in_mid_run_loses_nothing(make_case):
+    """Unlike the first evaluation, later ones are not inside i-PI's output section."""
+    reference = make_case(folder="reference", steps=12, stride=1)
+    assert run(reference).returncode == 0
+    case = make_case(folder="case2", steps=12, stride=1)
+    good = case.config["expensive"]["command"]
+    case.config["expensive"]["command"] = faulty_driver("nan", 6)
+    done = run(case)
+    assert done.returncode == 1 and "returned NaN" in done.stderr
+    assert case.nothing_left()
+    case.config["expensive"]["command"] = good
+    done = case.mixpi("run", "RESTART", "--no-reference", "--quiet")
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(case.positions()[-1], reference.positions()[-1], atol=1e-7)
+
+
+def test_driver_that_never_connects(make_case):
+    case = make_case()
+    case.config["expensive"]["command"] = faulty_driver("never")
+    case.config["expensive"]["socket"]["connect_deadline"] = 2.0
+    done = run(case)
+    assert done.returncode == 1
+    assert "no expensive driver has connected" in done.stderr
+    assert "connect_deadline" in done.stderr
+    assert (case.folder / "RESTART").exists()
+    assert case.nothing_left()
+
+
+def test_driver_that_fails_at_once_shows_its_log(make_case):
+    case = make_case()
+    case.config["expensive"] = {
+        "mace": {"model": str(case.folder / "input.xml")},
+        "socket": case.config["expensive"]["socket"],
+    }
+    done = run(case)
+    assert done.returncode == 1
+    assert "driver expensive-0 ended with exit code 1" in done.stderr
+    assert "cannot load" in done.stderr and "as a MACE model" in done.stderr
+    assert case.nothing_left()
+
+
+def test_hanging_driver_is_ended_and_replaced(make_case):
+    case = make_case(expensive={"command": faulty_driver("hang"), "max_restarts": 1})
+    case.config["expensive"]["socket"]["reply_deadline"] = 1.0
+    done = run(case)
+    assert done.returncode == 1
+    assert done.stderr.count("driver expensive-0 does not reply; ended") == 2
+    assert "driver expensive-0 was killed by SIGKILL after 1 restarts" in done.stderr
+    assert case.nothing_left()
+
+
+def test_work_of_a_hanging_driver_goes_to_another(make_case):
+    case = make_case(steps=4)
+    process_driver = case.config["expensive"]["command"]
+    case.config["expensive"] = {"external": True, "socket": case.config["expensive"]["socket"]}
+    case.config["expensive"]["socket"]["reply_deadline"] = 1.0
+    address = case.config["expensive"]["socket"]["address"]
+    import subprocess
+
+    process = case.start()
+    wait_for(lambda: Path(f"/tmp/ipi_{address}").exists())
+    hanging = subprocess.Popen(faulty_driver("hang").format(address=address).split())
+    time.sleep(2.0)
+    good = subprocess.Popen(process_driver.format(address=address).split())
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert read_steps(case.folder / "mix.steps")["lost_drivers"][-1] == 1
+    hanging.kill()
+    hanging.wait()
+    assert good.wait(20) == 0
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_signal_stops_everything_and_the_rest_can_be_run(make_case, signum):
+    reference = make_case(folder="reference", steps=40, stride=1)
+    assert run(reference).returncode == 0
+
+    case = make_case(folder="case2", steps=40, stride=1)
+    case.config["expensive"]["command"] = faulty_driver("slow", 0.1)
+    process = case.start()
+    wait_for(lambda: evaluations(case) >= 8)
+    process.send_signal(signum)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signum
+    assert f"stopped by {signum.name}" in output and "mixpi run RESTART" in output
+    assert case.nothing_left()
+
+    before = evaluations(case)
+    assert 8 <= before < 40
+    case.config["expensive"]["command"] = command_driver("toy")
+    done = case.mixpi("run", "RESTART", "--no-reference", "--quiet")
+    assert done.returncode == 0, done.stderr
+    last = case.positions()[-1]
+    np.testing.assert_allclose(last, reference.positions()[-1], atol=1e-7)
+    text = (case.folder / "mix.steps").read_text()
+    assert text.count("# continued") == 1
+
+
+def test_launcher_finds_i_pi_killed(make_case):
+    case = make_case(steps=2000, expensive={"command": faulty_driver("slow", 0.05)})
+    process = case.start()
+    wait_for(lambda: evaluations(case) >= 3)
+    [ipi] = [
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if b"i-pi\0input.xml" in _read(path)
+        and os.readlink(path.parent / "cwd") == str(case.folder)
+    ]
+    os.kill(ipi, signal.SIGKILL)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "i-PI was killed by SIGKILL" in output
+    assert case.nothing_left()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def test_exit_file_stops_as_i_pi_users_know_it(make_case):
+    case = make_case(steps=5000, expensive={"command": faulty_driver("slow", 0.02)})
+    process = case.start()
+    wait_for(lambda: evaluations(case) >= 3)
+    (case.folder / "EXIT").touch()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert "stopped: a file EXIT asked i-PI to stop" in output
+    assert (case.folder / "RESTART").exists() and case.nothing_left()
+
+
+def test_stale_socket_of_a_dead_run_is_cleared(make_case):
+    case = make_case(steps=2)
+    path = Path(f"/tmp/ipi_{case.config['cheap']['socket']['address']}")
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    assert path.exists()
+    done = run(case)
+    assert done.returncode == 0, done.stderr
+    assert "left by a run that was killed" in done.stderr
+    assert case.nothing_left()
+
+
+def test_address_of_a_live_run_is_respected(make_case):
+    case = make_case(steps=2)
+    path = Path(f"/tmp/ipi_{case.config['cheap']['socket']['address']}")
+    with socket.socket(socket.AF_UNIX) as live:
+        live.bind(str(path))
+        live.listen()
+        done = run(case)
+        assert done.returncode == 1
+        assert "is in use by a running process" in done.stderr
+        assert path.exists()
+        live.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            live.accept()  # the live run was not disturbed by a probe
+    path.unlink()
+    assert case.nothing_left()
+
+
+def test_inet_sockets(make_case):
+    case = make_case(steps=3)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    case.config["expensive"]["command"] += " --mode {mode} --port {port}"
+    case.config["expensive"]["socket"] = {"mode": "inet", "address": "127.0.0.1", "port": port}
+    done = run(case)
+    assert done.returncode == 0, done.stderr
+
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        done = run(case)
+    assert done.returncode == 1 and "the port is in use" in done.stderr
+
+
+def test_several_drivers_share_the_beads(make_case):
+    case = make_case(steps=4, beads=4)
+    case.config["expensive"]["count"] = 2
+    done = run(case)
+    assert done.returncode == 0, done.stderr
+    logs = [(case.folder / "logs" / f"expensive-{k}.log").read_text() for k in (0, 1)]
+    counts = [int(log.split("has ended, ")[1].split()[0]) for log in logs]
+    assert sum(counts) == 4 * 5 and min(counts) > 0
