@@ -40,6 +40,7 @@ class Child:
     ) -> None:
         self.name, self.log = name, log
         self._log_start = log.stat().st_size if log.exists() else 0
+        self._log_read = self._log_start
         with log.open("ab") as stream:
             self._process = subprocess.Popen(
                 list(argv),
@@ -66,6 +67,15 @@ class Child:
         with self.log.open("rb") as stream:
             stream.seek(self._log_start)
             return stream.read().decode(errors="replace")
+
+    def fresh(self) -> str:
+        """What it has written since the last call, in whole lines."""
+        with self.log.open("rb") as stream:
+            stream.seek(self._log_read)
+            text = stream.read()
+        text = text[: text.rfind(b"\n") + 1]
+        self._log_read += len(text)
+        return text.decode(errors="replace")
 
     def tail(self, lines: int = 15) -> str:
         """The last lines that it wrote, for an error message."""

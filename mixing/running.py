@@ -85,7 +85,6 @@ class Run:
         self._ended: dict[str, float] = {}
         self._outcome = Outcome()
         self._signum: int | None = None
-        self._log_read = 0
 
     def execute(self, *, quiet: bool = False) -> Outcome:
         """Run to the end; everything that was started has ended when this returns.
@@ -182,9 +181,7 @@ class Run:
 
     def _end_hung_drivers(self) -> None:
         """End the drivers that the mixing layer has dropped because they do not reply."""
-        new = self._ipi.output()[self._log_read :]
-        self._log_read += len(new)
-        for pid in re.findall(HUNG.format(pid=r"(\d+)"), new):
+        for pid in re.findall(HUNG.format(pid=r"(\d+)"), self._ipi.fresh()):
             for child in self._drivers.values():
                 if child.pid == int(pid):
                     print(f"mixpi: driver {child.name} does not reply; ended", file=sys.stderr)

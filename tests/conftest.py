@@ -15,6 +15,7 @@ import pytest
 import yaml
 from ase import Atoms
 from ase.build import bulk
+from ase.io import read
 
 
 ROOT = Path(__file__).parent.parent
@@ -53,12 +54,13 @@ class Case:
             text=True,
         )
 
-    def positions(self, name: str = "md.pos_0.xyz") -> np.ndarray:
+    def positions(self, bead: int = 0) -> np.ndarray:
         """All frames that i-PI wrote, (frames, n, 3), Å."""
-        lines = (self.folder / name).read_text().splitlines()
-        n = int(lines[0])
-        rows = [line for k, line in enumerate(lines) if k % (n + 2) > 1]
-        return np.array([row.split()[1:4] for row in rows], dtype=float).reshape(-1, n, 3)
+        return np.array([a.positions for a in read(self.folder / f"md.pos_{bead}.extxyz", ":")])
+
+    def forces(self, bead: int = 0) -> np.ndarray:
+        """Forces of all frames that i-PI wrote, (frames, n, 3), eV/Å."""
+        return np.array([a.get_forces() for a in read(self.folder / f"md.for_{bead}.extxyz", ":")])
 
     def nothing_left(self) -> bool:
         """No process of this run, and no socket file."""
@@ -118,14 +120,14 @@ def ipi_xml(
       [ step, time{{femtosecond}}, conserved{{electronvolt}}, temperature{{kelvin}},
         potential{{electronvolt}} ]
     </properties>
-    <trajectory filename='pos' stride='{stride}' format='xyz'> positions{{angstrom}} </trajectory>
-    <trajectory filename='for' stride='{stride}' format='xyz'> forces{{ev/ang}} </trajectory>
+    <trajectory filename='pos' stride='{stride}' format='ase' cell_units='ase'> positions </trajectory>
+    <trajectory filename='for' stride='{stride}' format='ase' cell_units='ase'> forces </trajectory>
   </output>
   <prng><seed>31415</seed></prng>
   {forcefield}
   <system>
     <initialize nbeads='{beads}'>
-      <file mode='ase' units='angstrom'>init.extxyz</file>
+      <file mode='ase' units='ase'>init.extxyz</file>
       <velocities mode='thermal' units='kelvin'>{temperature}</velocities>
     </initialize>
     <forces><force forcefield='mix'/></forces>
