@@ -11,7 +11,6 @@ from .mixer import Mixer
 from .regions import Regions, build_regions
 
 
-
 __all__ = [
     "Cluster",
     "Mixer",

@@ -1,4 +1,4 @@
-"""Socket addresses: is one free, used by a live run, or left behind by a dead one?"""
+"""Socket addresses: free, used by a live run, or left behind by a dead one."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
@@ -26,7 +27,7 @@ class MixingCalculator(Calculator):
         As for :class:`mixpi.Mixer`.
     """
 
-    implemented_properties = ["forces"]
+    implemented_properties: ClassVar = ["forces"]
 
     def __init__(
         self, *, cheap: Calculator, expensive: Calculator, seeds: Sequence[int], **mixing

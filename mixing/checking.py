@@ -150,9 +150,7 @@ def _describe_regions(ipi_input: IpiInput, atoms: Atoms, regions: Regions) -> It
         )
 
 
-def _check_driver(
-    pool: str, ipi_input: IpiInput, atoms: Atoms, *, load: bool
-) -> Iterator[str]:
+def _check_driver(pool: str, ipi_input: IpiInput, atoms: Atoms, *, load: bool) -> Iterator[str]:
     driver: DriverConfig = getattr(ipi_input.config, pool)
     if driver.external:
         return
@@ -171,7 +169,9 @@ def _try_lammps(ipi_input: IpiInput, driver: DriverConfig, atoms: Atoms) -> Iter
     with tempfile.TemporaryDirectory() as folder:
         setup = lammps_setup(driver.lammps, ipi_input.config_path.parent)
         path = setup.write(atoms, Path(folder), address="unused")
-        lines = [ln for ln in path.read_text().splitlines() if not ln.startswith(("fix ipi", "run"))]
+        lines = [
+            ln for ln in path.read_text().splitlines() if not ln.startswith(("fix ipi", "run"))
+        ]
         path.write_text("\n".join([*lines, "run 0", ""]))
         argv = lammps.command(
             executable=driver.lammps.executable,
@@ -187,9 +187,7 @@ def _try_lammps(ipi_input: IpiInput, driver: DriverConfig, atoms: Atoms) -> Iter
     yield "LAMMPS computes this system"
 
 
-def _try_mace(
-    pool: str, ipi_input: IpiInput, driver: DriverConfig, atoms: Atoms
-) -> Iterator[str]:
+def _try_mace(pool: str, ipi_input: IpiInput, driver: DriverConfig, atoms: Atoms) -> Iterator[str]:
     """Load the model in a process of its own and compare its species."""
     flags = mace_flags(driver.mace, ipi_input.config_path.parent)
     argv = [sys.executable, "-m", "mixpi.cli", "driver", "mace", *flags, "--describe"]
@@ -212,7 +210,6 @@ def _try_mace(
             f"warning: a buffer of {buffer:g} Å is less than half the model's interaction range; "
             "forces in the region will differ visibly from those in the full cell"
         )
-
 
 
 def _last_error(text: str) -> str:

@@ -59,9 +59,7 @@ def _parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("check", help="validate everything without running")
     check.add_argument("input", type=Path, help="i-PI input (XML), or a RESTART")
-    check.add_argument(
-        "--fast", action="store_true", help="do not load the model nor start LAMMPS"
-    )
+    check.add_argument("--fast", action="store_true", help="do not load the model nor start LAMMPS")
     check.set_defaults(run=_check)
 
     plot = commands.add_parser("plot", help="draw regions, temperature, times and the cell")
@@ -101,7 +99,9 @@ def _add_mace(kinds) -> None:
 
 
 def _add_lammps(kinds) -> None:
-    lmp = kinds.add_parser("lammps", help="LAMMPS with fix ipi, as an i-PI input's YAML describes it")
+    lmp = kinds.add_parser(
+        "lammps", help="LAMMPS with fix ipi, as an i-PI input's YAML describes it"
+    )
     lmp.add_argument("input", type=Path, help="i-PI input (XML) that names the YAML file")
     lmp.add_argument("--pool", default="cheap", choices=["cheap", "expensive"])
     lmp.add_argument("--folder", type=Path, default=Path("lammps"), help="where it runs")

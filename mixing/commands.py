@@ -42,9 +42,7 @@ def driver_command(pool: str, ipi_input: IpiInput, atoms: Atoms, folder: Path) -
     socket, home = driver.socket, ipi_input.config_path.parent
     if driver.lammps:
         setup = lammps_setup(driver.lammps, home)
-        setup.write(
-            atoms, folder, address=socket.address, mode=socket.mode, port=socket.port
-        )
+        setup.write(atoms, folder, address=socket.address, mode=socket.mode, port=socket.port)
         return lammps.command(
             executable=_own_path(driver.lammps.executable, home),
             launch=driver.lammps.launch,
@@ -57,7 +55,10 @@ def driver_command(pool: str, ipi_input: IpiInput, atoms: Atoms, folder: Path) -
             *mace_flags(driver.mace, home),
             *("--species", ",".join(sorted(set(atoms.symbols)))),
             # the cheap pool's structure is always the whole system
-            *(("--template", str((home / ipi_input.config.structure).resolve())) * (pool == "cheap")),
+            *(
+                ("--template", str((home / ipi_input.config.structure).resolve()))
+                * (pool == "cheap")
+            ),
             *socket_flags(socket),
         ]
     fields = {"address": socket.address, "port": socket.port, "mode": socket.mode}

@@ -1,4 +1,4 @@
-"""What mixpi must know of an i-PI input (or RESTART): where its mixing layer is, how long it runs."""
+"""What mixpi must know of an i-PI input or RESTART: its mixing layer, its length."""
 
 from __future__ import annotations
 

@@ -43,7 +43,9 @@ def plot(ipi_input: IpiInput) -> list[Path]:
     output = ipi_input.config.output
     steps_file = ipi_input.folder / output.steps
     if not steps_file.exists():
-        raise MixpiError(f"{steps_file} does not exist: run 'mixpi run {ipi_input.path.name}' first")
+        raise MixpiError(
+            f"{steps_file} does not exist: run 'mixpi run {ipi_input.path.name}' first"
+        )
     paths = [ipi_input.folder / "mixpi.steps.png"]
     _draw_steps(read_steps(steps_file), ipi_input.properties_file, paths[0])
     if output.trajectory and (ipi_input.folder / output.trajectory).exists():

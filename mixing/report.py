@@ -121,7 +121,9 @@ def _dynamics(ipi_input: IpiInput) -> dict:
         return result
     time = columns["time"] * scale
     if "temperature_K" in result:
-        result["temperature_K"]["slope_per_ps"] = float(np.polyfit(time, columns["temperature"], 1)[0])
+        result["temperature_K"]["slope_per_ps"] = float(
+            np.polyfit(time, columns["temperature"], 1)[0]
+        )
     for name in ("conserved", "potential"):
         if name in columns and units[name][0] == "electronvolt":
             result[f"{name}_drift_eV_per_ps"] = float(np.polyfit(time, columns[name], 1)[0])

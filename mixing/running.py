@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -230,10 +231,9 @@ class Run:
         for pool in POOLS:
             socket = getattr(self.ipi_input.config, pool).socket
             if socket.mode == "unix" and unix_path(socket.address).exists():
-                try:
+                # another run has taken the address already
+                with contextlib.suppress(MixpiError):
                     claim(socket)
-                except MixpiError:
-                    pass  # another run has taken the address already
 
     def _judge(self) -> None:
         outcome, folder = self._outcome, self.ipi_input.folder

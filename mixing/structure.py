@@ -58,7 +58,7 @@ def read_structure(path: str | Path) -> Atoms:
             "exchange two cell vectors"
         )
     if not np.allclose(np.triu(atoms.cell.array, 1), 0.0, atol=1e-9):
-        standard, rotation = atoms.cell.standard_form()
+        standard, _ = atoms.cell.standard_form()
         scaled = atoms.get_scaled_positions(wrap=False)
         atoms.set_cell(standard)
         atoms.set_scaled_positions(scaled)

@@ -21,7 +21,9 @@ from ase.io import read
 ROOT = Path(__file__).parent.parent
 MODELS = ROOT / "ipi_inputs" / "models"
 TERSOFF = ["pair_style tersoff/mod/c", "pair_coeff * * Si.tersoff.modc Si"]
-PES = 'from mixpi.ipi_pes import MixingPES\n__DRIVER_NAME__, __DRIVER_CLASS__ = "mixpi", "MixingPES"\n'
+PES = """from mixpi.ipi_pes import MixingPES
+__DRIVER_NAME__, __DRIVER_CLASS__ = "mixpi", "MixingPES"
+"""
 
 
 @dataclass
@@ -120,8 +122,12 @@ def ipi_xml(
       [ step, time{{femtosecond}}, conserved{{electronvolt}}, temperature{{kelvin}},
         potential{{electronvolt}} ]
     </properties>
-    <trajectory filename='pos' stride='{stride}' format='ase' cell_units='ase'> positions </trajectory>
-    <trajectory filename='for' stride='{stride}' format='ase' cell_units='ase'> forces </trajectory>
+    <trajectory filename='pos' stride='{stride}' format='ase' cell_units='ase'>
+      positions
+    </trajectory>
+    <trajectory filename='for' stride='{stride}' format='ase' cell_units='ase'>
+      forces
+    </trajectory>
   </output>
   <prng><seed>31415</seed></prng>
   {forcefield}

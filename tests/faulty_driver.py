@@ -1,6 +1,7 @@
 """A driver that misbehaves on purpose: ``faulty_driver.py ADDRESS FAULT [ARGUMENT]``.
 
-nan [N]: such forces, from the Nth evaluation on. infinite: such an energy. more, fewer: forces for another number of atoms.
+nan [N]: such forces, from the Nth evaluation on. infinite: such an energy.
+more, fewer: forces for another number of atoms.
 die N MARKER: kill -9 itself in its Nth evaluation, once (the marker file remembers).
 always-die: in every evaluation. hang: never answers. never: does not connect.
 extras: what i-PI cannot parse. slow S: sleeps S seconds in each evaluation.
@@ -15,7 +16,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-
 from mixpi.drivers.client import connect, run_driver, serve
 from mixpi.drivers.toy import ToyEngine
 

@@ -114,9 +114,7 @@ def path(rng, sampler, *, neighbour: int):
 
 def stretched_bonds(rng, sampler):
     """A bond pulled and pushed along itself in a warm crystal."""
-    for index, frame in enumerate(
-        thermal(rng, sampler, temperature=300.0, size=0.005, frames=40)
-    ):
+    for index, frame in enumerate(thermal(rng, sampler, temperature=300.0, size=0.005, frames=40)):
         first = int(rng.integers(64))
         vectors = frame.get_distances(first, range(64), mic=True, vector=True)
         lengths = np.linalg.norm(vectors, axis=1)

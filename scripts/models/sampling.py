@@ -73,8 +73,9 @@ def classical_md(
     start = atoms.get_scaled_positions() * lengths
     lmp.create_atoms(len(atoms), None, [1] * len(atoms), start.ravel().tolist())
     lmp.commands_list(
-        [f"mass 1 {atomic_masses[atoms.numbers[0]]}", *pair]
-        + [
+        [
+            f"mass 1 {atomic_masses[atoms.numbers[0]]}",
+            *pair,
             f"timestep {timestep / 1000}",
             f"velocity all create {2 * temperature} {seed}",
             "fix move all nve",
@@ -85,9 +86,7 @@ def classical_md(
     for _ in range(frames):
         lmp.command(f"run {spacing}")
         positions = np.array(lmp.gather_atoms("x", 1, 3)).reshape(-1, 3)
-        yield Atoms(
-            atoms.numbers, cell=atoms.cell, pbc=True, scaled_positions=positions / lengths
-        )
+        yield Atoms(atoms.numbers, cell=atoms.cell, pbc=True, scaled_positions=positions / lengths)
     lmp.close()
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import command_driver, faulty_driver
-
 from mixpi.records import read_steps
 
 

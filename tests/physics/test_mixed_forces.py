@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, make_supercell
 from conftest import TERSOFF, ipi_xml, silicon
 from engines import lammps_calculator, mace_calculator
-from scipy.spatial.transform import Rotation
-
 from mixpi import MixingCalculator, build_regions
 from mixpi.structure import read_structure
+from scipy.spatial.transform import Rotation
 
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch, e3nn and mace warn a lot
@@ -57,7 +58,7 @@ def test_one_step_is_the_blend_of_both_engines(make_case, mace_tiny, lmp, mace, 
     expensive = np.zeros_like(cheap)
     expensive[r.cluster] = mace.get_forces(atoms[r.cluster])
     w = r.weights[:, None]
-    assert 0 < r.blend.sum() and r.cluster.size < len(atoms)
+    assert r.blend.sum() > 0 and r.cluster.size < len(atoms)
     assert np.abs(expensive - cheap)[r.core].max() > 1e-2, "the engines must differ"
     wanted = w * expensive + (1 - w) * cheap
     np.testing.assert_allclose(case.forces()[0], wanted, rtol=0, atol=1e-6)
@@ -66,7 +67,14 @@ def test_one_step_is_the_blend_of_both_engines(make_case, mace_tiny, lmp, mace, 
 def test_four_beads_share_a_region_and_each_has_its_forces(make_case, mace_tiny, lmp, mace):
     atoms = silicon(3)
     case = make_case(
-        atoms, seeds=[0], regions=RADII, cheap=CHEAP, expensive=mace_tiny, steps=2, beads=4, stride=1
+        atoms,
+        seeds=[0],
+        regions=RADII,
+        cheap=CHEAP,
+        expensive=mace_tiny,
+        steps=2,
+        beads=4,
+        stride=1,
     )
     case.config["remove_net_force"] = False
     done = case.mixpi("run", "input.xml", "--no-reference", "--quiet")
@@ -74,9 +82,9 @@ def test_four_beads_share_a_region_and_each_has_its_forces(make_case, mace_tiny,
     frame = 2
     beads = [case.positions(k)[frame] for k in range(4)]
     assert max(np.abs(beads[0] - b).max() for b in beads[1:]) > 1e-4, "beads must differ"
-    weights = np.max(
-        [build_regions(b, atoms.cell, [0], **RADII).weights for b in beads], axis=0
-    )[:, None]
+    weights = np.max([build_regions(b, atoms.cell, [0], **RADII).weights for b in beads], axis=0)[
+        :, None
+    ]
     cluster = np.unique(
         np.concatenate([build_regions(b, atoms.cell, [0], **RADII).cluster for b in beads])
     )
@@ -95,9 +103,7 @@ def ordinary_run(case, command: list[str], steps: int):
     import sys
 
     address = case.config["cheap"]["socket"]["address"] + "-plain"
-    socket = (
-        f"<ffsocket name='mix' mode='unix' pbc='False'><address>{address}</address></ffsocket>"
-    )
+    socket = f"<ffsocket name='mix' mode='unix' pbc='False'><address>{address}</address></ffsocket>"
     (case.folder / "input.xml").write_text(ipi_xml(steps=steps, forcefield=socket))
     ipi = subprocess.Popen(
         [sys.executable, f"{sys.prefix}/bin/i-pi", "input.xml"],
@@ -214,5 +220,5 @@ def test_cluster_forces_converge_with_the_buffer(mace, lmp):
         weighted = r.weights[r.cluster] > 0
         error = mace.get_forces(cluster)[weighted] - full[r.cluster][weighted]
         errors.append(np.sqrt((error**2).mean()))
-    assert all(b < a / 2 for a, b in zip(errors, errors[1:], strict=False)), errors
+    assert all(b < a / 2 for a, b in itertools.pairwise(errors)), errors
     assert errors[-1] < 1e-9

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ase.calculators.lj import LennardJones
-
 from mixpi import Mixer, MixingCalculator, blend_forces, build_regions, extract_cluster
 from mixpi.blending import without_net_force
 from mixpi.mixer import WorkOfCorrection
@@ -54,7 +53,9 @@ def test_cluster_is_ascending_and_complete(system):
     assert (np.diff(cluster.indices) > 0).all()
     assert set(cluster.indices) == set(np.flatnonzero(regions.labels))
     np.testing.assert_array_equal(cluster.weights, regions.weights[cluster.indices])
-    np.testing.assert_array_equal(cluster.positions(system.positions), system.positions[cluster.indices])
+    np.testing.assert_array_equal(
+        cluster.positions(system.positions), system.positions[cluster.indices]
+    )
 
 
 @pytest.mark.parametrize("wrong", [(1, 3), (10_000, 3), (5, 2)])
@@ -88,7 +89,9 @@ def test_calculator_blends_two_calculators(system, remove):
 
 
 def test_equal_potentials_mix_to_themselves(system):
-    system.calc = MixingCalculator(cheap=lj(1.0), expensive=lj(1.0), seeds=[5], **RADII | {"buffer": 8.5})
+    system.calc = MixingCalculator(
+        cheap=lj(1.0), expensive=lj(1.0), seeds=[5], **RADII | {"buffer": 8.5}
+    )
     forces = system.get_forces()
     np.testing.assert_allclose(forces, lj(1.0).get_forces(system.copy()), atol=1e-10)
 

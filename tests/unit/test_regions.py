@@ -8,10 +8,9 @@ import pytest
 from ase.build import bulk
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.spatial.transform import Rotation
-
 from mixpi import build_regions
 from mixpi.regions import PROFILES, union
+from scipy.spatial.transform import Rotation
 
 
 RADII = {"core": 4.0, "blend": 3.0, "buffer": 5.0}
@@ -54,7 +53,9 @@ def assert_same(found, wanted) -> None:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("radii", [RADII, {"core": 0, "blend": 2.5, "buffer": 0}, {**RADII, "blend": 0}])
+@pytest.mark.parametrize(
+    "radii", [RADII, {"core": 0, "blend": 2.5, "buffer": 0}, {**RADII, "blend": 0}]
+)
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_against_brute_force(system, radii, profile):
     positions, cell = SYSTEMS[system]
@@ -192,7 +193,9 @@ def test_union_gives_each_geometry_at_least_its_own_surroundings():
         assert (together.weights >= one.weights).all()
         assert set(one.cluster) <= set(together.cluster)
     assert (together.weights == np.max([r.weights for r in each], axis=0)).all()
-    assert not (together.core & together.blend).any() and not (together.blend & together.buffer).any()
+    assert (
+        not (together.core & together.blend).any() and not (together.blend & together.buffer).any()
+    )
     assert union(each[:1]) is each[0]
 
 
