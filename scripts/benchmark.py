@@ -1,0 +1,277 @@
+"""The figures of docs/benchmarks.md: regions, clusters, overhead, buffer error.
+
+python scripts/benchmark.py regions      time of build_regions, and of other neighbour searches
+python scripts/benchmark.py cluster      a cluster in its periodic cell against an unwrapped one
+python scripts/benchmark.py buffer       error of cluster forces against the full cell
+python scripts/benchmark.py overhead     8,000 atoms with LAMMPS and MACE: overhead and speed-up
+python scripts/benchmark.py large        200,000 atoms with drivers that cost nothing
+
+Compared things are measured in turns and the medians are printed: absolute times on
+a shared machine mean little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import yaml
+from ase import Atoms
+from ase.build import bulk
+from ase.io import read
+from mixpi import build_regions
+from mixpi.commands import lammps_setup
+from mixpi.config import load_config
+from mixpi.drivers import lammps
+from mixpi.drivers.mace import MaceEngine
+from mixpi.ipi_input import read_ipi_input
+from mixpi.report import make_report
+from mixpi.structure import read_structure
+
+
+ROOT = Path(__file__).parent.parent
+CASE = ROOT / "ipi_inputs" / "si_vacancy_md_8000"
+MODEL = ROOT / "ipi_inputs" / "models" / "si-small.model"
+
+
+def in_turns(functions: dict, *, repeats: int) -> dict[str, float]:
+    """Median ms of each function, called in turns."""
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(repeats):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            times[name].append(1e3 * (time.perf_counter() - start))
+    return {name: float(np.median(values)) for name, values in times.items()}
+
+
+def rattled_silicon(cells: tuple[int, int, int], seed: int = 0) -> Atoms:
+    atoms = bulk("Si", "diamond", a=5.467, cubic=True) * cells
+    atoms.positions += np.random.default_rng(seed).normal(0, 0.06, atoms.positions.shape)
+    return atoms
+
+
+def regions() -> None:
+    """build_regions, and what the libraries would cost that find neighbours of all atoms."""
+    import vesin
+    from matscipy.neighbours import neighbour_list
+    from scipy.spatial import cKDTree
+
+    radii = {"core": 4.0, "blend": 4.0, "buffer": 6.0}
+    print(f"one seed, {radii}; ms, medians in turns")
+    for cells in ((10, 10, 10), (25, 25, 40), (50, 50, 50)):
+        atoms = rattled_silicon(cells)
+        x, cell = atoms.positions, atoms.cell.array
+        wrapped = atoms.get_positions(wrap=True)
+        lengths = atoms.cell.lengths()
+        middle = len(atoms) // 2
+        functions = {
+            "build_regions": lambda x=x, c=cell, m=middle: build_regions(x, c, [m], **radii),
+            "cKDTree, build + 1 query": lambda w=wrapped, le=lengths, m=middle: cKDTree(
+                np.mod(w, le), boxsize=le
+            ).query_ball_point(w[m], 14.0),
+        }
+        if len(atoms) <= 200_000:
+            functions["vesin, all pairs 4 Å"] = lambda x=x, c=cell: vesin.NeighborList(
+                4.0, full_list=True
+            ).compute(x, c, True, "i")
+            functions["matscipy, all pairs 4 Å"] = lambda a=atoms: neighbour_list("i", a, 4.0)
+        for name, ms in in_turns(functions, repeats=7).items():
+            print(f"{len(atoms):>9} atoms  {name:<26} {ms:9.2f}")
+
+
+def cluster() -> None:
+    """MACE on the same cluster: periodic in the whole cell, and alone in the vacuum."""
+    atoms = read_structure(CASE / "init.extxyz")
+    atoms.positions += np.random.default_rng(0).normal(0, 0.06, atoms.positions.shape)
+    config = load_config(CASE / "mixing.yaml")
+    r = build_regions(atoms.positions, atoms.cell, config.seeds, **config.regions.model_dump())
+    part = atoms[r.cluster]
+    centre = part.positions.mean(axis=0)
+    alone = part.copy()
+    alone.set_cell(np.eye(3) * (np.ptp(part.positions, axis=0).max() + 20.0))
+    alone.positions += alone.cell.sum(axis=0) / 2 - centre
+    engine = MaceEngine(MODEL, threads=1)
+    forces = {}
+
+    def evaluate(name, system):
+        _, forces[name], _ = engine.evaluate(system.numbers, system.positions, system.cell.array)
+
+    functions = {
+        "periodic cell kept": lambda: evaluate("kept", part),
+        "unwrapped into vacuum": lambda: evaluate("alone", alone),
+    }
+    in_turns(functions, repeats=3)
+    for name, ms in in_turns(functions, repeats=15).items():
+        print(f"{len(part)} atoms  {name:<24} {ms:8.1f} ms")
+    print(
+        f"largest difference of forces: {np.abs(forces['kept'] - forces['alone']).max():.1e} eV/Å"
+    )
+
+
+def buffer() -> None:
+    """Forces on the region from clusters of growing buffer, against the full cell."""
+    atoms = read_structure(CASE / "init.extxyz")
+    rng = np.random.default_rng(1)
+    atoms.positions += rng.normal(0, 0.06, atoms.positions.shape)
+    config = load_config(CASE / "mixing.yaml")
+    radii = config.regions.model_dump()
+    engine = MaceEngine(MODEL)
+    print(f"{len(atoms)} atoms, rattled by 0.06 Å; {radii}; interaction range "
+          f"{engine.interaction_range} Å")  # fmt: skip
+    start = time.perf_counter()
+    _, full, _ = engine.evaluate(atoms.numbers, atoms.positions, atoms.cell.array)
+    print(f"full cell: {time.perf_counter() - start:.1f} s, "
+          f"rms force {np.sqrt((full**2).mean()):.2f} eV/Å")  # fmt: skip
+    print("buffer  cluster   rms     weighted rms   max      core rms  (eV/Å)   s")
+    for width in (3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 18.1):
+        r = build_regions(atoms.positions, atoms.cell, config.seeds, **{**radii, "buffer": width})
+        part = atoms[r.cluster]
+        start = time.perf_counter()
+        _, forces, _ = engine.evaluate(part.numbers, part.positions, part.cell.array)
+        seconds = time.perf_counter() - start
+        w = r.weights[r.cluster]
+        error = (forces - full[r.cluster]) ** 2
+        rms = np.sqrt(error[w > 0].mean())
+        weighted = np.sqrt((w[:, None] ** 2 * error).sum() / (3 * (w**2).sum()))
+        core = np.sqrt(error[w == 1].mean())
+        print(
+            f"{width:5.1f} {len(part):>8}   {rms:.2e}   {weighted:.2e}   "
+            f"{np.sqrt(error[w > 0].max()):.2e}   {core:.2e}          {seconds:.2f}"
+        )
+
+
+def _mixed_run(case: Path) -> dict:
+    done = subprocess.run(
+        [sys.executable, "-m", "mixpi.cli", "run", "input.xml", "--quiet", "--no-reference"],
+        cwd=case,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return make_report(read_ipi_input(case / "input.xml"))
+
+
+def _lammps_alone(case: Path, atoms: Atoms, pin: list[str]) -> float:
+    """Ms for a step of LAMMPS by itself."""
+    config = load_config(case / "mixing.yaml")
+    folder = case / "alone"
+    path = lammps_setup(config.cheap.lammps, case).write(atoms, folder, address="unused")
+    lines = [ln for ln in path.read_text().splitlines() if not ln.startswith(("fix ipi", "run"))]
+    path.write_text("\n".join([*lines, "timestep 0.001", "fix 1 all nve", "run 20", "run 60", ""]))
+    done = subprocess.run(
+        [*pin, *lammps.command()],
+        cwd=folder,
+        env=lammps.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return 1e3 * float(re.findall(r"Loop time of (\S+)", done.stdout)[-1]) / 60
+
+
+CLUSTER_ALONE = """
+import sys, time, numpy as np
+from ase.io import read
+from mixpi.drivers.mace import MaceEngine
+engine, part, times = MaceEngine(sys.argv[1], threads=1), read(sys.argv[2]), []
+for _ in range(12):
+    start = time.perf_counter()
+    engine.evaluate(part.numbers, part.positions, part.cell.array)
+    times.append(time.perf_counter() - start)
+print(1e3 * np.median(times[3:]))
+"""
+
+
+def overhead() -> None:
+    """A run of the 8,000-atom case, each driver on a core, and each driver alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        case = Path(folder) / "case"
+        shutil.copytree(CASE, case)
+        config = yaml.safe_load((case / "mixing.yaml").read_text())
+        pins = {"cheap": ["taskset", "-c", "0"], "expensive": ["taskset", "-c", "1"]}
+        config["expensive"]["mace"]["model"] = str(MODEL)
+        config["expensive"]["mace"]["launch"] = " ".join(pins["expensive"])
+        config["cheap"]["lammps"]["launch"] = " ".join(pins["cheap"])
+        config["output"]["trajectory"] = None
+        (case / "mixing.yaml").write_text(yaml.safe_dump(config))
+        atoms = read_structure(case / "init.extxyz")
+        table: dict[str, list[float]] = {}
+
+        def note(name: str, value: float) -> None:
+            table.setdefault(name, []).append(value)
+
+        for _ in range(3):
+            report = _mixed_run(case)
+            note("step", report["step_ms"]["median"])
+            note("overhead (step - slower driver)", report["overhead_ms"]["median"])
+            note("  i-PI", report["stages_ms"]["ipi"])
+            note("  regions and cluster", report["stages_ms"]["regions"])
+            note("  handing out", report["stages_ms"]["send"])
+            note("  blending", report["stages_ms"]["blending"])
+            note("cheap reply after", report["stages_ms"]["cheap"])
+            note("expensive reply after", report["stages_ms"]["expensive"])
+            note("T_cheap, alone", _lammps_alone(case, atoms, pins["cheap"]))
+            last = read(case / "md.pos_0.extxyz", -1)
+            r = build_regions(last.positions, last.cell, config["seeds"], **config["regions"])
+            last[r.cluster].write(case / "cluster.extxyz")
+            alone = subprocess.run(
+                [*pins["expensive"], sys.executable, "-c", CLUSTER_ALONE, str(MODEL),
+                 str(case / "cluster.extxyz")],
+                capture_output=True, text=True, check=True,
+            )  # fmt: skip
+            note("T_cluster, alone", float(alone.stdout.split()[-1]))
+        full = MaceEngine(MODEL, threads=1).time_one_call(atoms)
+        print(
+            f"{len(atoms)} atoms, cluster of {int(sum(r.counts))}; ms, medians of 3 runs in turns"
+        )
+        medians = {name: float(np.median(values)) for name, values in table.items()}
+        for name, ms in medians.items():
+            print(f"{name:<34}{ms:9.2f}   {np.round(table[name], 2)}")
+        bound = max(medians["T_cheap, alone"], medians["T_cluster, alone"])
+        print(f"step / max(T_cheap, T_cluster) = {medians['step'] / bound:.3f}")
+        print(f"all-expensive step: {full:.2f} s; speed-up {1e3 * full / medians['step']:.1f}x")
+
+
+def large() -> None:
+    """200,000 atoms, drivers that return zeros: what is left is i-PI, sockets and mixing."""
+    with tempfile.TemporaryDirectory() as folder:
+        case = Path(folder) / "case"
+        shutil.copytree(CASE, case)
+        atoms = rattled_silicon((25, 25, 40))
+        atoms.write(case / "init.extxyz", columns=["symbols", "positions"])
+        config = yaml.safe_load((case / "mixing.yaml").read_text())
+        config["seeds"] = [len(atoms) // 2]
+        driver = {"command": f"{sys.executable} -m mixpi.cli driver zero --address {{address}}"}
+        config |= {"cheap": driver, "expensive": driver, "output": {"trajectory": None}}
+        (case / "mixing.yaml").write_text(yaml.safe_dump(config))
+        text = (case / "input.xml").read_text()
+        text = re.sub(r"<trajectory.*?</trajectory>|<checkpoint[^>]*/>", "", text, flags=re.S)
+        text = re.sub(r"safe_stride='\d+'", "safe_stride='1000'", text)
+        (case / "input.xml").write_text(text)
+        for _ in range(3):
+            report = _mixed_run(case)
+            stages = {name: round(ms, 2) for name, ms in report["stages_ms"].items()}
+            print(f"{len(atoms)} atoms: overhead {report['overhead_ms']['median']:.1f} ms, "
+                  f"step {report['step_ms']['median']:.1f} ms, stages {stages}")  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parts = {f.__name__: f for f in (regions, cluster, buffer, overhead, large)}
+    parser.add_argument("part", choices=parts)
+    parts[parser.parse_args().part]()
+
+
+if __name__ == "__main__":
+    main()

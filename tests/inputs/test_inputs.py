@@ -1,0 +1,111 @@
+"""Every input that we ship is run, and the commands of the README do what it says."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from ase.io import read
+from conftest import MODELS, ROOT, clean_environment, mixpi
+
+
+CASES = sorted(path.parent for path in (ROOT / "ipi_inputs").rglob("input.xml"))
+
+
+def copy_of(case, tmp_path, *, steps: int, model: str = "si-tiny.model"):
+    """The case with fewer steps and the fast model."""
+    shutil.copytree(case, tmp_path / case.name)
+    shutil.copytree(MODELS, tmp_path / "models")
+    folder = tmp_path / case.name
+    xml = (folder / "input.xml").read_text()
+    xml, count = re.subn(r"<total_steps>\d+<", f"<total_steps>{steps}<", xml)
+    assert count == 1
+    (folder / "input.xml").write_text(xml)
+    config = (folder / "mixing.yaml").read_text()
+    (folder / "mixing.yaml").write_text(re.sub(r"si-\w+\.model", model, config))
+    return folder
+
+
+def test_there_are_cases():
+    assert {"si_vacancy_md", "si_vacancy_md_8000"} <= {case.name for case in CASES}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_case_runs(case, tmp_path):
+    folder = copy_of(case, tmp_path, steps=3)
+    done = mixpi("check", "input.xml", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "warning" not in done.stdout
+    done = mixpi("run", "input.xml", "--no-reference", cwd=folder, timeout=300)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((folder / "mixpi.report.json").read_text())
+    assert report["steps"] == 3 and report["status"] == "finished"
+    done = mixpi("plot", "input.xml", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "mixpi.cell.png").stat().st_size > 20_000
+    frame = read(folder / "mix.extxyz", 0)
+    assert {"mix_weight", "mix_region"} <= set(frame.arrays)
+
+
+@pytest.mark.parametrize("model", sorted(MODELS.glob("*.model")), ids=lambda path: path.name)
+def test_shipped_model_loads_and_is_small(model):
+    assert model.stat().st_size <= 5_000_000
+    done = mixpi("driver", "mace", "--model", str(model), "--describe", cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["numbers"] == [14]
+
+
+def test_by_hand_with_plain_bash(tmp_path):
+    folder = copy_of(ROOT / "ipi_inputs" / "si_vacancy_md", tmp_path, steps=3)
+    env = clean_environment()
+    env["PATH"] = f"{sys.prefix}/bin:{env['PATH']}"
+    done = subprocess.run(
+        [str(ROOT / "scripts" / "run_by_hand.sh"), str(folder), "../models/si-tiny.model"],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(read(folder / "mix.extxyz", ":")) >= 1
+
+
+def readme_blocks(language: str) -> list[str]:
+    text = (ROOT / "README.md").read_text()
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.S)
+
+
+def test_python_of_the_readme():
+    blocks = readme_blocks("python")
+    assert blocks
+    for block in blocks:
+        done = subprocess.run(
+            [sys.executable, "-c", block], cwd=ROOT, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_yaml_of_the_readme_is_valid(tmp_path):
+    from mixpi.config import load_config
+
+    blocks = readme_blocks("yaml")
+    assert blocks
+    for block in blocks:
+        path = tmp_path / "mixing.yaml"
+        path.write_text(block)
+        load_config(path)
+
+
+def test_commands_of_the_readme_exist():
+    for block in readme_blocks("bash"):
+        for line in block.splitlines():
+            words = line.split("#")[0].split()
+            if words and words[0] == "mixpi":
+                done = mixpi(*words[1:2], "--help", cwd=ROOT)
+                assert done.returncode == 0, line
+            elif words and words[0].startswith("./"):
+                assert (ROOT / words[0]).is_file(), line

@@ -1,0 +1,97 @@
+"""Real LAMMPS and MACE under a run: killed in the middle, and continued from a RESTART."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TERSOFF, silicon
+from mixpi.records import read_steps
+from test_faults import evaluations, run, wait_for
+
+
+REGIONS = {"core": 2.6, "blend": 2.6, "buffer": 4.0}
+STEPS = 60
+
+
+@pytest.fixture
+def case(make_case, mace_tiny):
+    def make(folder):
+        return make_case(
+            silicon(3),
+            folder=folder,
+            regions=REGIONS,
+            cheap={"lammps": {"potential": TERSOFF}},
+            expensive=mace_tiny,
+            steps=STEPS,
+            stride=1,
+        )
+
+    return make
+
+
+def pid_of(case, log: str) -> int:
+    """Process that runs in a driver's folder."""
+    folder = case.folder / "logs" / log
+    for cwd in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            if Path(os.readlink(cwd)) == folder:
+                return int(cwd.parent.name)
+        except OSError:
+            continue
+    raise AssertionError(f"no process in {folder}")
+
+
+def test_each_engine_killed_in_mid_run(case):
+    reference, disturbed = case("reference"), case("disturbed")
+    assert run(reference).returncode == 0
+
+    process = disturbed.start()
+    for driver, after in (("cheap-0", 8), ("expensive-0", 25)):
+        wait_for(lambda after=after: evaluations(disturbed) >= after, 60)
+        os.kill(pid_of(disturbed, driver), signal.SIGKILL)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    for driver in ("cheap-0", "expensive-0"):
+        assert f"driver {driver} was killed by SIGKILL; starting it again" in output
+    assert read_steps(disturbed.folder / "mix.steps")["lost_drivers"][-1] == 2
+    assert evaluations(disturbed) == STEPS + 1
+    # LAMMPS starts with another order of atoms: its sums round differently
+    np.testing.assert_allclose(disturbed.positions(), reference.positions(), rtol=0, atol=1e-7)
+    assert disturbed.nothing_left()
+
+
+def test_restart_continues_where_it_stopped(case):
+    reference, stopped = case("reference"), case("stopped")
+    assert run(reference).returncode == 0
+    process = stopped.start()
+    wait_for(lambda: evaluations(stopped) >= 10, 60)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    done = stopped.mixpi("run", "RESTART", "--no-reference", "--quiet")
+    assert done.returncode == 0, done.stderr
+    last = stopped.positions()[-1]
+    np.testing.assert_allclose(last, reference.positions()[-1], rtol=0, atol=1e-6)
+
+
+def test_check_and_run_of_the_whole_chain(case):
+    good = case("good")
+    done = good.mixpi("check", "input.xml")
+    assert done.returncode == 0, done.stderr
+    assert "LAMMPS computes this system" in done.stdout
+    assert re.search(r"the model loads; its interaction range is 8 Å", done.stdout)
+    assert done.stdout.rstrip().endswith("all in order")
+    done = good.mixpi("run", "input.xml")
+    assert done.returncode == 0, done.stderr
+    for words in (
+        "waiting for expensive",
+        "net force: mean",
+        "temperature:",
+        "speed-up of this run",
+    ):
+        assert words in done.stdout
+    assert (good.folder / "mixpi.report.json").exists()

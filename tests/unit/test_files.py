@@ -1,0 +1,172 @@
+"""The files that go in and out: i-PI inputs, LAMMPS inputs, steps, frames, reports."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.io import read
+from ase.io.lammpsdata import read_lammps_data
+from conftest import TERSOFF, silicon
+from mixpi import MixpiError, build_regions
+from mixpi.drivers import lammps
+from mixpi.drivers.lammps import LammpsSetup
+from mixpi.ipi_input import read_ipi_input
+from mixpi.records import Recorder, StepRecord, read_steps
+from mixpi.report import make_report
+from mixpi.structure import read_structure
+
+
+def record(evaluation: int, **changes) -> StepRecord:
+    values = {
+        "core": 4, "blend": 5, "buffer": 6, "net_force": 0.5, "potential": -10.0, "ipi": 1.0,
+        "regions": 2.0, "send": 0.5, "cheap": 10.0, "expensive": 100.0, "blending": 0.25,
+        "output": 0.75, "lost_drivers": 0,
+    }  # fmt: skip
+    return StepRecord(evaluation=evaluation, **{**values, **changes})
+
+
+def test_steps_file_comes_back(tmp_path):
+    recorder = Recorder(tmp_path / "mix.steps", None, 10, np.array([14]))
+    for k in range(5):
+        recorder.step(record(k, net_force=0.1 * k))
+    recorder.close()
+    steps = read_steps(tmp_path / "mix.steps")
+    np.testing.assert_array_equal(steps["evaluation"], np.arange(5))
+    np.testing.assert_allclose(steps["net_force"], 0.1 * np.arange(5))
+    with (tmp_path / "mix.steps").open("a") as file:
+        file.write("5 4 5")  # a run that was killed
+    assert len(read_steps(tmp_path / "mix.steps")["core"]) == 5
+
+
+def test_older_files_are_put_aside_and_restarts_continue_them(tmp_path, monkeypatch):
+    def write(first):
+        recorder = Recorder(tmp_path / "s", tmp_path / "t.extxyz", 1, np.array([14]))
+        recorder.step(record(first))
+        recorder.close()
+
+    write(1)
+    write(2)
+    assert read_steps(tmp_path / "#s#0#")["evaluation"] == [1]
+    monkeypatch.setenv("MIXPI_APPEND", "1")
+    write(3)
+    assert read_steps(tmp_path / "s")["evaluation"] == [3]
+    assert (tmp_path / "s").read_text().count("\n2 4 5") == 1
+
+
+def test_frames_carry_weight_and_region(tmp_path):
+    atoms = silicon(2)
+    r = build_regions(atoms.positions, atoms.cell, [0], core=2.5, blend=2.5, buffer=3.0)
+    recorder = Recorder(tmp_path / "s", tmp_path / "t.extxyz", 2, atoms.numbers)
+    for evaluation in range(4):
+        recorder.frames(evaluation, [atoms.positions], [atoms.cell.array], r)
+    recorder.close()
+    frames = read(tmp_path / "t.extxyz", ":")
+    assert [f.info["evaluation"] for f in frames] == [0, 2]
+    np.testing.assert_allclose(frames[0].arrays["mix_weight"], r.weights, atol=1e-8)
+    np.testing.assert_array_equal(frames[0].arrays["mix_region"], r.labels)
+    np.testing.assert_allclose(frames[0].positions, atoms.positions, atol=1e-8)
+    np.testing.assert_allclose(frames[0].cell, atoms.cell, atol=1e-8)
+
+
+def test_report_adds_up(make_case):
+    case = make_case(steps=3)
+    recorder = Recorder(case.folder / "mix.steps", None, 10, np.array([14]))
+    recorder.step(record(0, expensive=9000.0))  # waits for the drivers to start
+    for k in range(1, 4):
+        recorder.step(record(k, core=4 + k))
+    recorder.close()
+    report = make_report(read_ipi_input(case.input), reference_seconds=1.04)
+    assert report["steps"] == 3 and report["evaluations"] == 4
+    assert report["step_ms"]["median"] == pytest.approx(1 + 2 + 0.25 + 0.75 + 100)
+    assert report["overhead_ms"]["median"] == pytest.approx(4.0)
+    assert report["speed_up"] == pytest.approx(10.0)
+    assert report["regions"]["core"] == [4, 5.5, 7]
+    assert report["stage_share"]["expensive"] == pytest.approx(100 / 104)
+
+
+def test_report_of_nothing(make_case):
+    with pytest.raises(MixpiError, match="nothing to report"):
+        make_report(read_ipi_input(make_case().input))
+
+
+def test_ipi_input(make_case):
+    case = make_case(steps=7, beads=4)
+    found = read_ipi_input(case.input)
+    assert (found.total_steps, found.first_step, found.beads, found.batch_size) == (7, 0, 4, 4)
+    assert found.barostat is None and found.systems == 1
+    assert found.structure_file == (case.folder / "init.extxyz", "ase")
+    assert found.properties_file == case.folder / "md.out"
+
+
+def strange_cell() -> Atoms:
+    atoms = bulk("NaCl", "rocksalt", a=5.6) * (3, 2, 2)
+    atoms.rattle(0.1, seed=1)
+    atoms.positions += 20.0
+    return atoms
+
+
+@pytest.mark.parametrize("make", [silicon, strange_cell], ids=["cubic", "rocksalt, rotated"])
+def test_lammps_data_is_the_structure(tmp_path, make):
+    make().write(tmp_path / "a.extxyz")
+    atoms = read_structure(tmp_path / "a.extxyz")
+    assert np.allclose(np.triu(atoms.cell.array, 1), 0, atol=1e-9)
+    before = make().get_all_distances(mic=True)
+    np.testing.assert_allclose(atoms.get_all_distances(mic=True), before, atol=1e-6)
+
+    LammpsSetup(TERSOFF, folder=tmp_path).write(atoms, tmp_path / "lmp", address="here")
+    text = (tmp_path / "lmp" / "lammps.in").read_text()
+    assert "fix ipi all ipi here 1 unix" in text and "box tilt large" in text
+    types = sorted(set(atoms.symbols))
+    z = {k + 1: Atoms(s).numbers[0] for k, s in enumerate(types)}
+    data = read_lammps_data(
+        tmp_path / "lmp" / "lammps.data", Z_of_type=z, atom_style="atomic", sort_by_id=True
+    )
+    assert list(data.symbols) == list(atoms.symbols), "ids must be in i-PI's order"
+    np.testing.assert_allclose(data.cell, atoms.cell, atol=1e-6)
+    shift = (data.positions - atoms.positions) @ np.linalg.inv(atoms.cell)
+    np.testing.assert_allclose(shift, np.round(shift), atol=1e-6)
+    masses = dict(zip(atoms.symbols, atoms.get_masses(), strict=True))
+    for k, symbol in enumerate(types, 1):
+        assert f"mass {k} {masses[symbol]:.8g}" in text
+
+
+def test_lammps_potentials_are_found(tmp_path):
+    (tmp_path / "Own.tersoff").write_text("mine")
+    setup = LammpsSetup(
+        ["pair_style tersoff", "pair_coeff * * Si.sw Si", "pair_coeff * * Own.tersoff Si"],
+        folder=tmp_path,
+    )
+    text = setup.write(silicon(1), tmp_path / "x", address="a").read_text()
+    assert f"pair_coeff * * {tmp_path}/Own.tersoff Si" in text
+    line = next(ln for ln in text.splitlines() if "Si.sw" in ln)
+    assert line.split()[3].startswith("/")
+
+
+def test_lammps_command_line():
+    argv = lammps.command(launch="env A=1", arguments="-k on g 1 -sf kk")
+    assert argv[0].endswith("/env") and argv[1] == "A=1" and argv[2].endswith("lmp")
+    assert " ".join(argv).index("-k on g 1 -sf kk") < " ".join(argv).index("-in lammps.in")
+
+
+def test_lammps_error_text():
+    error = "ERROR: Unrecognized pair style 'x' (src/force.cpp:275)\nLast command: pair_style x"
+    assert lammps.error_in(f"LAMMPS\n{error}\n") == error
+    assert lammps.error_in("ERROR on proc 0: Got EXIT message from i-PI. Now leaving!") is None
+    assert lammps.error_in("all went well") is None
+
+
+def test_pictures(make_case):
+    from mixpi.plotting import plot
+
+    case = make_case(steps=4)
+    done = case.mixpi("run", "input.xml", "--no-reference", "--quiet")
+    assert done.returncode == 0, done.stderr
+    paths = plot(read_ipi_input(case.input))
+    assert [p.name for p in paths] == ["mixpi.steps.png", "mixpi.cell.png"]
+    from matplotlib.image import imread
+
+    for path in paths:
+        pixels = imread(path)
+        assert pixels.shape[0] > 400 and pixels[..., :3].std() > 0.05, "an empty picture"
