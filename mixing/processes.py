@@ -1,7 +1,9 @@
-"""Child processes with a log each, ended by pid and never left behind."""
+"""Child processes with a log each, ended by pid with their own children, never left behind."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import subprocess
 import time
@@ -82,9 +84,9 @@ class Child:
         return "\n".join(self.output().rstrip().splitlines()[-lines:])
 
     def signal(self, signum: signal.Signals) -> None:
-        """Send a signal if it still runs."""
-        if self.returncode is None:
-            self._process.send_signal(signum)
+        """Send a signal to it and to what it has started itself (``srun``, ``mpirun``)."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signum)
 
     def wait(self, seconds: float) -> bool:
         """Whether it ended within so many seconds."""
@@ -107,10 +109,12 @@ def stop_all(children: Sequence[Child], *, patience: float = 10.0) -> None:
     for escalation in (None, signal.SIGTERM, signal.SIGKILL):
         running = [child for child in children if child.returncode is None]
         if not running:
-            return
+            break
         for child in running:
             if escalation is not None:
                 child.signal(escalation)
         deadline = time.monotonic() + patience
         for child in running:
             child.wait(max(0.0, deadline - time.monotonic()))
+    for child in children:
+        child.signal(signal.SIGKILL)  # what a launch prefix may have left behind

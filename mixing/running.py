@@ -211,6 +211,7 @@ class Run:
             count = "" if hopeless else f" after {used} restarts (max_restarts)"
             raise MixpiError(f"driver {name} {_how(code)}{count}.\n{self._story(child)}")
         self._outcome.restarts[name] = used + 1
+        child.signal(signal.SIGKILL)  # its own children, if it was only a launcher
         print(f"mixpi: driver {name} {_how(code)}; starting it again", file=sys.stderr)
         self._start_driver(pool, name)
 
