@@ -130,7 +130,7 @@ def _run(arguments: argparse.Namespace) -> int:
     for note in run.notes:
         print(f"mixpi: {note}", file=sys.stderr)
     outcome = run.execute(quiet=arguments.quiet)
-    console = Console(width=None if sys.stdout.isatty() else 100)
+    console = Console(width=None if sys.stdout.isatty() else 100, highlight=False)
     try:
         wanted = outcome.status == "finished" and not arguments.no_reference
         seconds = time_all_expensive(run.ipi_input) if wanted else None

@@ -6,6 +6,7 @@ buffer) is said in :mod:`mixpi.regions`.
 
 from __future__ import annotations
 
+import math
 from itertools import product
 
 import numpy as np
@@ -170,15 +171,24 @@ class PeriodicCell:
         target_fractional = targets @ self.inverse
         base = np.floor(target_fractional - opening)
         target_fractional -= base
-        first = np.floor(low - opening).astype(int)
-        last = np.floor(high - opening).astype(int)
+        # Axis by axis first: mostly a single shift is left to combine with the others.
+        choices = []
+        for axis in range(3):
+            values = target_fractional[:, axis]
+            shifted = (
+                (n, (values >= low[axis] - n) & (values <= high[axis] - n))
+                for n in range(
+                    math.floor(low[axis] - opening[axis]),
+                    math.floor(high[axis] - opening[axis]) + 1,
+                )
+            )
+            choices.append([(n, inside) for n, inside in shifted if inside.any()])
         owners, shifts = [], []
-        for n in product(*(range(a, b + 1) for a, b in zip(first, last, strict=True))):
-            moved = target_fractional + n
-            inside = np.flatnonzero(((moved >= low) & (moved <= high)).all(axis=1))
+        for (i, in_a), (j, in_b), (k, in_c) in product(*choices):
+            inside = np.flatnonzero(in_a & in_b & in_c)
             if len(inside):
                 owners.append(inside)
-                shifts.append(np.asarray(n) - base[inside])
+                shifts.append(np.array([i, j, k]) - base[inside])
         if not owners:
             return np.empty((0, 3)), np.empty(0, dtype=int), np.empty((0, 3))
         owner = np.concatenate(owners)

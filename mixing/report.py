@@ -124,9 +124,8 @@ def _dynamics(ipi_input: IpiInput) -> dict:
         result["temperature_K"]["slope_per_ps"] = float(
             np.polyfit(time, columns["temperature"], 1)[0]
         )
-    for name in ("conserved", "potential"):
-        if name in columns and units[name][0] == "electronvolt":
-            result[f"{name}_drift_eV_per_ps"] = float(np.polyfit(time, columns[name], 1)[0])
+    if "conserved" in columns and units["conserved"][0] == "electronvolt":
+        result["energy_drift_eV_per_ps"] = float(np.polyfit(time, columns["conserved"], 1)[0])
     return result
 
 
@@ -179,10 +178,11 @@ def show(report: dict, console: Console) -> None:
         t = dynamics["temperature_K"]
         slope = f", slope {t['slope_per_ps']:+.1f} K/ps" if "slope_per_ps" in t else ""
         console.print(f"temperature: {t['mean']:.1f} ± {t['std']:.1f} K{slope}")
-    for name, label in (("conserved", "conserved quantity"), ("potential", "energy estimate")):
-        if f"{name}_drift_eV_per_ps" in dynamics:
-            drift = dynamics[f"{name}_drift_eV_per_ps"]
-            console.print(f"drift of the {label}: {drift:+.3g} eV/ps")
+    if "energy_drift_eV_per_ps" in dynamics:
+        drift = dynamics["energy_drift_eV_per_ps"]
+        console.print(
+            f"drift of the energy estimate (i-PI's conserved quantity): {drift:+.3g} eV/ps"
+        )
     if report["lost_drivers"]:
         console.print(f"drivers lost and replaced: {report['lost_drivers']}")
     if "speed_up" in report:

@@ -25,8 +25,9 @@ from .progress import Progress
 from .structure import read_structure
 
 
-#: s; how long a driver that ended without an error may be a sign that the run is over.
-GRACE = 5.0
+#: s; how long a driver that ended by itself may be a sign that the run is over: if it says
+#: so, and if it says nothing (LAMMPS under mpirun loses its last words).
+GRACE, SHORT_GRACE = 5.0, 2.0
 #: s; how long i-PI may take to write RESTART after SIGTERM.
 STOP_PATIENCE = 60.0
 
@@ -197,7 +198,8 @@ class Run:
             return
         normal = code == 0 or lammps.NORMAL_END in child.output()
         ended = self._ended.setdefault(name, time.monotonic())
-        if normal and time.monotonic() - ended < GRACE:
+        grace = GRACE if normal else SHORT_GRACE if code > 0 else 0.0
+        if time.monotonic() - ended < grace:
             return  # most likely i-PI has said EXIT and is about to end itself
         self._ended.pop(name)
         pool = name.rsplit("-", 1)[0]

@@ -80,7 +80,7 @@ def regions() -> None:
         }
         if len(atoms) <= 200_000:
             functions["vesin, all pairs 4 Å"] = lambda x=x, c=cell: vesin.NeighborList(
-                4.0, full_list=True
+                cutoff=4.0, full_list=True
             ).compute(x, c, True, "i")
             functions["matscipy, all pairs 4 Å"] = lambda a=atoms: neighbour_list("i", a, 4.0)
         for name, ms in in_turns(functions, repeats=7).items():
