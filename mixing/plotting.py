@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
 from ase.io import read
+from ase.utils import rotate
 
 from .errors import MixpiError
 from .ipi_input import IpiInput
@@ -20,6 +22,14 @@ COLOURS = {
     "blend": "#f2a33a",
     "core": "#c8322b",
 }
+
+
+#: The twelve edges of a cell, in fractional coordinates.
+CELL_EDGES = [
+    (start, end)
+    for start, end in combinations(list(product((0, 1), repeat=3)), 2)
+    if sum(a != b for a, b in zip(start, end, strict=True)) == 1
+]
 
 
 def plot(ipi_input: IpiInput) -> list[Path]:
@@ -88,12 +98,18 @@ def _draw_steps(steps: dict[str, np.ndarray], properties: Path | None, target: P
     for (name, label), colour in zip(STAGES.items(), palette, strict=True):
         stages.plot(x[1:], np.maximum(steps[name][1:], 1e-3), lw=1, label=label, color=colour)
     stages.set(yscale="log", xlabel="step", ylabel="ms", title="Time per stage")
-    stages.legend(frameon=False, fontsize="small", ncols=2)
+    figure.legend(
+        *stages.get_legend_handles_labels(),
+        loc="outside lower center",
+        frameon=False,
+        fontsize="small",
+        ncols=3,
+    )
     figure.savefig(target, dpi=130)
 
 
 def draw_cell(trajectory: Path, target: Path) -> None:
-    """Draw the last frame, atoms coloured by region, seen along the third cell vector.
+    """Draw the last frame, atoms coloured by region.
 
     Parameters
     ----------
@@ -108,23 +124,30 @@ def draw_cell(trajectory: Path, target: Path) -> None:
     atoms = read(trajectory, index=-1)
     atoms.wrap()
     region = atoms.arrays["mix_region"]
-    figure = Figure(figsize=(7, 6), layout="constrained")
+    figure = Figure(figsize=(8, 6.5), layout="constrained")
     axes = figure.subplots()
-    size = 3e5 / len(atoms) ** (2 / 3) / 60
-    # what matters last, so that nothing covers it
-    order = np.argsort(region, kind="stable")
-    colours = np.array(list(COLOURS.values()))[region[order]]
+    # Tilted a little, so that rows of atoms do not hide one another.
+    view = rotate("-80x,20y,8x").T
+    projected = atoms.positions @ view.T
+    # by depth, but nothing may cover the core and the blend
+    order = np.lexsort((projected[:, 2], region >= 2))
+    shown = region[order]
+    spacing = (abs(atoms.cell.volume) / len(atoms)) ** (1 / 3)
+    inch = 5.5 / np.ptp(projected[:, :2], axis=0).max()
+    diameter = 72 * inch * spacing * np.array([0.2, 0.4, 0.6, 0.75])[shown]
     axes.scatter(
-        *atoms.positions[order, :2].T,
-        s=size * np.array([0.35, 0.8, 1.2, 1.4])[region[order]],
-        c=colours,
-        linewidths=0.3,
+        *projected[order, :2].T,
+        s=diameter**2,
+        c=np.array(list(COLOURS.values()))[shown],
+        alpha=np.array([0.6, 0.6, 0.9, 1.0])[shown],
+        linewidths=0.4,
         edgecolors="white",
     )
-    a, b = atoms.cell[0, :2], atoms.cell[1, :2]
-    corners = np.array([0 * a, a, a + b, b, 0 * a])
-    axes.plot(*corners.T, color="black", lw=0.8)
-    axes.set(aspect="equal", xlabel="x (Å)", ylabel="y (Å)")
+    for start, end in CELL_EDGES:
+        edge = np.array([start, end]) @ atoms.cell.array @ view.T
+        axes.plot(*edge[:, :2].T, color="black", lw=0.7, alpha=0.6)
+    axes.set(aspect="equal")
+    axes.set_axis_off()
     axes.set_title(f"{len(atoms)} atoms, evaluation {atoms.info.get('evaluation', '?')}")
     counts = np.bincount(region, minlength=4)
     handles = [
