@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import signal
@@ -82,6 +83,15 @@ class Run:
         )
         self.logs = self.ipi_input.folder / logs
         self.logs.mkdir(exist_ok=True)
+        self._lock = (self.logs / "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise MixpiError(
+                f"another 'mixpi run' is active in {self.ipi_input.folder}: wait for it, or copy "
+                "the input to a folder of its own"
+            ) from None
         self._ipi: Child | None = None
         self._drivers: dict[str, Child] = {}
         self._ended: dict[str, float] = {}
@@ -117,6 +127,7 @@ class Run:
             self._outcome.message = str(error)
         finally:
             self._stop()
+            self._lock.close()
             for signum, handler in handlers.items():
                 signal.signal(signum, handler)
         self._judge()
@@ -152,7 +163,8 @@ class Run:
                     return
                 time.sleep(0.02)
             if driver.external:
-                self.notes.append(f"waiting for {pool} drivers at {describe(driver.socket)}")
+                where = describe(driver.socket)
+                print(f"mixpi: waiting for {pool} drivers at {where}", file=sys.stderr)
                 continue
             for number in range(driver.count):
                 name = f"{pool}-{number}"

@@ -279,3 +279,17 @@ def test_several_drivers_share_the_beads(make_case):
     logs = [(case.folder / "logs" / f"expensive-{k}.log").read_text() for k in (0, 1)]
     counts = [int(log.split("has ended, ")[1].split()[0]) for log in logs]
     assert sum(counts) == 4 * 5 and min(counts) > 0
+
+
+def test_second_run_in_the_same_folder_is_refused(make_case):
+    case = make_case(steps=3000, expensive={"command": faulty_driver("slow", 0.05)})
+    first = case.start()
+    wait_for(lambda: (case.folder / "logs" / "lock").exists())
+    done = run(case)
+    assert done.returncode == 1
+    assert "is active in" in done.stderr or "is in use by a running process" in done.stderr
+    wait_for(lambda: evaluations(case) >= 2)
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=60)
+    assert first.returncode == 128 + signal.SIGTERM
+    assert case.nothing_left()
