@@ -143,7 +143,10 @@ def serve(engine: Engine, sock: socket.socket, *, numbers: np.ndarray | None = N
                 _refuse_batches(text)
                 need_init = False
             elif message == "POSDATA":
-                cell, _, positions = protocol.recvposdata()
+                try:
+                    cell, _, positions = protocol.recvposdata()
+                except AssertionError:
+                    raise MixpiError("the server sent NaN or infinite positions") from None
                 known = 0 if numbers is None else len(numbers)
                 if len(positions) != known and (known or needs_species):
                     raise MixpiError(
@@ -170,8 +173,6 @@ def serve(engine: Engine, sock: socket.socket, *, numbers: np.ndarray | None = N
                 raise MixpiError(f"the server sent {message!r}: is it an i-PI server?")
     except (SocketClosed, ConnectionError):
         return done  # the server has gone: nothing is left to do
-    except AssertionError:
-        raise MixpiError("the server sent NaN or infinite positions") from None
     finally:
         sock.close()
 

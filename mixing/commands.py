@@ -43,11 +43,7 @@ def driver_command(pool: str, ipi_input: IpiInput, atoms: Atoms, folder: Path) -
     if driver.lammps:
         setup = lammps_setup(driver.lammps, home)
         setup.write(atoms, folder, address=socket.address, mode=socket.mode, port=socket.port)
-        return lammps.command(
-            executable=_own_path(driver.lammps.executable, home),
-            launch=driver.lammps.launch,
-            arguments=driver.lammps.arguments,
-        )
+        return lammps_command(driver.lammps, home)
     if driver.mace:
         return [
             *shlex.split(driver.mace.launch),
@@ -63,23 +59,38 @@ def driver_command(pool: str, ipi_input: IpiInput, atoms: Atoms, folder: Path) -
         ]
     fields = {"address": socket.address, "port": socket.port, "mode": socket.mode}
     try:
-        argv = shlex.split(driver.command.format(**fields))
+        argv = [_own_path(word, home) for word in shlex.split(driver.command.format(**fields))]
     except (KeyError, IndexError, ValueError) as error:
         raise MixpiError(f"{pool}: command: {error!r}; known fields: {sorted(fields)}") from None
-    program = lammps.find_program(_own_path(argv[0], home))
+    program = lammps.find_program(argv[0]) if argv else None
     if program is None:
-        raise MixpiError(f"{pool}: command: program {argv[0]!r} not found")
+        raise MixpiError(f"{pool}: command: program {argv[0] if argv else ''!r} not found")
     return [program, *argv[1:]]
 
 
 def driver_environment(driver: DriverConfig) -> dict[str, str]:
     """The environment that a driver is started in."""
     if driver.lammps:
-        return lammps.environment()
+        return lammps.environment(driver.lammps.executable)
     env = dict(os.environ, PYTHONUNBUFFERED="1")
     if driver.mace and driver.mace.threads:
         env["OMP_NUM_THREADS"] = str(driver.mace.threads)
     return env
+
+
+def lammps_command(config: LammpsConfig, home: Path) -> list[str]:
+    """The command line that starts LAMMPS as configured.
+
+    Raises
+    ------
+    MixpiError
+        If a program is not found.
+    """
+    return lammps.command(
+        executable=_own_path(config.executable, home),
+        launch=config.launch,
+        arguments=config.arguments,
+    )
 
 
 def lammps_setup(config: LammpsConfig, home: Path) -> lammps.LammpsSetup:

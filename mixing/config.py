@@ -123,7 +123,8 @@ class DriverConfig(Section):
     mace: MaceConfig | None = Field(None, description="A MACE model.")
     command: str | None = Field(
         None,
-        description="Any other i-PI client; {address}, {port} and {mode} are filled in.",
+        description="Any other i-PI client; {address}, {port} and {mode} are filled in. Files are "
+        "found relative to this one; it runs in logs/<pool>-<n>.",
     )
     external: bool = Field(
         False, description="true: mixpi starts nothing, the drivers are started by hand."
@@ -233,6 +234,8 @@ def load_config(path: str | os.PathLike) -> MixingConfig:
         data = yaml.safe_load(path.read_text())
     except OSError as error:
         raise MixpiError(f"cannot read the mixing configuration {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise MixpiError(f"{path} is not a text file in UTF-8: {error}") from None
     except yaml.YAMLError as error:
         raise MixpiError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(data, dict):
@@ -241,10 +244,23 @@ def load_config(path: str | os.PathLike) -> MixingConfig:
         config = MixingConfig.model_validate(data)
     except ValidationError as error:
         raise MixpiError(f"{path}:\n{explain(error)}") from None
-    tag = f"mixpi-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:10]}"
-    return config.model_copy(
+    # the folder is resolved, the file is not: two folders may link to one file
+    identity = str(path.parent.resolve() / path.name)
+    tag = f"mixpi-{hashlib.sha256(identity.encode()).hexdigest()[:10]}"
+    config = config.model_copy(
         update={pool: _with_address(getattr(config, pool), f"{tag}-{pool}") for pool in POOLS}
     )
+    cheap, expensive = config.cheap.socket, config.expensive.socket
+    if (cheap.mode, cheap.address, cheap.port) == (
+        expensive.mode,
+        expensive.address,
+        expensive.port,
+    ):
+        raise MixpiError(
+            f"{path}:\n  cheap and expensive drivers cannot share an address: give one of them "
+            "another 'address' or 'port'"
+        )
+    return config
 
 
 #: The two driver pools, in the order in which they are started.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
@@ -13,6 +14,10 @@ from .errors import MixpiError
 
 #: Modes of <dynamics> that change the cell.
 BAROSTAT_MODES = {"npt", "nst", "scnpt"}
+#: Modes of <dynamics> that need forces only, all beads at a time.
+DYNAMICS_MODES = {"nve", "nvt", "nvt-cc"}
+#: Modes of <motion> that need forces only.
+MOTION_MODES = {"dynamics", "multi", "replay"}
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,10 @@ class IpiInput:
         The two files that the mixing layer's ``<ffdirect>`` names.
     config : MixingConfig
         The latter, validated.
+    name : str
+        Of the force field, as ``<force>`` refers to it.
+    batch_size : int
+        Geometries that i-PI hands over together.
     """
 
     path: Path
@@ -36,6 +45,7 @@ class IpiInput:
     pes_path: Path
     config_path: Path
     config: MixingConfig
+    name: str
     batch_size: int
 
     @property
@@ -46,25 +56,49 @@ class IpiInput:
     @property
     def total_steps(self) -> int:
         """Steps of the whole simulation."""
-        return int(self._text("total_steps", "1000"))
+        return self._number("total_steps", 1000)
 
     @property
     def first_step(self) -> int:
         """Step that this run starts from; not 0 for a RESTART."""
-        return int(self._text("step", "0"))
+        return self._number("step", 0)
 
     @property
     def beads(self) -> int:
-        """Beads (or images) that are evaluated together."""
+        """Beads that the mixing layer gets together: the contracted number, if it is one."""
+        for force in self.root.iter("force"):
+            if force.get("forcefield", "").strip() == self.name and force.get("nbeads"):
+                return int(force.get("nbeads"))
         node = self.root.find(".//initialize")
         if node is None:
             node = self.root.find(".//beads")
         return int(node.get("nbeads", "1")) if node is not None else 1
 
     @property
+    def evaluations_per_step(self) -> int:
+        """Force evaluations in a step: more than one with multiple time steps."""
+        node = self.root.find(".//dynamics/nmts")
+        numbers = re.findall(r"\d+", node.text or "") if node is not None else []
+        return math.prod(int(n) for n in numbers)
+
+    @property
     def systems(self) -> int:
-        """Number of <system> blocks and templates."""
-        return len(self.root.findall(".//system"))
+        """Number of <system> blocks, and of instances of templates."""
+        instances = self.root.findall(".//system_template/instance")
+        return len(self.root.findall("./system")) + len(instances)
+
+    @property
+    def unsupported_motion(self) -> str | None:
+        """The kind of motion that needs more than forces, if there is one."""
+        for motion in self.root.iter("motion"):
+            mode = motion.get("mode", "dynamics").strip()
+            if mode not in MOTION_MODES:
+                return f"motion mode='{mode}'"
+        for dynamics in self.root.iter("dynamics"):
+            mode = dynamics.get("mode", "nve").strip()
+            if mode not in DYNAMICS_MODES | BAROSTAT_MODES:
+                return f"dynamics mode='{mode}'"
+        return None
 
     @property
     def barostat(self) -> str | None:
@@ -95,9 +129,13 @@ class IpiInput:
         prefix = node.get("prefix", "i-pi").strip()
         return self.folder / f"{prefix}.{properties.get('filename', 'out').strip()}"
 
-    def _text(self, tag: str, default: str) -> str:
+    def _number(self, tag: str, default: int) -> int:
         node = self.root.find(tag)
-        return (node.text or default).strip() if node is not None else default
+        text = (node.text or "").strip() if node is not None else str(default)
+        try:
+            return int(text)
+        except ValueError:
+            raise MixpiError(f"{self.path}: <{tag}> must be a whole number, not {text!r}") from None
 
 
 def read_ipi_input(path: str | Path) -> IpiInput:
@@ -118,7 +156,9 @@ def read_ipi_input(path: str | Path) -> IpiInput:
         If the file is not readable XML, names no mixing layer or more than one, or
         the configuration is wrong.
     """
-    path = Path(path).resolve()
+    path = Path(path)
+    # links to shared inputs stay links: i-PI runs, and writes, beside the link
+    path = path.parent.resolve() / path.name
     try:
         root = ElementTree.parse(path).getroot()
     except OSError as error:
@@ -146,5 +186,6 @@ def read_ipi_input(path: str | Path) -> IpiInput:
         pes_path=path.parent / (node.findtext("pes_path") or "").strip(),
         config_path=config_path,
         config=load_config(config_path),
+        name=node.get("name", "").strip(),
         batch_size=int((node.findtext("batch_size") or "1").strip()),
     )

@@ -22,11 +22,11 @@ from ase.units import Bohr, Hartree
 from ipi.pes.dummy import Dummy_driver
 from ipi.utils.softexit import softexit
 
-from .config import load_config
+from .config import POOLS, load_config
 from .errors import MixpiError
 from .mixer import Mixer, WorkOfCorrection
 from .pool import DriverPool, PoolStopped, wait
-from .records import Recorder, StepRecord
+from .records import Recorder, StepRecord, continued_from
 from .structure import read_structure
 
 
@@ -71,13 +71,15 @@ class MixingPES(Dummy_driver):
         except (ValueError, IndexError) as error:
             raise MixpiError(str(error)) from None
         self._work = WorkOfCorrection()
-        self._evaluation = 0
+        self._evaluation = continued_from() or 0
         self._cell: np.ndarray | None = None
         self._left = time.perf_counter()
         self._output_ms = 0.0
 
     def compute(self, cell, pos):
         """Evaluate one structure, or a list of them (i-PI's units and conventions)."""
+        if Path(FAILURE_FILE).exists():
+            _leave()  # i-PI asks again while it is being stopped
         try:
             if isinstance(cell, list):
                 return self._evaluate(cell, pos)
@@ -127,7 +129,8 @@ class MixingPES(Dummy_driver):
             unit = Hartree / Bohr
             mixed = self._mixer.combine(plan, cheap_forces * unit, expensive_forces * unit)
             results.append((energy * Hartree, mixed))
-        work = self._work.add(angstrom, plan, [mixed.correction for _, mixed in results])
+        corrections = [mixed.correction for _, mixed in results]
+        work = self._work.add(angstrom, cells_angstrom[0], plan, corrections)
         potentials = [energy + w for (energy, _), w in zip(results, work, strict=True)]
         blended = time.perf_counter()
 
@@ -159,15 +162,15 @@ class MixingPES(Dummy_driver):
 
     def _start(self) -> None:
         """Open the output and the sockets; the first evaluation needs them."""
+        for name in POOLS:
+            pool = DriverPool(name, getattr(self._config, name).socket)
+            pool.open()
+            softexit.register_function(pool.close)
+            self._pools[name] = pool
         output = self._config.output
         self._recorder = Recorder(
             output.steps, output.trajectory, output.stride, self._structure.numbers
         )
-        for name in ("cheap", "expensive"):
-            pool = DriverPool(name, getattr(self._config, name).socket)
-            pool.open()
-            self._pools[name] = pool
-            softexit.register_function(pool.close)
 
     def _check(self, cells: list, geometries: list) -> None:
         """Refuse what would give wrong forces without a word."""

@@ -145,14 +145,20 @@ class WorkOfCorrection:
         self._work: list[float] = []
 
     def add(
-        self, geometries: Sequence[np.ndarray], plan: Plan, corrections: Sequence[np.ndarray]
+        self,
+        geometries: Sequence[np.ndarray],
+        cell: np.ndarray,
+        plan: Plan,
+        corrections: Sequence[np.ndarray],
     ) -> list[float]:
         """The correction (eV) to each geometry's cheap energy.
 
         Parameters
         ----------
         geometries : sequence of ndarray, shape (n, 3)
-            Å, in the same order at every call.
+            Å, in the same order at every call; wrapped into the cell or not.
+        cell : ndarray, shape (3, 3)
+            Rows are lattice vectors, Å.
         plan : Plan
             Of this batch.
         corrections : sequence of ndarray, shape (m, 3)
@@ -169,12 +175,17 @@ class WorkOfCorrection:
         if len(self._previous) != len(geometries):
             self._work = [0.0] * len(geometries)
         else:
+            inverse = np.linalg.inv(cell)
+
+            def work(force, atoms, new, old) -> float:
+                step = new[atoms] - old[atoms]
+                step -= np.round(step @ inverse) @ cell
+                return 0.5 * float(np.sum(force * step))
+
             for bead, (old, old_indices, old_correction) in enumerate(self._previous):
-                moved = geometries[bead]
-                self._work[bead] += 0.5 * float(
-                    np.sum(corrections[bead] * (moved[indices] - old[indices]))
-                    + np.sum(old_correction * (moved[old_indices] - old[old_indices]))
-                )
+                new = geometries[bead]
+                self._work[bead] += work(corrections[bead], indices, new, old)
+                self._work[bead] += work(old_correction, old_indices, new, old)
         self._previous = [
             (positions, indices, correction)
             for positions, correction in zip(geometries, corrections, strict=True)

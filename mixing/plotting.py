@@ -57,7 +57,9 @@ def plot(ipi_input: IpiInput) -> list[Path]:
             f"{steps_file} does not exist: run 'mixpi run {ipi_input.path.name}' first"
         )
     paths = [ipi_input.folder / "mixpi.steps.png"]
-    _draw_steps(read_steps(steps_file), ipi_input.properties_file, paths[0])
+    steps = read_steps(steps_file)
+    steps["step"] = steps["evaluation"] / ipi_input.evaluations_per_step
+    _draw_steps(steps, ipi_input.properties_file, paths[0])
     if output.trajectory and (ipi_input.folder / output.trajectory).exists():
         paths.append(ipi_input.folder / "mixpi.cell.png")
         draw_cell(ipi_input.folder / output.trajectory, paths[1])
@@ -73,7 +75,7 @@ def _draw_steps(steps: dict[str, np.ndarray], properties: Path | None, target: P
     figure = Figure(figsize=(7, 8.5), layout="constrained")
     regions, temperature, stages = figure.subplots(3, 1, sharex=True)
 
-    x = steps["evaluation"]
+    x = steps["step"]
     for name in ("core", "blend", "buffer"):
         regions.plot(x, steps[name], color=COLOURS[name], label=name)
     regions.set(ylabel="atoms", ylim=(0, None), title="Regions")
@@ -84,7 +86,8 @@ def _draw_steps(steps: dict[str, np.ndarray], properties: Path | None, target: P
     if properties is not None and properties.exists():
         columns, _ = read_output(str(properties))
     if "temperature" in columns and "step" in columns:
-        temperature.plot(columns["step"], columns["temperature"], color="black", lw=1)
+        part = columns["step"] >= x[0]
+        temperature.plot(columns["step"][part], columns["temperature"][part], color="black", lw=1)
     else:
         temperature.text(
             0.5,

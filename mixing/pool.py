@@ -52,10 +52,10 @@ class _Client(Driver):
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
-        self.exit_sent = False
+        self.connected = time.monotonic()
 
     def get_status(self):
-        deadline = time.monotonic() + 10 * MESSAGE_TIMEOUT
+        deadline = time.monotonic() + 5 * MESSAGE_TIMEOUT
         status = self._getstatus()
         while status & Status.Busy and time.monotonic() < deadline:
             status = self._getstatus()
@@ -73,6 +73,13 @@ class _Client(Driver):
         if not head.startswith(b"FORCEREADY"):
             return None
         return int(np.frombuffer(head, np.int32, 1, HDRLEN + 8)[0])
+
+    def has_gone(self) -> bool:
+        """Whether the other end is closed: its process has ended."""
+        try:
+            return bool(_readable([self])) and self.recv(1, socket.MSG_PEEK) == b""
+        except (OSError, ValueError):
+            return True
 
     def peer_pid(self) -> int:
         """Process at the other end of a unix socket; 0 if unknown."""
@@ -134,6 +141,12 @@ class _Server(InterfaceSocket):
             if client.get_status() & Status.Up:
                 self.clients.append(client)
                 info(f" @mixpi: {self.name} driver connected", verbosity.low)
+            else:
+                self._drop(client)
+        for client in list(self.joining):
+            if time.monotonic() - client.connected > self.timeout:
+                self.joining.remove(client)
+                self._drop(client)
 
     def _dispatch(self) -> None:
         busy = {id(client) for _, client, _ in self.jobs}
@@ -159,12 +172,6 @@ class _Server(InterfaceSocket):
                 self._receive(request, client)
                 self.jobs.remove(job)
             elif 0 < request["start"] < now - self.timeout:
-                # said whatever the verbosity: the launcher looks for this line
-                print(
-                    f" @mixpi: no reply from a {self.name} driver for {self.timeout:g} s "
-                    f"(reply_deadline); {HUNG.format(pid=client.peer_pid())}",
-                    flush=True,
-                )
                 self._requeue(request, client)
                 self.jobs.remove(job)
 
@@ -194,9 +201,19 @@ class _Server(InterfaceSocket):
         self._drop(client)
 
     def _drop(self, client: _Client) -> None:
-        warning(f" @mixpi: lost a {self.name} driver; its work is given to another", verbosity.low)
+        if client.has_gone():
+            text = f" @mixpi: lost a {self.name} driver; its work is given to another"
+            warning(text, verbosity.low)
+        else:
+            # said whatever the verbosity: the launcher looks for this line
+            print(
+                f" @mixpi: a {self.name} driver does not reply as it should within "
+                f"{self.timeout:g} s (reply_deadline); {HUNG.format(pid=client.peer_pid())}",
+                flush=True,
+            )
         self.dropped += 1
-        self.clients.remove(client)
+        if client in self.clients:
+            self.clients.remove(client)
         client.status = Status.Disconnected
         client.close()
 
@@ -277,9 +294,12 @@ class DriverPool(FFSocket):
                 raise PoolStopped("i-PI is stopping")
             server = self.socket
             server.poll()
-            if server.clients or server.joining:
+            if server.clients:
                 self._idle_since = time.monotonic()
-            elif time.monotonic() - self._idle_since > self.config.connect_deadline:
+            elif (
+                not server.joining
+                and time.monotonic() - self._idle_since > self.config.connect_deadline
+            ):
                 raise PoolError(
                     f"no {self.name} driver has connected to {describe(self.config)} within "
                     f"{self.config.connect_deadline:g} s (connect_deadline)"

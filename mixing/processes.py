@@ -88,6 +88,13 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signum)
 
+    def owns(self, pid: int) -> bool:
+        """Whether a process is this one or one that it has started (``mpirun``, a script)."""
+        try:
+            return pid > 0 and os.getpgid(pid) == self.pid
+        except ProcessLookupError:
+            return False
+
     def wait(self, seconds: float) -> bool:
         """Whether it ended within so many seconds."""
         try:

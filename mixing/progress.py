@@ -21,6 +21,8 @@ class Progress:
         first step.
     total : int
         Steps of the run.
+    evaluations_per_step : int
+        More than one with multiple time steps.
     quiet : bool
         Show nothing.
 
@@ -30,8 +32,11 @@ class Progress:
         Force evaluations seen so far.
     """
 
-    def __init__(self, steps: Path, *, total: int, quiet: bool = False) -> None:
+    def __init__(
+        self, steps: Path, *, total: int, evaluations_per_step: int = 1, quiet: bool = False
+    ) -> None:
         self._steps, self._total, self._quiet = steps, total, quiet
+        self._per_step = evaluations_per_step
         self._offset = steps.stat().st_size if steps.exists() else 0
         self._identity = steps.stat().st_ino if steps.exists() else None
         self.evaluations, self._last = 0, ""
@@ -62,7 +67,7 @@ class Progress:
     def update(self) -> None:
         """Read what is new and show it."""
         self._read()
-        done = max(0, self.evaluations - 1)
+        done = max(0, self.evaluations - 1) // self._per_step
         if self._quiet or not self._last:
             return
         words = self._last.split()

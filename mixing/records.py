@@ -48,20 +48,30 @@ COLUMN_HELP = {
     "ipi": "ms between the last evaluation and this one: i-PI and its output",
     "regions": "ms to build regions and cluster",
     "send": "ms to hand out the work",
-    "cheap": "ms until the last cheap reply",
-    "expensive": "ms until the last expensive reply",
+    "cheap": "ms until the last cheap reply (contains 'send')",
+    "expensive": "ms until the last expensive reply (contains 'send')",
     "blending": "ms to blend",
     "output": "ms to write frames of the previous evaluation",
     "lost_drivers": "drivers lost so far",
 }
 
 
+#: Set by ``mixpi run`` when it continues from a RESTART: the evaluation it begins with.
+CONTINUE = "MIXPI_CONTINUE_FROM"
+
+
+def continued_from() -> int | None:
+    """The first evaluation of a continued run, None for a run from the start."""
+    text = os.environ.get(CONTINUE)
+    return int(text) if text else None
+
+
 class Recorder:
     """Writes the steps file and the trajectory.
 
     An older file of the same name is kept under i-PI's kind of name,
-    ``#file#0#``; with the environment variable ``MIXPI_APPEND=1`` (set by
-    ``mixpi run`` when it continues from a RESTART) it is continued.
+    ``#file#0#``; in a run that continues another (:func:`continued_from`) it is
+    continued.
 
     Parameters
     ----------
@@ -78,7 +88,7 @@ class Recorder:
     def __init__(
         self, steps: str | Path, trajectory: str | Path | None, stride: int, numbers: np.ndarray
     ) -> None:
-        append = os.environ.get("MIXPI_APPEND") == "1"
+        append = continued_from() is not None
         self._stride, self._numbers = stride, numbers
         self._trajectory = _opened(trajectory, append) if trajectory else None
         self._steps = _opened(steps, append)
@@ -104,7 +114,8 @@ class Recorder:
         regions: Regions,
     ) -> None:
         """Write a frame a geometry if the stride says so."""
-        if self._trajectory is None or evaluation % self._stride:
+        again = evaluation == continued_from()  # its frame was written before the stop
+        if self._trajectory is None or evaluation % self._stride or again:
             return
         for bead, (positions, cell) in enumerate(zip(geometries, cells, strict=True)):
             atoms = Atoms(self._numbers, positions, cell=cell, pbc=True)

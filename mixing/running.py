@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 import time
+import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from .ipi_pes import FAILURE_FILE
 from .pool import HUNG
 from .processes import Child, stop_all
 from .progress import Progress
+from .records import CONTINUE
 from .structure import read_structure
 
 
@@ -78,12 +80,17 @@ class Run:
     def __init__(self, path: str | Path, *, logs: str = "logs") -> None:
         self.ipi_input: IpiInput = read_ipi_input(path)
         self.notes = list(check(path, drivers=False))
-        self._atoms = read_structure(
+        self.atoms = read_structure(
             self.ipi_input.config_path.parent / self.ipi_input.config.structure
         )
         self.logs = self.ipi_input.folder / logs
-        self.logs.mkdir(exist_ok=True)
-        self._lock = (self.logs / "lock").open("w")
+        try:
+            self.logs.mkdir(exist_ok=True)
+            self._lock = (self.logs / "lock").open("w")
+        except OSError as error:
+            raise MixpiError(
+                f"cannot write into {self.logs} ({error.strerror}): run in a folder of your own"
+            ) from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -97,6 +104,7 @@ class Run:
         self._ended: dict[str, float] = {}
         self._outcome = Outcome()
         self._signum: int | None = None
+        self._started = time.time()
 
     def execute(self, *, quiet: bool = False) -> Outcome:
         """Run to the end; everything that was started has ended when this returns.
@@ -110,12 +118,15 @@ class Run:
         -------
         Outcome
         """
-        handlers = {s: signal.signal(s, self._interrupt) for s in (signal.SIGINT, signal.SIGTERM)}
+        # SIGHUP: the terminal was closed
+        stops = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        handlers = {signum: signal.signal(signum, self._interrupt) for signum in stops}
         start = time.perf_counter()
         config = self.ipi_input.config
         progress = Progress(
             self.ipi_input.folder / config.output.steps,
             total=self.ipi_input.total_steps - self.ipi_input.first_step,
+            evaluations_per_step=self.ipi_input.evaluations_per_step,
             quiet=quiet,
         )
         try:
@@ -145,7 +156,12 @@ class Run:
         log.unlink(missing_ok=True)
         # With more threads, OpenBLAS makes i-PI's small matrix products slower.
         env = dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", PYTHONUNBUFFERED="1")
-        env["MIXPI_APPEND"] = "1" if self.ipi_input.first_step > 0 else "0"
+        if self.ipi_input.first_step > 0:
+            first = self.ipi_input.first_step * self.ipi_input.evaluations_per_step
+            env[CONTINUE] = str(first)
+        # what an earlier run left must not be taken for this one's
+        (self.ipi_input.folder / FAILURE_FILE).unlink(missing_ok=True)
+        self._started = time.time()
         self._ipi = Child(
             "i-pi",
             [sys.executable, program, self.ipi_input.path.name],
@@ -158,9 +174,15 @@ class Run:
         """Start each driver when its socket is there: LAMMPS tries only once."""
         for pool in POOLS:
             driver: DriverConfig = getattr(self.ipi_input.config, pool)
+            deadline = time.monotonic() + driver.socket.connect_deadline
             while not is_listening(driver.socket):
                 if self._signum or self._ipi.returncode is not None:
                     return
+                if time.monotonic() > deadline:
+                    raise MixpiError(
+                        f"i-PI has not asked for forces within {driver.socket.connect_deadline:g} "
+                        f"s (connect_deadline). Last lines of {self._ipi.log}:\n{self._ipi.tail()}"
+                    )
                 time.sleep(0.02)
             if driver.external:
                 where = describe(driver.socket)
@@ -175,7 +197,7 @@ class Run:
         driver: DriverConfig = getattr(self.ipi_input.config, pool)
         folder = self.logs / name
         folder.mkdir(exist_ok=True)
-        argv = driver_command(pool, self.ipi_input, self._atoms, folder)
+        argv = driver_command(pool, self.ipi_input, self.atoms, folder)
         self._drivers[name] = Child(
             name,
             argv,
@@ -197,7 +219,7 @@ class Run:
         """End the drivers that the mixing layer has dropped because they do not reply."""
         for pid in re.findall(HUNG.format(pid=r"(\d+)"), self._ipi.fresh()):
             for child in self._drivers.values():
-                if child.pid == int(pid):
+                if child.owns(int(pid)):
                     print(f"mixpi: driver {child.name} does not reply; ended", file=sys.stderr)
                     child.signal(signal.SIGKILL)
                     child.wait(5.0)
@@ -264,13 +286,25 @@ class Run:
             outcome.message += self._driver_stories()
         elif reason := self._asked_to_stop(log):
             outcome.status, outcome.message = "stopped", reason
-        elif "I-PI reports success" in log:
+        elif "I-PI reports success" in log or self._steps_done() >= self.ipi_input.total_steps:
             outcome.status = "finished"
         else:
             outcome.message = (
                 f"i-PI {_how(self._ipi.returncode)}. Last lines of {self._ipi.log}:\n"
                 f"{self._ipi.tail()}"
             )
+
+    def is_new(self, name: str) -> bool:
+        """Whether a file beside the input was written by this run."""
+        path = self.ipi_input.folder / name
+        return path.exists() and path.stat().st_mtime >= self._started - 1.0
+
+    def _steps_done(self) -> int:
+        """Steps according to the RESTART of this run; i-PI's log may be quiet."""
+        if not self.is_new("RESTART"):
+            return 0
+        step = ElementTree.parse(self.ipi_input.folder / "RESTART").findtext("step")
+        return int(step or 0)
 
     def _asked_to_stop(self, log: str) -> str | None:
         """Why i-PI ended early though nothing failed (it may call even that a success)."""

@@ -18,6 +18,9 @@ END
 )
 read -r cheap expensive <<<"$addresses"
 
+# Also clears socket files that a killed run has left, which would look like i-PI's.
+mixpi check --fast input.xml
+
 pids=()
 trap 'kill "${pids[@]}" 2>/dev/null || true' EXIT
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Reproduce a MACE model of ipi_inputs/models/: label structures, train, evaluate.
 #
-#   scripts/models/train.sh si small [WORK_FOLDER]
+#   scripts/models/train.sh si small [WORK_FOLDER [FURTHER FLAGS OF mace_run_train]]
 #
 # Labelling needs a newer e3nn than mace-torch allows, hence an environment of its
 # own inside the work folder. Every stage that has its result is skipped, and an
@@ -38,7 +38,7 @@ cd "$work"
     --loss weighted --energy_weight 5 --forces_weight 100 \
     --lr 0.01 --ema --ema_decay 0.99 --amsgrad --clip_grad 10 \
     --swa --swa_lr 0.001 --swa_energy_weight 500 --swa_forces_weight 100 \
-    --eval_interval 4 --restart_latest --save_cpu --error_table PerAtomMAE
+    --eval_interval 4 --restart_latest --save_cpu --error_table PerAtomMAE "${@:4}"
 
 "$python" "$here/evaluate.py" "$work/${recipe}-${size}_stagetwo.model" "$work/test.xyz" \
     --output "$work/${recipe}-${size}.model"

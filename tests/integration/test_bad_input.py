@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -116,6 +118,47 @@ MISTAKES = {
         lambda c: swap(c, "<dynamics mode='nve'>", "<dynamics mode='npt'>"),
         "a barostat: mixed forces have no virial",
     ),
+    "minimisation": (
+        lambda c: swap(c, "<motion mode='dynamics'>", "<motion mode='minimize'>"),
+        "has motion mode='minimize': mixed forces have no energy",
+    ),
+    "displaced beads": (
+        lambda c: swap(c, "<dynamics mode='nve'>", "<dynamics mode='sc'>"),
+        "has dynamics mode='sc'",
+    ),
+    "contracted beads": (
+        lambda c: (
+            swap(c, "nbeads='1'", "nbeads='4'"),
+            swap(c, "</ffdirect>", "<batch_size>4</batch_size></ffdirect>"),
+            swap(c, "<force forcefield='mix'/>", "<force forcefield='mix' nbeads='2'/>"),
+        ),
+        "<batch_size>2</batch_size>",
+    ),
+    "several systems": (
+        lambda c: swap(
+            c,
+            "<system>",
+            "<system_template><instance>a</instance><instance>b</instance></system_template>"
+            "<system>",
+        ),
+        "has 3 systems",
+    ),
+    "steps no number": (
+        lambda c: swap(c, "<total_steps>3<", "<total_steps>1e1<"),
+        "<total_steps> must be a whole number, not '1e1'",
+    ),
+    "yaml no text": (
+        lambda c: (
+            (c.folder / "latin.yaml").write_bytes(b"seeds: \xe9"),
+            swap(c, "mixing.yaml", "latin.yaml"),
+        ),
+        "is not a text file in UTF-8",
+    ),
+    "one address for both": (
+        lambda c: [set_in(c, f"{pool}.socket.address", "same") for pool in ("cheap", "expensive")],
+        "cannot share an address",
+    ),
+    "command empty": (lambda c: set_in(c, "cheap.command", " "), "program '' not found"),
     "beads one by one": (
         lambda c: swap(c, "nbeads='1'", "nbeads='4'"),
         "<batch_size>4</batch_size>",
@@ -223,3 +266,25 @@ def test_barostat_is_refused_also_without_the_launcher(make_case):
     assert "a barostat cannot be used with mixed forces" in output
     assert [driver.wait(20) for driver in drivers] == [0, 0]
     assert (case.folder / "RESTART").exists()
+
+
+def test_folder_that_cannot_be_written(make_case):
+    case = make_case(steps=3)
+    (case.folder / "logs").write_text("a file where the folder should be")
+    done = case.mixpi("run", "input.xml")
+    assert done.returncode == 1 and "cannot write into" in done.stderr
+
+
+def test_xml_that_i_pi_refuses_shows_i_pi_s_words(make_case):
+    """Whatever an earlier run left behind must not be taken for this one's."""
+    case = make_case(steps=3)
+    assert case.mixpi("run", "input.xml", "--no-reference").returncode == 0
+    (case.folder / "mixpi.failure").write_text("an old failure")
+    old = [case.folder / name for name in ("RESTART", "mix.steps", "mixpi.report.json")]
+    for path in old:
+        os.utime(path, (1e9, 1e9))
+    swap(case, "<total_steps>", "<unknown_tag>1</unknown_tag><total_steps>")
+    done = case.mixpi("run", "input.xml", "--no-reference")
+    assert done.returncode == 1
+    assert "unknown_tag" in done.stderr and "an old failure" not in done.stderr
+    assert "continue with" not in done.stderr and "Where the time went" not in done.stdout

@@ -5,14 +5,18 @@ Real i-PI, real sockets, real processes; analytic drivers, whose forces are know
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.io import read
 from conftest import command_driver, faulty_driver
 from mixpi.records import read_steps
 
@@ -148,8 +152,6 @@ def test_work_of_a_hanging_driver_goes_to_another(make_case):
     case.config["expensive"] = {"external": True, "socket": case.config["expensive"]["socket"]}
     case.config["expensive"]["socket"]["reply_deadline"] = 1.0
     address = case.config["expensive"]["socket"]["address"]
-    import subprocess
-
     process = case.start()
     wait_for(lambda: Path(f"/tmp/ipi_{address}").exists())
     hanging = subprocess.Popen(faulty_driver("hang").format(address=address).split())
@@ -163,7 +165,7 @@ def test_work_of_a_hanging_driver_goes_to_another(make_case):
     assert good.wait(20) == 0
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_stops_everything_and_the_rest_can_be_run(make_case, signum):
     reference = make_case(folder="reference", steps=40, stride=1)
     assert run(reference).returncode == 0
@@ -185,8 +187,24 @@ def test_signal_stops_everything_and_the_rest_can_be_run(make_case, signum):
     assert done.returncode == 0, done.stderr
     last = case.positions()[-1]
     np.testing.assert_allclose(last, reference.positions()[-1], atol=1e-7)
-    text = (case.folder / "mix.steps").read_text()
-    assert text.count("# continued") == 1
+    check_continued(case, reference)
+
+
+def check_continued(case, reference) -> None:
+    """After a stop and a RESTART the files are those of an undisturbed run."""
+    assert (case.folder / "mix.steps").read_text().count("# continued") == 1
+    step = int(read_steps(case.folder / "mix.steps")["evaluation"][0])
+    assert step > 0
+    frames = [
+        [frame.info["evaluation"] for frame in read(c.folder / "mix.extxyz", ":")]
+        for c in (case, reference)
+    ]
+    assert frames[0] == frames[1] == [0, 10, 20, 30, 40]
+    report = json.loads((case.folder / "mixpi.report.json").read_text())
+    assert report["steps"] == 40 and report["evaluations"] == 41 - step
+    # the energy estimate begins anew: a fit over both parts would see a jump
+    assert abs(report["dynamics"]["energy_drift_eV_per_ps"]) < 0.05
+    assert case.mixpi("plot", "RESTART").returncode == 0
 
 
 def test_launcher_finds_i_pi_killed(make_case):
@@ -293,3 +311,105 @@ def test_second_run_in_the_same_folder_is_refused(make_case):
     first.communicate(timeout=60)
     assert first.returncode == 128 + signal.SIGTERM
     assert case.nothing_left()
+
+
+def test_silent_client_does_not_stop_the_run(make_case):
+    """Somebody connects and says nothing: the real driver gets the work."""
+    case = make_case(steps=4)
+    good = case.config["expensive"]["command"]
+    case.config["expensive"] = {"external": True, "socket": case.config["expensive"]["socket"]}
+    address = case.config["expensive"]["socket"]["address"]
+    process = case.start()
+    wait_for(lambda: Path(f"/tmp/ipi_{address}").exists())
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.connect(f"/tmp/ipi_{address}")
+        time.sleep(0.5)
+        driver = subprocess.Popen(good.format(address=address).split())
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert driver.wait(20) == 0
+
+
+def test_only_a_silent_client(make_case):
+    case = make_case()
+    script = case.folder / "silent.py"
+    script.write_text(
+        "import socket, sys, time\n"
+        "s = socket.socket(socket.AF_UNIX); s.connect('/tmp/ipi_' + sys.argv[1]); time.sleep(600)\n"
+    )
+    case.config["expensive"]["command"] = f"{sys.executable} silent.py {{address}}"
+    case.config["expensive"]["max_restarts"] = 1
+    case.config["expensive"]["socket"]["reply_deadline"] = 1.0
+    done = run(case)
+    assert done.returncode == 1
+    assert done.stderr.count("driver expensive-0 does not reply; ended") == 2
+    assert case.nothing_left()
+
+
+def test_hung_driver_behind_a_script_is_ended(make_case):
+    case = make_case()
+    script = case.folder / "wrapper.sh"
+    script.write_text(f"#!/bin/bash\n{faulty_driver('hang').format(address='$1')}\nexit 5\n")
+    script.chmod(0o755)
+    case.config["expensive"]["command"] = "wrapper.sh {address}"
+    case.config["expensive"]["max_restarts"] = 0
+    case.config["expensive"]["socket"]["reply_deadline"] = 1.0
+    done = run(case)
+    assert done.returncode == 1
+    assert "driver expensive-0 does not reply; ended" in done.stderr
+    assert case.nothing_left()
+
+
+def test_stopped_driver_is_ended_and_replaced(make_case):
+    case = make_case(steps=60, expensive={"command": faulty_driver("slow", 0.05)})
+    case.config["expensive"]["socket"]["reply_deadline"] = 1.0
+    process = case.start()
+    wait_for(lambda: evaluations(case) >= 3)
+    folder = case.folder / "logs" / "expensive-0"
+    [pid] = [
+        int(cwd.parent.name)
+        for cwd in Path("/proc").glob("[0-9]*/cwd")
+        if _link(cwd) == str(folder)
+    ]
+    os.kill(pid, signal.SIGSTOP)
+    output, _ = process.communicate(timeout=90)
+    assert process.returncode == 0, output
+    assert "driver expensive-0 does not reply; ended" in output
+    assert evaluations(case) == 61
+
+
+def _link(path: Path) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
+
+
+def test_quiet_i_pi(make_case):
+    case = make_case(steps=4)
+    xml = case.input.read_text().replace("verbosity='low'", "verbosity='quiet'")
+    case.input.write_text(xml)
+    done = run(case)
+    assert done.returncode == 0, done.stderr
+
+
+def test_multiple_time_steps_are_counted_right(make_case):
+    dynamics = """<dynamics mode='nve'><timestep units='femtosecond'>1</timestep>
+      <nmts>[ 4 ]</nmts></dynamics>"""
+    case = make_case(steps=5, dynamics=dynamics)
+    done = run(case)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((case.folder / "mixpi.report.json").read_text())
+    assert (report["steps"], report["evaluations"]) == (5, 21)
+
+
+def test_linked_input_runs_beside_the_link(make_case, tmp_path):
+    case = make_case(steps=2)
+    linked = tmp_path / "my own folder"
+    linked.mkdir()
+    for name in ("input.xml", "mixing.yaml", "mixing_pes.py", "init.extxyz"):
+        (linked / name).symlink_to(case.folder / name)
+    case.folder = linked
+    done = case.mixpi("run", str(linked / "input.xml"), "--no-reference", "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert (linked / "mix.steps").exists() and (linked / "RESTART").exists()

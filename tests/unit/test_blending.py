@@ -112,7 +112,7 @@ def test_energy_estimate_follows_a_conservative_correction():
         atoms2.positions += s * direction
         plan = mixer.plan([atoms2.positions], [atoms2.cell.array])
         mixed = mixer.combine(plan, cheap.get_forces(atoms2), expensive.get_forces(atoms2))
-        shift = work.add([atoms2.positions], plan, [mixed.correction])[0]
+        shift = work.add([atoms2.positions], atoms2.cell.array, plan, [mixed.correction])[0]
         estimates.append(cheap.get_potential_energy(atoms2) + shift)
         exact.append(expensive.get_potential_energy(atoms2))
     change = np.array(exact) - exact[0]
@@ -122,10 +122,20 @@ def test_energy_estimate_follows_a_conservative_correction():
 
 def test_energy_estimate_starts_again_when_the_batch_changes():
     work = WorkOfCorrection()
-    x = np.array([[0.0, 0, 0], [4.0, 0, 0]])
+    x, cell = np.array([[0.0, 0, 0], [4.0, 0, 0]]), np.eye(3) * 9
     mixer = Mixer([14, 14], [0], core=1.0, blend=0.0, buffer=0.0)
-    plan = mixer.plan([x], [np.eye(3) * 9])
+    plan = mixer.plan([x], [cell])
     ones = np.ones((1, 3))
-    assert work.add([x], plan, [ones]) == [0.0]
-    assert work.add([x + 1.0], plan, [ones]) == [-3.0]
-    assert work.add([x, x], plan, [ones, ones]) == [0.0, 0.0]
+    assert work.add([x], cell, plan, [ones]) == [0.0]
+    assert work.add([x + 1.0], cell, plan, [ones]) == [-3.0]
+    assert work.add([x, x], cell, plan, [ones, ones]) == [0.0, 0.0]
+
+
+def test_energy_estimate_does_not_see_wrapping():
+    work = WorkOfCorrection()
+    x, cell = np.array([[8.9, 0, 0], [4.0, 0, 0]]), np.eye(3) * 9
+    plan = Mixer([14, 14], [0], core=1.0, blend=0.0, buffer=0.0).plan([x], [cell])
+    ones = np.ones((1, 3))
+    work.add([x], cell, plan, [ones])
+    x = np.array([[0.1, 0, 0], [4.0, 0, 0]])  # moved by 0.2 across the boundary
+    assert work.add([x], cell, plan, [ones]) == pytest.approx([-0.2])

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -49,7 +53,7 @@ def test_older_files_are_put_aside_and_restarts_continue_them(tmp_path, monkeypa
     write(1)
     write(2)
     assert read_steps(tmp_path / "#s#0#")["evaluation"] == [1]
-    monkeypatch.setenv("MIXPI_APPEND", "1")
+    monkeypatch.setenv("MIXPI_CONTINUE_FROM", "2")
     write(3)
     assert read_steps(tmp_path / "s")["evaluation"] == [3]
     assert (tmp_path / "s").read_text().count("\n2 4 5") == 1
@@ -79,7 +83,7 @@ def test_report_adds_up(make_case):
     recorder.close()
     report = make_report(read_ipi_input(case.input), reference_seconds=1.04)
     assert report["steps"] == 3 and report["evaluations"] == 4
-    assert report["step_ms"]["median"] == pytest.approx(1 + 2 + 0.25 + 0.75 + 100)
+    assert report["evaluation_ms"]["median"] == pytest.approx(1 + 2 + 0.25 + 0.75 + 100)
     assert report["overhead_ms"]["median"] == pytest.approx(4.0)
     assert report["speed_up"] == pytest.approx(10.0)
     assert report["regions"]["core"] == [4, 5.5, 7]
@@ -142,6 +146,24 @@ def test_lammps_potentials_are_found(tmp_path):
     assert f"pair_coeff * * {tmp_path}/Own.tersoff Si" in text
     line = next(ln for ln in text.splitlines() if "Si.sw" in ln)
     assert line.split()[3].startswith("/")
+
+
+def test_lammps_paths_with_spaces(make_case, tmp_path):
+    import shutil
+
+    potential = next(f for f in lammps.potential_folders()) / "Si.tersoff.modc"
+    case = make_case(folder="my case", cheap={"lammps": {"potential": TERSOFF}}, steps=2)
+    shutil.copy(potential, case.folder / "Si.tersoff.modc")
+    done = case.mixpi("check", "input.xml")
+    assert done.returncode == 0, done.stderr
+    done = case.mixpi("run", "input.xml", "--no-reference", "--quiet")
+    assert done.returncode == 0, done.stderr
+
+
+def test_own_lammps_keeps_its_own_mpi():
+    assert str(Path(sys.prefix) / "lib") in lammps.environment().get("LD_LIBRARY_PATH", "")
+    own = lammps.environment("/opt/lammps/bin/lmp").get("LD_LIBRARY_PATH", "")
+    assert own == os.environ.get("LD_LIBRARY_PATH", "")
 
 
 def test_lammps_command_line():
