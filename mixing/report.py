@@ -192,7 +192,7 @@ def show(report: dict, console: Console) -> None:
         console.print(f"drivers lost and replaced: {report['lost_drivers']}")
     if "speed_up" in report:
         console.print(
-            f"all-expensive step: {report['all_expensive_s']:.2f} s (measured on one call); "
+            f"all-expensive step: {report['all_expensive_s']:.2f} s (measured after the run); "
             f"speed-up of this run: {report['speed_up']:.1f}x"
         )
 
