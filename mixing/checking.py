@@ -87,6 +87,16 @@ def starting_regions(ipi_input: IpiInput, atoms: Atoms) -> Regions:
 
 
 def _check_input(ipi_input: IpiInput) -> None:
+    if (ipi_input.folder / "EXIT").exists():
+        raise MixpiError(
+            f"{ipi_input.folder / 'EXIT'} is there, from when a run was stopped: i-PI would stop "
+            "again at once. Remove it"
+        )
+    if ipi_input.first_step >= ipi_input.total_steps:
+        raise MixpiError(
+            f"{ipi_input.path.name} has done all its {ipi_input.total_steps} steps: raise "
+            "<total_steps> to go on"
+        )
     if ipi_input.barostat:
         raise MixpiError(
             f"{ipi_input.path.name} has dynamics mode='{ipi_input.barostat}', a barostat: mixed "

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import atexit
 import json
-import os
+import sys
 import time
 from pathlib import Path
 
@@ -214,4 +214,4 @@ def _leave() -> None:
 def _finish() -> None:
     """Write RESTART if the stop came inside i-PI's output section, where it could not."""
     softexit.cleanup("restartable")
-    os.sys.stdout.flush()
+    sys.stdout.flush()

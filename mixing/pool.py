@@ -279,6 +279,8 @@ class DriverPool(FFSocket):
         request
             For :meth:`result`.
         """
+        if not self.requests:
+            self._idle_since = time.monotonic()  # nobody has looked since the last evaluation
         self.pars = {"mixpi": init} if init else {}
         self.iactive = None  # the number of atoms may differ from the last request's
         return self.queue(
@@ -293,8 +295,9 @@ class DriverPool(FFSocket):
             if self.closed or softexit.triggered:
                 raise PoolStopped("i-PI is stopping")
             server = self.socket
+            had_driver = bool(server.clients)
             server.poll()
-            if server.clients:
+            if server.clients or had_driver:
                 self._idle_since = time.monotonic()
             elif (
                 not server.joining

@@ -268,8 +268,7 @@ class Run:
         for pool in POOLS:
             socket = getattr(self.ipi_input.config, pool).socket
             if socket.mode == "unix" and unix_path(socket.address).exists():
-                # another run has taken the address already
-                with contextlib.suppress(MixpiError):
+                with contextlib.suppress(MixpiError):  # another run may have taken it already
                     claim(socket)
 
     def _judge(self) -> None:
@@ -284,10 +283,12 @@ class Run:
         elif failure.exists():
             outcome.message = failure.read_text().strip()
             outcome.message += self._driver_stories()
+        elif self._steps_done() >= self.ipi_input.total_steps:
+            outcome.status = "finished"
         elif reason := self._asked_to_stop(log):
             outcome.status, outcome.message = "stopped", reason
-        elif "I-PI reports success" in log or self._steps_done() >= self.ipi_input.total_steps:
-            outcome.status = "finished"
+        elif "I-PI reports success" in log:
+            outcome.status = "finished"  # as it sees it, without all steps
         else:
             outcome.message = (
                 f"i-PI {_how(self._ipi.returncode)}. Last lines of {self._ipi.log}:\n"

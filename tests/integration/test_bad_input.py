@@ -118,6 +118,11 @@ MISTAKES = {
         lambda c: swap(c, "<dynamics mode='nve'>", "<dynamics mode='npt'>"),
         "a barostat: mixed forces have no virial",
     ),
+    "left-over EXIT": (lambda c: (c.folder / "EXIT").touch(), "EXIT is there"),
+    "all steps done": (
+        lambda c: swap(c, "<total_steps>3<", "<step>3</step><total_steps>3<"),
+        "has done all its 3 steps",
+    ),
     "minimisation": (
         lambda c: swap(c, "<motion mode='dynamics'>", "<motion mode='minimize'>"),
         "has motion mode='minimize': mixed forces have no energy",
