@@ -42,15 +42,7 @@ class LammpsSetup:
     species: Sequence[str] | None = None
     folder: Path = Path(".")
 
-    def write(
-        self,
-        atoms: Atoms,
-        target: Path,
-        *,
-        address: str,
-        mode: str = "unix",
-        port: int | None = None,
-    ) -> Path:
+    def write(self, atoms: Atoms, target: Path, commands: Sequence[str]) -> Path:
         """Write ``lammps.data`` and ``lammps.in`` into a folder.
 
         Parameters
@@ -59,8 +51,8 @@ class LammpsSetup:
             In i-PI's order and orientation; any periodic cell.
         target : Path
             The folder; made if need be.
-        address, mode, port
-            Where i-PI listens: a name for unix sockets, a host for inet ones.
+        commands : sequence of str
+            What to do with the system: :func:`serving`, or other LAMMPS commands.
 
         Returns
         -------
@@ -79,7 +71,6 @@ class LammpsSetup:
         inside.wrap()
         data = target / "lammps.data"
         write_lammps_data(data, inside, specorder=species, masses=False, atom_style="atomic")
-        socket = f"{address} 1 unix" if mode == "unix" else f"{address} {port}"
         lines = [
             "# written by mixpi",
             "units metal",
@@ -96,8 +87,7 @@ class LammpsSetup:
             "neighbor 1.0 bin",
             "neigh_modify every 1 delay 0 check yes",
             "thermo_modify norm no",
-            f"fix ipi all ipi {socket}",
-            "run 1000000000",
+            *commands,
         ]
         path = target / "lammps.in"
         path.write_text("\n".join(lines) + "\n")
@@ -133,6 +123,22 @@ class LammpsSetup:
                 word = os.path.abspath(candidate)
                 break
         return f'"{word}"' if " " in word else word
+
+
+def serving(*, address: str, mode: str = "unix", port: int | None = None) -> list[str]:
+    """The commands that make LAMMPS a driver of an i-PI server.
+
+    Parameters
+    ----------
+    address, mode, port
+        Where i-PI listens: a name for unix sockets, a host for inet ones.
+
+    Returns
+    -------
+    list of str
+    """
+    socket = f"{address} 1 unix" if mode == "unix" else f"{address} {port}"
+    return [f"fix ipi all ipi {socket}", "run 1000000000"]
 
 
 def command(

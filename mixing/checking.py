@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 
 from .addresses import claim
-from .commands import driver_command, driver_environment, lammps_command, lammps_setup, mace_flags
+from .commands import driver_command, driver_environment, lammps_command, lammps_setup, mace_command
 from .config import POOLS, DriverConfig
 from .drivers import lammps
 from .errors import MixpiError
@@ -184,11 +183,7 @@ def _try_lammps(ipi_input: IpiInput, driver: DriverConfig, atoms: Atoms) -> Iter
     """Let LAMMPS read the potential and compute once, without sockets."""
     with tempfile.TemporaryDirectory() as folder:
         setup = lammps_setup(driver.lammps, ipi_input.config_path.parent)
-        path = setup.write(atoms, Path(folder), address="unused")
-        lines = [
-            ln for ln in path.read_text().splitlines() if not ln.startswith(("fix ipi", "run"))
-        ]
-        path.write_text("\n".join([*lines, "run 0", ""]))
+        setup.write(atoms, Path(folder), ["run 0"])
         argv = lammps_command(driver.lammps, ipi_input.config_path.parent)
         done = subprocess.run(
             argv, cwd=folder, env=driver_environment(driver), capture_output=True, text=True
@@ -201,8 +196,7 @@ def _try_lammps(ipi_input: IpiInput, driver: DriverConfig, atoms: Atoms) -> Iter
 
 def _try_mace(pool: str, ipi_input: IpiInput, driver: DriverConfig, atoms: Atoms) -> Iterator[str]:
     """Load the model in a process of its own and compare its species."""
-    flags = mace_flags(driver.mace, ipi_input.config_path.parent)
-    argv = [sys.executable, "-m", "mixpi.cli", "driver", "mace", *flags, "--describe"]
+    argv = [*mace_command(driver.mace, ipi_input.config_path.parent), "--describe"]
     done = subprocess.run(argv, env=driver_environment(driver), capture_output=True, text=True)
     if done.returncode:
         raise MixpiError(f"{pool}: {_last_error(done.stderr)}")

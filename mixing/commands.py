@@ -41,14 +41,13 @@ def driver_command(pool: str, ipi_input: IpiInput, atoms: Atoms, folder: Path) -
     driver: DriverConfig = getattr(ipi_input.config, pool)
     socket, home = driver.socket, ipi_input.config_path.parent
     if driver.lammps:
-        setup = lammps_setup(driver.lammps, home)
-        setup.write(atoms, folder, address=socket.address, mode=socket.mode, port=socket.port)
+        serving = lammps.serving(address=socket.address, mode=socket.mode, port=socket.port)
+        lammps_setup(driver.lammps, home).write(atoms, folder, serving)
         return lammps_command(driver.lammps, home)
     if driver.mace:
         return [
             *shlex.split(driver.mace.launch),
-            *(sys.executable, "-m", "mixpi.cli", "driver", "mace"),
-            *mace_flags(driver.mace, home),
+            *mace_command(driver.mace, home),
             *("--species", ",".join(sorted(set(atoms.symbols)))),
             # the cheap pool's structure is always the whole system
             *(
@@ -98,8 +97,8 @@ def lammps_setup(config: LammpsConfig, home: Path) -> lammps.LammpsSetup:
     return lammps.LammpsSetup(config.potential, config.species, home)
 
 
-def mace_flags(config: MaceConfig, home: Path) -> list[str]:
-    """Flags of ``mixpi driver mace`` that choose the model.
+def mace_command(config: MaceConfig, home: Path) -> list[str]:
+    """``mixpi driver mace`` with the flags that choose the model.
 
     Raises
     ------
@@ -109,8 +108,9 @@ def mace_flags(config: MaceConfig, home: Path) -> list[str]:
     model = _own_path(config.model, home)
     if config.model.endswith(".model") and not Path(model).is_file():
         raise MixpiError(f"model file {home / config.model} does not exist (mace: model)")
-    flags = ["--model", model, "--device", config.device, "--dtype", config.dtype]
-    return flags + (["--threads", str(config.threads)] if config.threads else [])
+    argv = [sys.executable, "-m", "mixpi.cli", "driver", "mace", "--model", model]
+    argv += ["--device", config.device, "--dtype", config.dtype]
+    return argv + (["--threads", str(config.threads)] if config.threads else [])
 
 
 def socket_flags(socket: SocketConfig) -> list[str]:

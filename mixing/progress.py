@@ -40,8 +40,7 @@ class Progress:
         self._offset = steps.stat().st_size if steps.exists() else 0
         self._identity = steps.stat().st_ino if steps.exists() else None
         self.evaluations, self._last = 0, ""
-        self._start = time.monotonic()
-        self._spoken = self._start
+        self._spoken = time.monotonic()
         self._console = Console(stderr=True)
         self._bar = None
         if not quiet and self._console.is_terminal:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from ipi import read_output
 from rich.console import Console
 from rich.table import Table
 
-from .commands import driver_environment, mace_flags
+from .commands import driver_environment, mace_command
 from .errors import MixpiError
 from .ipi_input import IpiInput
 from .records import read_steps
@@ -147,11 +146,8 @@ def time_all_expensive(ipi_input: IpiInput) -> float | None:
     home = ipi_input.config_path.parent
     if driver.mace is None:
         return None
-    argv = [
-        *(sys.executable, "-m", "mixpi.cli", "driver", "mace"),
-        *mace_flags(driver.mace, home),
-        *("--time", str(home / ipi_input.config.structure)),
-    ]
+    structure = str(home / ipi_input.config.structure)
+    argv = [*mace_command(driver.mace, home), "--time", structure]
     done = subprocess.run(argv, env=driver_environment(driver), capture_output=True, text=True)
     if done.returncode:
         return None

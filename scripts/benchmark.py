@@ -164,9 +164,8 @@ def _lammps_alone(case: Path, atoms: Atoms, pin: list[str]) -> float:
     """Ms for a step of LAMMPS by itself."""
     config = load_config(case / "mixing.yaml")
     folder = case / "alone"
-    path = lammps_setup(config.cheap.lammps, case).write(atoms, folder, address="unused")
-    lines = [ln for ln in path.read_text().splitlines() if not ln.startswith(("fix ipi", "run"))]
-    path.write_text("\n".join([*lines, "timestep 0.001", "fix 1 all nve", "run 20", "run 60", ""]))
+    commands = ["timestep 0.001", "fix 1 all nve", "run 20", "run 60"]
+    lammps_setup(config.cheap.lammps, case).write(atoms, folder, commands)
     done = subprocess.run(
         [*pin, *lammps.command()],
         cwd=folder,

@@ -154,7 +154,9 @@ def test_empty_region_is_the_all_cheap_run(make_case, mace_tiny):
 
     address = plain.config["cheap"]["socket"]["address"] + "-plain"
     LammpsSetup(TERSOFF).write(
-        read_structure(plain.folder / "init.extxyz"), plain.folder, address=address
+        read_structure(plain.folder / "init.extxyz"),
+        plain.folder,
+        lammps.serving(address=address),
     )
     env = lammps.environment()["LD_LIBRARY_PATH"]
     # fix ipi does not retry: wait for the socket as a shell script would

@@ -119,7 +119,9 @@ def test_lammps_data_is_the_structure(tmp_path, make):
     before = make().get_all_distances(mic=True)
     np.testing.assert_allclose(atoms.get_all_distances(mic=True), before, atol=1e-6)
 
-    LammpsSetup(TERSOFF, folder=tmp_path).write(atoms, tmp_path / "lmp", address="here")
+    LammpsSetup(TERSOFF, folder=tmp_path).write(
+        atoms, tmp_path / "lmp", lammps.serving(address="here")
+    )
     text = (tmp_path / "lmp" / "lammps.in").read_text()
     assert "fix ipi all ipi here 1 unix" in text and "box tilt large" in text
     types = sorted(set(atoms.symbols))
@@ -142,7 +144,7 @@ def test_lammps_potentials_are_found(tmp_path):
         ["pair_style tersoff", "pair_coeff * * Si.sw Si", "pair_coeff * * Own.tersoff Si"],
         folder=tmp_path,
     )
-    text = setup.write(silicon(1), tmp_path / "x", address="a").read_text()
+    text = setup.write(silicon(1), tmp_path / "x", ["run 0"]).read_text()
     assert f"pair_coeff * * {tmp_path}/Own.tersoff Si" in text
     line = next(ln for ln in text.splitlines() if "Si.sw" in ln)
     assert line.split()[3].startswith("/")
