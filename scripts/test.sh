@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Set up what is needed (once) and run the tests; arguments go to pytest.
 #
-#   ./scripts/test.sh              everything but the long physics tests
-#   ./scripts/test.sh -m slow      the long ones
+#   ./scripts/test.sh                   everything (ten minutes)
+#   ./scripts/test.sh tests/unit        a part
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 source "$root/scripts/environment.sh"
