@@ -160,7 +160,7 @@ MISTAKES = {
         "is not a text file in UTF-8",
     ),
     "one address for both": (
-        lambda c: [set_in(c, f"{pool}.socket.address", "same") for pool in ("cheap", "expensive")],
+        lambda c: set_in(c, "expensive.socket.address", c.config["cheap"]["socket"]["address"]),
         "cannot share an address",
     ),
     "command empty": (lambda c: set_in(c, "cheap.command", " "), "program '' not found"),
