@@ -74,8 +74,8 @@ def main() -> None:
     tasks_folder = arguments.folder / "tasks"
     tasks_folder.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(arguments.jobs) as pool:
-        # the slow ones (moved by SevenNet itself) first
-        order = sorted(recipe.TASKS, key=lambda t: not t.startswith(("test", "vac", "path")))
+        # the slow ones (moved by SevenNet itself) before the free ones
+        order = sorted(recipe.TASKS, key=lambda t: t.startswith(("bulk", "cold")))
         jobs = [pool.submit(run_task, arguments.recipe, t, tasks_folder) for t in order]
         for count, job in enumerate(as_completed(jobs), 1):
             task, frames, seconds = job.result()

@@ -119,13 +119,14 @@ def model_md(
     frames: int,
     spacing: int,
     rng: np.random.Generator,
+    timestep: float = 2.0,
 ) -> Iterator[Atoms]:
-    """Snapshots of Langevin dynamics (2 fs) under an ASE calculator."""
+    """Snapshots of Langevin dynamics (``timestep`` in fs) under an ASE calculator."""
     moving = atoms.copy()
     moving.calc = calculator
     MaxwellBoltzmannDistribution(moving, temperature_K=2 * temperature, rng=rng)
     dynamics = Langevin(
-        moving, 2 * units.fs, temperature_K=temperature, friction=0.02 / units.fs, rng=rng
+        moving, timestep * units.fs, temperature_K=temperature, friction=0.02 / units.fs, rng=rng
     )
     dynamics.run(equilibrate)
     for _ in range(frames):

@@ -1,0 +1,128 @@
+"""What a cheap potential must be to be distilled: linear in its coefficients.
+
+A further basis is one module with a subclass of :class:`Basis`, and a line in
+:mod:`mixpi.distil.bases`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One structure's rows of the design matrix.
+
+    Attributes
+    ----------
+    energy : ndarray, shape (p,)
+        Energy of each basis function, eV; without any constant per atom.
+    forces : ndarray, shape (3 n, p)
+        Forces of each basis function, eV/Å; atom by atom, x y z.
+    """
+
+    energy: np.ndarray
+    forces: np.ndarray
+
+
+@dataclass(frozen=True)
+class Written:
+    """A potential on disk.
+
+    Attributes
+    ----------
+    files : tuple of Path
+        Everything that was written.
+    lammps : tuple of str
+        The ``pair_style`` and ``pair_coeff`` lines, file names without folder.
+    has_offset : bool
+        Whether the constant energy per atom is in the file; if not, the potential's
+        energies lie lower or higher by that constant.
+    """
+
+    files: tuple[Path, ...]
+    lammps: tuple[str, ...]
+    has_offset: bool
+
+
+@dataclass(frozen=True)
+class Basis(ABC):
+    """A family of functions of the surroundings, and the file format of their sum.
+
+    Attributes
+    ----------
+    species : tuple of str
+        Chemical symbols that the potential is for.
+    cutoff : float
+        Å.
+    """
+
+    species: tuple[str, ...]
+    cutoff: float = field(init=False, default=0.0)
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Number of coefficients, p."""
+
+    @abstractmethod
+    def rows(self, atoms: Atoms) -> Rows:
+        """The design rows of a periodic structure.
+
+        Parameters
+        ----------
+        atoms : Atoms
+            n atoms of the basis's species, any cell.
+
+        Returns
+        -------
+        Rows
+            Shapes (p,) and (3 n, p).
+        """
+
+    def penalty(self) -> np.ndarray:
+        """Rows (r, p) whose squared products with the coefficients are kept small.
+
+        A smoothness that is the basis's own; a plain ridge is added elsewhere.
+        """
+        return np.zeros((0, self.size))
+
+    @abstractmethod
+    def write(
+        self,
+        coefficients: np.ndarray,
+        offsets: Mapping[str, float],
+        target: Path,
+        *,
+        inert: Sequence[str] = (),
+    ) -> Written:
+        """Write the potential.
+
+        Parameters
+        ----------
+        coefficients : ndarray, shape (p,)
+            eV times the unit of the basis functions.
+        offsets : mapping of str to float
+            Constant energy per atom of each species, eV.
+        target : Path
+            Folder and stem of the files, e.g. ``potentials/Si``.
+        inert : sequence of str
+            Further species, which feel nothing and are felt by nobody.
+
+        Returns
+        -------
+        Written
+        """
+
+    @abstractmethod
+    def calculator(self, written: Written):
+        """An ASE calculator that reads the written files back.
+
+        It is independent of :meth:`rows`, so that it can check them.
+        """
