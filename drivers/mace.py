@@ -33,6 +33,8 @@ class MaceEngine:
     ----------
     numbers : tuple of int
         Atomic numbers that the model knows.
+    cutoff : float
+        Å; how far an atom sees in one message-passing layer.
     interaction_range : float
         Å; cutoff times message-passing layers.
 
@@ -83,7 +85,13 @@ class MaceEngine:
             ) from None
         network = self._calculator.models[0]
         self.numbers = tuple(int(z) for z in self._calculator.z_table.zs)
-        self.interaction_range = float(network.r_max) * int(network.num_interactions)
+        self.cutoff = float(network.r_max)
+        self.interaction_range = self.cutoff * int(network.num_interactions)
+
+    @property
+    def calculator(self):
+        """The model as an ASE calculator."""
+        return self._calculator
 
     @property
     def species(self) -> str:
@@ -105,8 +113,20 @@ class MaceEngine:
                 f"the model does not know {' '.join(unknown)}; it was trained for {self.species}"
             )
 
-    def evaluate(self, numbers, positions, cell):
+    def evaluate(self, numbers, positions, cell, mask=None):
         """Energy (eV), forces (eV/Å) and virial (eV) of a periodic structure.
+
+        Parameters
+        ----------
+        numbers : array_like of int, shape (m,)
+            Atomic numbers.
+        positions : array_like, shape (m, 3)
+            Å.
+        cell : array_like, shape (3, 3)
+            Rows are lattice vectors, Å.
+        mask : array_like of bool, shape (m,), optional
+            Atoms whose site energies are summed; the forces are the derivative of
+            that sum, and the virial is NaN. Default: all of them.
 
         Raises
         ------
@@ -115,6 +135,8 @@ class MaceEngine:
         """
         self.require(chemical_symbols[z] for z in np.unique(numbers))
         atoms = Atoms(numbers, positions, cell=cell, pbc=True)
+        if mask is not None:
+            return *self._evaluate_masked(atoms, mask), np.full((3, 3), np.nan)
         self._calculator.calculate(atoms)
         results = self._calculator.results
         stress = results.get("stress")
@@ -123,6 +145,27 @@ class MaceEngine:
             xx, yy, zz, yz, xz, xy = stress
             virial = -atoms.get_volume() * np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
         return float(results["energy"]), np.asarray(results["forces"], dtype=float), virial
+
+    def _evaluate_masked(self, atoms: Atoms, mask) -> tuple[float, np.ndarray]:
+        """The sum of some site energies, and minus its derivative.
+
+        The calculator itself sums over all atoms before it differentiates, so this
+        calls the network below it; of a committee the mean, as the calculator does.
+        """
+        import torch
+
+        calculator = self._calculator
+        batch = calculator._atoms_to_batch(atoms)
+        energy, forces = 0.0, np.zeros((len(atoms), 3))
+        for network in calculator.models:
+            inputs = batch.clone().to_dict()
+            sites = network(inputs, compute_force=False)["node_energy"]
+            kept = sites[torch.as_tensor(np.asarray(mask, dtype=bool), device=sites.device)].sum()
+            (gradient,) = torch.autograd.grad(kept, inputs["positions"])
+            energy += float(kept.detach())
+            forces -= gradient.cpu().numpy()
+        unit = calculator.energy_units_to_eV / len(calculator.models)
+        return energy * unit, forces * unit / calculator.length_units_to_A
 
     def time_one_call(self, atoms: Atoms) -> float:
         """Seconds for one evaluation of ``atoms``, after warming up on a few of them.

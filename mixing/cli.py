@@ -72,7 +72,17 @@ def _parser() -> argparse.ArgumentParser:
     plot.add_argument("input", type=Path, help="i-PI input of a run")
     plot.set_defaults(run=_plot)
 
+    distil = commands.add_parser(
+        "distil", help="fit a cheap potential to the expensive one, under hard constraints"
+    )
+    distil.add_argument("config", type=Path, help="YAML file; 'mixpi config --distil' explains it")
+    distil.add_argument("--quiet", action="store_true", help="no progress")
+    distil.set_defaults(run=_distil)
+
+    _add_calibrate(commands)
+
     config = commands.add_parser("config", help="print every key of the YAML file with its meaning")
+    config.add_argument("--distil", action="store_true", help="of the file of 'mixpi distil'")
     config.set_defaults(run=_config)
 
     driver = commands.add_parser("driver", help="start one driver by hand")
@@ -84,6 +94,39 @@ def _parser() -> argparse.ArgumentParser:
         _add_socket_options(toy)
         toy.set_defaults(run=_drive_toy, kind=kind)
     return parser
+
+
+def _add_calibrate(commands) -> None:
+    calibrate = commands.add_parser(
+        "calibrate", help="measure how wide the buffer must be, and how alike the potentials are"
+    )
+    calibrate.add_argument("input", type=Path, help="i-PI input (XML), or a RESTART")
+    calibrate.add_argument(
+        "--frame",
+        metavar="FILE[@INDEX]",
+        help="thermal snapshot(s) of the system, e.g. md.pos_0.extxyz or md.pos_0.extxyz@-5: "
+        "(default: a short run of the cheap potential)",
+    )
+    calibrate.add_argument("--check-frame", metavar="FILE", help="snapshot to check the answer on")
+    calibrate.add_argument("--buffers", type=float, nargs="+", metavar="Å", help="buffers to try")
+    calibrate.add_argument(
+        "--tolerance", type=float, default=0.005, help="weighted rms error, eV/Å (default: 0.005)"
+    )
+    calibrate.add_argument("--temperature", type=float, help="K (default: the input's)")
+    calibrate.add_argument("--snapshots", type=int, default=5, help="of the run (default: 5)")
+    calibrate.add_argument(
+        "--full-atoms", type=int, help="atoms that the reference may have (default: 3000 on a CPU)"
+    )
+    calibrate.add_argument(
+        "--masked",
+        type=float,
+        nargs="*",
+        metavar="DEPTH",
+        help="also sum only the site energies of atoms with nothing missing within DEPTH Å "
+        "(default: the model's cutoff and its interaction range)",
+    )
+    calibrate.add_argument("--quiet", action="store_true", help="no progress")
+    calibrate.set_defaults(run=_calibrate)
 
 
 def _add_mace(kinds) -> None:
@@ -185,10 +228,67 @@ def _plot(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _config(_arguments: argparse.Namespace) -> int:
-    from .config_help import describe_config
+def _calibrate(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
 
-    print(describe_config())
+    from .calibration import calibrate
+    from .calibration_report import CalibrationProgress, show, write
+
+    def stop(_signum, _frame):
+        raise KeyboardInterrupt
+
+    # as Ctrl-C does, so that LAMMPS ends, too
+    handlers = {signum: signal.signal(signum, stop) for signum in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with CalibrationProgress(quiet=arguments.quiet) as tell:
+            found = calibrate(
+                arguments.input,
+                frame=arguments.frame,
+                check_frame=arguments.check_frame,
+                buffers=arguments.buffers,
+                tolerance=arguments.tolerance,
+                temperature=arguments.temperature,
+                snapshots=arguments.snapshots,
+                full_atoms=arguments.full_atoms,
+                masked=arguments.masked,
+                tell=tell,
+            )
+    finally:
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    show(found, console)
+    for path in write(found, arguments.input.parent):
+        console.print(os.path.relpath(path))
+    return 0
+
+
+def _distil(arguments: argparse.Namespace) -> int:
+    from .distil import distil, summary, write_report
+    from .distil.progress import DistilProgress
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    with DistilProgress(quiet=arguments.quiet) as progress:
+        result = distil(arguments.config, progress=progress)
+    folder = arguments.config.parent / result.config.output
+    files = [*result.constrained.written.files, *write_report(result, folder)]
+    print((folder / f"{result.config.name}.md").read_text().split("\n![", 1)[0].rstrip())
+    for path in files:
+        print(os.path.relpath(path))
+    return 0 if summary(result)["constrained"].get("lattice") else 1
+
+
+def _interrupt(_signum, _frame):
+    """End as Ctrl-C does: what was computed is kept, what was started ends."""
+    raise KeyboardInterrupt
+
+
+def _config(arguments: argparse.Namespace) -> int:
+    from .config import MixingConfig
+    from .config_help import describe_config
+    from .distil.config import DistilConfig
+
+    print(describe_config(DistilConfig if arguments.distil else MixingConfig))
     return 0
 
 

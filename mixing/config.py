@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -230,20 +230,7 @@ def load_config(path: str | os.PathLike) -> MixingConfig:
         message names each field that is wrong.
     """
     path = Path(path)
-    try:
-        data = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise MixpiError(f"cannot read the mixing configuration {path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise MixpiError(f"{path} is not a text file in UTF-8: {error}") from None
-    except yaml.YAMLError as error:
-        raise MixpiError(f"{path} is not valid YAML: {error}") from None
-    if not isinstance(data, dict):
-        raise MixpiError(f"{path}: expected 'key: value' lines; 'mixpi config' shows them all")
-    try:
-        config = MixingConfig.model_validate(data)
-    except ValidationError as error:
-        raise MixpiError(f"{path}:\n{explain(error)}") from None
+    config = read_yaml(path, MixingConfig, help_command="mixpi config")
     # the folder is resolved, the file is not: two folders may link to one file
     identity = str(path.parent.resolve() / path.name)
     tag = f"mixpi-{hashlib.sha256(identity.encode()).hexdigest()[:10]}"
@@ -261,6 +248,47 @@ def load_config(path: str | os.PathLike) -> MixingConfig:
             "another 'address' or 'port'"
         )
     return config
+
+
+Model = TypeVar("Model", bound=Section)
+
+
+def read_yaml(path: Path, model: type[Model], *, help_command: str) -> Model:
+    """Read a YAML file and validate it.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    model : type of Section
+        What it must describe.
+    help_command : str
+        The command that prints the keys.
+
+    Returns
+    -------
+    model
+
+    Raises
+    ------
+    MixpiError
+        If the file cannot be read or does not fit; the message names each field
+        that is wrong.
+    """
+    try:
+        data = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise MixpiError(f"cannot read the configuration {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise MixpiError(f"{path} is not a text file in UTF-8: {error}") from None
+    except yaml.YAMLError as error:
+        raise MixpiError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(data, dict):
+        raise MixpiError(f"{path}: expected 'key: value' lines; '{help_command}' shows them all")
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise MixpiError(f"{path}:\n{explain(error)}") from None
 
 
 #: The two driver pools, in the order in which they are started.

@@ -1,24 +1,27 @@
-"""The reference of the YAML file, made from the models that validate it."""
+"""The reference of a YAML file, made from the models that validate it."""
 
 from __future__ import annotations
 
+import json
 import types
 import typing
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from .config import MixingConfig
-
-
-def describe_config() -> str:
+def describe_config(model: type[BaseModel]) -> str:
     """Every key with its default and its meaning, indented like the file.
+
+    Parameters
+    ----------
+    model : type of BaseModel
+        What the file is validated by.
 
     Returns
     -------
     str
     """
-    return "\n".join(_describe(MixingConfig, 0))
+    return "\n".join(_describe(model, 0))
 
 
 def _describe(model: type[BaseModel], depth: int) -> list[str]:
@@ -30,13 +33,17 @@ def _describe(model: type[BaseModel], depth: int) -> list[str]:
         elif info.default is PydanticUndefined:
             default = "" if section else "  (required)"
         else:
-            value = {None: "null", True: "true", False: "false"}.get(info.default, info.default)
-            default = "" if section else f" {value if value != '' else chr(39) * 2}"
+            default = "" if section else f" {_as_yaml(info.default)}"
         lines.append(f"{indent}{name}:{default}")
         lines.append(f"{indent}  # {info.description}")
         if section:
             lines += _describe(section, depth + 1)
     return lines
+
+
+def _as_yaml(value) -> str:
+    """A plain value as one would write it; JSON is YAML, words need no quotes."""
+    return value if isinstance(value, str) and value else json.dumps(value)
 
 
 def _section(annotation) -> type[BaseModel] | None:

@@ -7,3 +7,5 @@ tiny) ARCHITECTURE=(--r_max 4.2 --hidden_irreps 8x0e --MLP_irreps 8x0e --pair_re
     --max_num_epochs 140 --start_swa 105) ;;
 *) echo "unknown size $1: small or tiny" >&2; exit 2 ;;
 esac
+# collisions have forces of 50 eV/Å, which would drown all others
+ARCHITECTURE+=(--config_type_weights '{"Default": 1.0, "collisions": 0.1}')

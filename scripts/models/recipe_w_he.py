@@ -136,13 +136,15 @@ def helium_relaxed(rng, sampler):
         yield from frames[::3]
 
 
-def helium_in_heat(rng, sampler, *, temperature: float, frames: int):
-    """He put at random into thermal bulk, two of them in each fourth frame."""
-    for index, host in enumerate(warm(rng, temperature=temperature, frames=frames)):
+def helium_in_heat(rng, sampler, *, temperature: float):
+    """He put into thermal bulk, two of them in each fourth frame, while the host gives way."""
+    for index, host in enumerate(warm(rng, temperature=temperature, frames=8)):
         settle(host)
-        first = site(rng, TETRAHEDRAL) + rng.normal(0.0, 0.15, 3)
+        first = site(rng, TETRAHEDRAL) + rng.normal(0.0, 0.1, 3)
         points = [first, first + 1.9 * unit_vector(rng)] if index % 4 == 0 else [first]
-        yield from clear(with_helium(host, *points))
+        frames = relaxation(with_helium(host, *points), sampler(), steps=10)
+        for frame in frames[4::3]:
+            yield from clear(frame)
 
 
 def helium_thermal(rng, sampler, *, temperature: float, frames: int = 9, spacing: int = 8):
@@ -206,10 +208,7 @@ TASKS = {
     "surface-relaxed": surface_relaxed,
     "helium-relaxed": helium_relaxed,
     "collisions": collisions,
-    **{
-        f"helium-in-heat-{t}K": partial(helium_in_heat, temperature=t, frames=n)
-        for t, n in ((300, 24), (800, 24), (1200, 24))
-    },
+    **{f"helium-in-heat-{t}K": partial(helium_in_heat, temperature=t) for t in (300, 800, 1200)},
     **{f"helium-{t}K": partial(helium_thermal, temperature=t) for t in (300, 600, 1000)},
     "test-bulk-800K": partial(thermal, temperature=800, size=0.005, frames=6),
     **{

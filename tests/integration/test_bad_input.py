@@ -107,7 +107,7 @@ MISTAKES = {
     ),
     "yaml missing": (
         lambda c: swap(c, "mixing.yaml", "mixed.yaml"),
-        "cannot read the mixing configuration",
+        "cannot read the configuration",
     ),
     "xml broken": (lambda c: swap(c, "</simulation>", ""), "is not valid XML"),
     "pes missing": (

@@ -7,6 +7,7 @@ import yaml
 from mixpi import MixpiError
 from mixpi.config import MixingConfig, load_config
 from mixpi.config_help import describe_config
+from mixpi.distil.config import DistilConfig
 from pydantic import BaseModel
 
 
@@ -82,7 +83,8 @@ def test_not_a_mapping(tmp_path, content):
         load_config(path)
 
 
-def test_every_field_has_help():
+@pytest.mark.parametrize("whole", [MixingConfig, DistilConfig])
+def test_every_field_has_help(whole):
     def fields(model: type[BaseModel]):
         for name, info in model.model_fields.items():
             yield model, name, info
@@ -90,9 +92,10 @@ def test_every_field_has_help():
                 if isinstance(part, type) and issubclass(part, BaseModel):
                     yield from fields(part)
 
-    found = list(fields(MixingConfig))
+    found = list(fields(whole))
     assert len(found) > 30
     for model, name, info in found:
         assert info.description and len(info.description) > 10, (model, name)
-    text = describe_config()
+    text = describe_config(whole)
     assert all(f"{name}:" in text for _, name, _ in found)
+    assert " true" not in [line.split(":", 1)[1] for line in text.splitlines() if "count:" in line]

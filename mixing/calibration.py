@@ -1,0 +1,385 @@
+"""``mixpi calibrate``: how wide the buffer must be, and how good the cheap potential."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from .buffers import (
+    BufferResult,
+    Clusters,
+    ForceError,
+    Reference,
+    Tell,
+    force_error,
+    measure_buffers,
+    measure_reference,
+    root_mean_square,
+)
+from .checking import starting_regions
+from .commands import mace_command
+from .config import MaceConfig
+from .drivers.mace import MaceEngine
+from .errors import MixpiError
+from .ipi_input import IpiInput, read_ipi_input
+from .mismatch import Mismatch, measure_mismatch
+from .structure import read_structure
+from .thermal import (
+    APART,
+    WARM_UP,
+    lammps_forces,
+    read_frames,
+    temperature_of,
+    thermal_run,
+    thermal_width,
+    time_step_of,
+)
+
+
+#: eV/Å; the weighted rms error that a buffer may leave unless another is asked for.
+TOLERANCE = 0.005
+#: Atoms that a reference may have unless another number is asked for.
+LARGEST_REFERENCE = {"cpu": 3_000, "cuda": 10_000}
+#: Snapshots of a thermal run.
+SNAPSHOTS = 5
+
+
+@dataclass
+class Calibration:
+    """Everything that a calibration found; lengths in Å, forces in eV/Å, times in s.
+
+    Attributes
+    ----------
+    system : str
+        The structure, in words.
+    atoms : int
+        That it has.
+    radii : dict
+        ``core``, ``blend`` and ``profile``.
+    interaction_range : float
+        Of the model.
+    snapshots : str
+        Where the atoms' positions are from, in words.
+    tolerance : float
+        On the weighted rms error.
+    reference : Reference
+        What was compared with.
+    force : float
+        Rms force on the atoms of positive weight.
+    full_seconds, full_measured : float, bool
+        Of an all-expensive evaluation: measured, or estimated from the reference.
+    configured : float
+        The buffer in the configuration.
+    results : list of BufferResult
+        Ascending.
+    recommended : float or None
+        The narrowest buffer within the tolerance.
+    check, check_source : ForceError or None, str
+        The error of the recommended (else the widest) buffer on another snapshot, and which.
+    mismatch, mismatch_skipped : Mismatch or None, str
+        Of the two potentials, or why it is not known.
+    """
+
+    system: str
+    atoms: int
+    radii: dict
+    interaction_range: float
+    snapshots: str
+    tolerance: float
+    reference: Reference
+    force: float
+    full_seconds: float
+    full_measured: bool
+    configured: float
+    results: list[BufferResult] = field(default_factory=list)
+    recommended: float | None = None
+    check: ForceError | None = None
+    check_source: str = ""
+    mismatch: Mismatch | None = None
+    mismatch_skipped: str = ""
+
+    @property
+    def chosen(self) -> BufferResult:
+        """The result for the recommended buffer; without one, for the widest."""
+        return next((r for r in self.results if r.buffer == self.recommended), self.results[-1])
+
+
+def calibrate(
+    path: str | Path,
+    *,
+    frame: str | Path | None = None,
+    check_frame: str | Path | None = None,
+    buffers: Sequence[float] | None = None,
+    tolerance: float = TOLERANCE,
+    temperature: float | None = None,
+    snapshots: int = SNAPSHOTS,
+    full_atoms: int | None = None,
+    masked: Sequence[float] | None = None,
+    tell: Tell = lambda _what, _share: None,
+) -> Calibration:
+    """Measure what buffers of all widths leave and cost, for a simulation.
+
+    Parameters
+    ----------
+    path : path-like
+        The i-PI input.
+    frame : path-like, optional
+        Snapshots of the system (``file`` or ``file@index``); the first serves for the
+        buffers, the last, if there are more, to check the answer. Default: a short run
+        of the cheap potential.
+    check_frame : path-like, optional
+        Another snapshot to check the answer on.
+    buffers : sequence of float, optional
+        Å. Default: from 2 Å to twice the interaction range, until the error is negligible.
+    tolerance : float
+        eV/Å; what the weighted rms error of the recommended buffer is below.
+    temperature : float, optional
+        K, of the thermal run. Default: the input's.
+    snapshots : int
+        Of the thermal run.
+    full_atoms : int, optional
+        Atoms that the reference may have. Default: ``LARGEST_REFERENCE``.
+    masked : sequence of float, optional
+        Depths (Å) of masks of site energies to compare with; an empty one for the
+        model's cutoff and its interaction range. Default: none.
+    tell : callable
+        Gets the progress.
+
+    Returns
+    -------
+    Calibration
+
+    Raises
+    ------
+    MixpiError
+        If an argument, the input, a snapshot or an engine is not what it must be.
+    """
+    _require_sense(buffers, tolerance, temperature, snapshots, full_atoms, masked)
+    ipi_input = read_ipi_input(path)
+    config, home = ipi_input.config, ipi_input.config_path.parent
+    if config.seeds == "none":
+        raise MixpiError(
+            f"{ipi_input.config_path} has 'seeds: none': there is no region to calibrate; list "
+            "the atoms that the expensive potential is for"
+        )
+    if config.expensive.mace is None:
+        raise MixpiError(
+            f"{ipi_input.config_path}: the expensive driver is '{config.expensive.kind}'; "
+            "calibrate evaluates the model itself, which it can for 'mace' only. Without it, "
+            "compare runs with different buffers, or take twice the model's interaction range"
+        )
+    atoms = read_structure(home / config.structure)
+    starting_regions(ipi_input, atoms)  # says what is wrong with seeds
+    given = read_frames(frame, atoms) if frame else None
+    to_check = read_frames(check_frame, atoms)[-1] if check_frame else None
+
+    tell("loading the model", 0.0)
+    engine = _engine(config.expensive.mace, home)
+    engine.require(sorted(set(atoms.symbols)))
+    radii = config.regions.model_dump()
+    configured = radii.pop("buffer")
+    clusters = Clusters(atoms, config.seed_indices, radii, engine)
+
+    if given:
+        frames, source = given, f"{len(given)} given: {frame}"
+    else:
+        kelvin = temperature or temperature_of(ipi_input)
+        frames, source = _thermal(ipi_input, atoms, clusters, kelvin, snapshots, tell)
+    checked = str(check_frame)
+    if to_check is None and len(frames) > 1:
+        to_check, checked = frames[-1], "the last snapshot"
+
+    limit = full_atoms or LARGEST_REFERENCE[config.expensive.mace.device.split(":")[0]]
+    exact, reference = measure_reference(
+        clusters, frames[0], engine.interaction_range, limit, tell=tell
+    )
+    grid = _grid(buffers, configured, reference)
+    depths = [engine.cutoff, engine.interaction_range] if masked is not None else []
+    results, recommended = measure_buffers(
+        clusters,
+        frames[0],
+        exact,
+        grid,
+        tolerance=tolerance,
+        depths=masked or depths,
+        always=configured,
+        refine=buffers is None,
+        tell=tell,
+    )
+    inside = clusters.carve(frames[0], 0.0)
+    found = Calibration(
+        system=f"{config.structure}, {len(atoms)} atoms, {atoms.symbols.formula}",
+        atoms=len(atoms),
+        radii=radii,
+        interaction_range=engine.interaction_range,
+        snapshots=source,
+        tolerance=tolerance,
+        reference=reference,
+        force=root_mean_square(exact[inside.indices]),
+        full_seconds=reference.seconds * len(atoms) / reference.atoms,
+        full_measured=reference.buffer is None,
+        configured=configured,
+        results=results,
+        recommended=recommended,
+    )
+    if to_check is not None:
+        tell("checking the answer on another snapshot", 0.0)
+        found.check = _check(clusters, to_check, found.chosen.buffer, reference.buffer)
+        found.check_source = checked
+    _compare_potentials(found, ipi_input, atoms, clusters, frames, tell)
+    return found
+
+
+def _require_sense(buffers, tolerance, temperature, snapshots, full_atoms, masked) -> None:
+    def positive(name: str, value: float | None, unit: str = "") -> None:
+        if value is not None and not (np.isfinite(value) and value > 0.0):
+            raise MixpiError(f"{name} must be a number above 0{unit}, got {value:g}")
+
+    positive("tolerance", tolerance, " (eV/Å)")
+    positive("temperature", temperature, " (K)")
+    positive("snapshots", snapshots)
+    positive("full-atoms", full_atoms)
+    for depth in masked or ():
+        positive("a mask's depth", depth, " (Å)")
+    if buffers is not None and not len(buffers):
+        raise MixpiError("no buffers to try: give at least one, Å")
+    for buffer in buffers or ():
+        if not (np.isfinite(buffer) and buffer >= 0.0):
+            raise MixpiError(f"a buffer must be a number >= 0 (Å), got {buffer:g}")
+
+
+def _engine(config: MaceConfig, home: Path) -> MaceEngine:
+    mace_command(config, home)  # says if the model file is missing
+    model = home / config.model
+    logging.disable(logging.WARNING)  # of its own doings; what matters is raised
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            return MaceEngine(
+                model if model.is_file() else config.model,
+                device=config.device,
+                dtype=config.dtype,
+                threads=config.threads,
+            )
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _thermal(
+    ipi_input: IpiInput,
+    atoms: Atoms,
+    clusters: Clusters,
+    kelvin: float,
+    count: int,
+    tell: Tell,
+) -> tuple[list[np.ndarray], str]:
+    """Snapshots at a temperature, and where they are from."""
+    config, home = ipi_input.config, ipi_input.config_path.parent
+    if config.cheap.lammps:
+        frames = thermal_run(
+            config.cheap.lammps,
+            home,
+            atoms,
+            temperature=kelvin,
+            time_step=time_step_of(ipi_input),
+            count=count,
+            tell=tell,
+        )
+        return frames, (
+            f"{count} from a run of the cheap potential at {kelvin:g} K, {APART:g} fs apart after "
+            f"{WARM_UP:g} fs"
+        )
+    # without LAMMPS nothing moves the atoms: let each be an oscillator of its own
+    rng = np.random.default_rng(20261)
+    tell("stiffness of the expensive potential", 0.0)
+    cluster = clusters.carve(atoms.positions, config.regions.buffer)
+    probe = rng.normal(0.0, 0.01, atoms.positions.shape)
+    change = clusters.forces(atoms.positions + probe, cluster)
+    change -= clusters.forces(atoms.positions, cluster)
+    inside = cluster.weights > 0.0
+    steps = probe[cluster.indices][inside]
+    stiffness = -float(np.sum(change[inside] * steps) / np.sum(steps**2))
+    if not stiffness > 0.0:
+        raise MixpiError(
+            "the structure is at no minimum of the expensive potential, so its thermal "
+            "displacements cannot be guessed: give a snapshot with --frame"
+        )
+    width = thermal_width(stiffness, kelvin)
+    frames = [atoms.positions + rng.normal(0.0, width, probe.shape) for _ in range(count)]
+    return frames, (
+        f"{count} with random displacements of {width:.3f} Å per coordinate, independent "
+        f"oscillators at {kelvin:g} K (the cheap driver is no LAMMPS that could run them)"
+    )
+
+
+def _grid(buffers: Sequence[float] | None, configured: float, reference: Reference) -> list[float]:
+    widest = reference.widest
+    if buffers is None:
+        grid = {float(b) for b in np.arange(2.0, widest + 1e-9, 1.0)}
+        if configured <= widest:
+            grid.add(configured)
+        if not grid:
+            raise MixpiError(
+                f"a reference of {reference.atoms} atoms leaves no buffers to compare with it: "
+                "raise --full-atoms"
+            )
+        return sorted(grid)
+    if max(buffers) > widest:
+        raise MixpiError(
+            f"a buffer of {max(buffers):g} Å cannot be judged: up to {widest:g} Å can, "
+            + (
+                "twice the interaction range, where the forces are exact"
+                if reference.exact
+                else f"with a reference of {reference.atoms} atoms; raise --full-atoms"
+            )
+        )
+    return sorted({float(b) for b in buffers})
+
+
+def _check(
+    clusters: Clusters, positions: np.ndarray, buffer: float, reference: float | None
+) -> ForceError:
+    exact = np.full((len(clusters.numbers), 3), np.nan)
+    whole = clusters.carve(positions, reference)
+    exact[whole.indices] = clusters.forces(positions, whole)
+    cluster = clusters.carve(positions, buffer)
+    forces = clusters.forces(positions, cluster)
+    return force_error(forces, exact[cluster.indices], cluster.weights)
+
+
+def _compare_potentials(
+    found: Calibration,
+    ipi_input: IpiInput,
+    atoms: Atoms,
+    clusters: Clusters,
+    frames: Sequence[np.ndarray],
+    tell: Tell,
+) -> None:
+    """Fill in the mismatch of the two potentials along the snapshots."""
+    driver, home = ipi_input.config.cheap, ipi_input.config_path.parent
+    if driver.lammps:
+        cheap = lammps_forces(driver.lammps, home, atoms, frames, tell=tell)
+    elif driver.mace:
+        engine = _engine(driver.mace, home)
+        tell("cheap forces", 0.0)
+        cheap = [engine.evaluate(atoms.numbers, x, atoms.cell.array)[1] for x in frames]
+    else:
+        found.mismatch_skipped = (
+            f"the cheap driver is '{driver.kind}': its forces are known only in a run, so the "
+            "two potentials are not compared"
+        )
+        return
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    for number, (positions, forces) in enumerate(zip(frames, cheap, strict=True)):
+        tell("expensive forces on the snapshots", number / len(frames))
+        cluster = clusters.carve(positions, found.chosen.buffer)
+        inside = cluster.weights > 0.0
+        expensive = clusters.forces(positions, cluster)
+        parts.append((expensive[inside], forces[cluster.indices[inside]], cluster.weights[inside]))
+    found.mismatch = measure_mismatch(*zip(*parts, strict=True))

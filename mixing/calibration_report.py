@@ -1,0 +1,251 @@
+"""What a calibration found, for people and programs: table, Markdown, JSON, plot."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+
+from .calibration import Calibration
+from .errors import MixpiError
+from .mismatch import ALIKE, DIFFERENT, advice
+from .plotting import COLOURS
+
+
+#: s between lines where there is no terminal.
+QUIET_TIME = 15.0
+
+
+class CalibrationProgress:
+    """A bar on a terminal, a line now and then elsewhere; call it with (what, share)."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        console = Console(stderr=True)
+        self._quiet, self._spoken, self._bar = quiet, time.monotonic(), None
+        if not quiet and console.is_terminal:
+            self._bar = RichProgress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TimeElapsedColumn(),
+                console=console,
+                transient=True,
+            )
+            self._task = self._bar.add_task("starting", total=1.0)
+
+    def __enter__(self) -> CalibrationProgress:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def __call__(self, what: str, share: float) -> None:
+        """Show what is being done, and the share (0 to 1) of it that is done."""
+        if self._bar:
+            # a single evaluation does not tell how far it is
+            total = 1.0 if share > 0.0 else None
+            self._bar.update(self._task, description=what, completed=share, total=total)
+        elif not self._quiet and time.monotonic() - self._spoken > QUIET_TIME:
+            self._spoken = time.monotonic()
+            done = f" ({share:.0%})" if share > 0.0 else ""
+            print(f"{what}{done}", file=sys.stderr, flush=True)
+
+
+def show(found: Calibration, console: Console) -> None:
+    """Print a calibration for people."""
+    head, rows = _cells(found)
+    table = Table(title="Forces of the cluster against exact ones (eV/Å)", title_justify="left")
+    for name in head:
+        table.add_column(name, justify="right")
+    for result, row in zip(found.results, rows, strict=True):
+        table.add_row(*row, style="bold" if result.buffer == found.recommended else None)
+    console.print(table)
+    for line in sentences(found):
+        console.print(line)
+
+
+def write(found: Calibration, folder: Path) -> list[Path]:
+    """Write ``calibration.json``, ``calibration.md`` and ``calibration.png``.
+
+    Parameters
+    ----------
+    found : Calibration
+        What to write.
+    folder : Path
+        Where.
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    MixpiError
+        If the folder cannot be written into.
+    """
+    paths = [folder / f"calibration.{suffix}" for suffix in ("json", "md", "png")]
+    content = asdict(found)
+    content["units"] = {"length": "Å", "force": "eV/Å", "time": "s"}
+    if found.mismatch:
+        content["advice"] = advice(found.mismatch, found.tolerance)
+    try:
+        paths[0].write_text(json.dumps(content, indent=2) + "\n")
+        paths[1].write_text(_markdown(found))
+        _draw(found, paths[2])
+    except OSError as error:
+        raise MixpiError(f"cannot write into {folder} ({error.strerror})") from None
+    return paths
+
+
+def sentences(found: Calibration) -> list[str]:
+    """What the table means, a line each."""
+    return [*_about_reference(found), *_answer(found), *_about_potentials(found)]
+
+
+def _about_reference(found: Calibration) -> list[str]:
+    reference, reach = found.reference, found.interaction_range
+    if reference.buffer is None:
+        what = f"the full cell, {reference.atoms} atoms"
+    elif reference.exact:
+        what = (
+            f"a cluster of {reference.atoms} atoms with a buffer of {reference.buffer:g} Å, twice "
+            f"the interaction range: exact where the weight is positive"
+        )
+    else:
+        what = (
+            f"NOT the full cell of {found.atoms} atoms and not exact, but a smaller part cut for "
+            f"the purpose: {reference.atoms} atoms, a buffer of {reference.buffer:g} Å, where "
+            f"{2 * reach:g} Å would be exact (--full-atoms allows more)"
+        )
+    radii = found.radii
+    verb = "measured" if found.full_measured else "estimated from the reference, by atoms"
+    lines = [
+        f"system: {found.system}; core {radii['core']:g} Å, blend {radii['blend']:g} Å "
+        f"({radii['profile']}); interaction range of the model {reach:g} Å",
+        f"snapshots: {found.snapshots}",
+        f"reference: {what}",
+        f"rms force on the atoms of positive weight: {found.force:.3g} eV/Å",
+        f"all-expensive evaluation: {found.full_seconds:.3g} s ({verb})",
+    ]
+    if not reference.exact and reference.buffer < reach:
+        lines.append(
+            "warning: the reference's buffer is narrower than the interaction range: its own "
+            "error is like those in the table, which are lower bounds"
+        )
+    return lines
+
+
+def _answer(found: Calibration) -> list[str]:
+    chosen = found.chosen
+    if found.recommended is not None:
+        lines = [
+            f"recommended: buffer: {chosen.buffer:g}  ({chosen.atoms} atoms; weighted rms error "
+            f"{chosen.error.weighted:.2g}, below the tolerance of {found.tolerance:g} eV/Å)"
+        ]
+        if found.configured != chosen.buffer:
+            lines[0] += f"; the YAML has {found.configured:g}"
+    else:
+        lines = [
+            f"no buffer up to {chosen.buffer:g} Å is within the tolerance of "
+            f"{found.tolerance:g} eV/Å: there the weighted rms error is "
+            f"{chosen.error.weighted:.2g} eV/Å. Try wider ones (--buffers) or a larger --tolerance"
+        ]
+    if found.check:
+        error = found.check
+        verdict = "within" if error.weighted < found.tolerance else "ABOVE"
+        lines.append(
+            f"check on {found.check_source}, with {chosen.buffer:g} Å: weighted rms "
+            f"{error.weighted:.2g}, rms {error.rms:.2g}, max {error.max:.2g} eV/Å: {verdict} the "
+            "tolerance"
+        )
+    else:
+        lines.append("no second snapshot to check the answer on (--check-frame)")
+    return lines
+
+
+def _about_potentials(found: Calibration) -> list[str]:
+    mismatch = found.mismatch
+    if mismatch is None:
+        return [found.mismatch_skipped]
+    where = "core atoms (there is no blend)" if mismatch.abrupt else "blend atoms"
+    share = f", {mismatch.rms / mismatch.force:.0%} of it" if mismatch.force else ""
+    return [
+        f"expensive − cheap on the {where}, {mismatch.frames} snapshot(s): rms "
+        f"{mismatch.rms:.3g} eV/Å ({mismatch.mixed:.3g} weighted by 4w(1 − w)); rms force there "
+        f"{mismatch.force:.3g} eV/Å{share}",
+        f"so: {advice(mismatch, found.tolerance)}",
+        f"(rule: up to {ALIKE:g} × tolerance: alike; above {DIFFERENT:.0%} of the rms force: a "
+        "better cheap potential first; between: a wider blend)",
+    ]
+
+
+def _cells(found: Calibration) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of the table, as text."""
+    depths = list(found.results[0].masked)
+    head = ["buffer (Å)", "atoms", "weighted rms", "rms", "max"]
+    head += [f"masked {depth:g} Å" for depth in depths]
+    head += ["time (s)", "of all-expensive"]
+    rows = []
+    for result in found.results:
+        error = result.error
+        mark = "* " if result.buffer == found.recommended else ""
+        row = [f"{mark}{result.buffer:g}", str(result.atoms)]
+        row += [f"{value:.1e}" for value in (error.weighted, error.rms, error.max)]
+        row += [f"{result.masked[depth].weighted:.1e}" for depth in depths]
+        row += [f"{result.seconds:.3f}", f"{result.seconds / found.full_seconds:.1%}"]
+        rows.append(row)
+    return head, rows
+
+
+def _markdown(found: Calibration) -> str:
+    head, rows = _cells(found)
+    lines = ["# How wide must the buffer be?", "", *(f"- {line}" for line in sentences(found)), ""]
+    lines += ["Forces of the cluster against exact ones, on the atoms of positive weight, eV/Å."]
+    if found.results[0].masked:
+        lines += ["Masked: only site energies of atoms with nothing missing within that depth."]
+    lines += ["", f"| {' | '.join(head)} |", "|" + "---:|" * len(head)]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _draw(found: Calibration, target: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 6.5), layout="constrained")
+    errors, costs = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    x = [result.buffer for result in found.results]
+
+    def floor(values: list[float]) -> list[float]:
+        return [max(value, 1e-16) for value in values]
+
+    curves = {
+        "weighted rms": ("weighted", "o-", COLOURS["core"]),
+        "rms": ("rms", "s-", COLOURS["blend"]),
+        "max": ("max", "^-", COLOURS["buffer"]),
+    }
+    for label, (name, style, colour) in curves.items():
+        y = floor([getattr(result.error, name) for result in found.results])
+        errors.plot(x, y, style, color=colour, label=label)
+    for depth, style in zip(found.results[0].masked, ("--", ":", "-.") * 9, strict=False):
+        y = floor([result.masked[depth].weighted for result in found.results])
+        errors.plot(x, y, style, color="black", lw=1, label=f"weighted, masked {depth:g} Å")
+    errors.axhline(found.tolerance, color="#777777", lw=0.8)
+    errors.annotate("tolerance", (x[0], found.tolerance), va="bottom", fontsize=8)
+    errors.set(yscale="log", ylabel="force error (eV/Å)", title=found.system)
+    errors.legend(frameon=False, fontsize="small")
+
+    costs.plot(x, [result.seconds for result in found.results], "o-", color="black")
+    costs.set(xlabel="buffer (Å)", ylabel="s per evaluation", ylim=(0, None))
+    if found.recommended is not None:
+        for axes in (errors, costs):
+            axes.axvline(found.recommended, color="#3b8686", lw=1.2, ls="--")
+    figure.savefig(target, dpi=130)

@@ -1,0 +1,187 @@
+"""The YAML file of ``mixpi distil``, validated; the reference of its keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from ..config import MaceConfig, Section, read_yaml
+
+
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+
+
+class SnapConfig(Section):
+    """Bispectrum components (LAMMPS ``pair_style snap``)."""
+
+    cutoff: Positive = Field(4.8, description="Å; of the density around an atom.")
+    twojmax: int = Field(6, ge=0, le=12, description="2J of the highest component.")
+    quadratic: bool = Field(False, description="true: products of pairs of components too.")
+
+
+class Uf3Config(Section):
+    """Two- and three-body B-splines (LAMMPS ``pair_style uf3``)."""
+
+    cutoff: Positive = Field(5.5, description="Å; of the two-body term.")
+    intervals: int = Field(22, ge=2, le=200, description="Knot intervals of the two-body term.")
+    cutoff_3b: Positive = Field(
+        3.6, description="Å; of the two short sides of a triple. Cost grows with its sixth power."
+    )
+    start_3b: Positive = Field(
+        1.5, description="Å; first three-body knot, shorter than any distance that occurs."
+    )
+    intervals_3b: int = Field(
+        6,
+        ge=1,
+        le=40,
+        description="Knot intervals of a short side; the long one has twice as many.",
+    )
+
+    @model_validator(mode="after")
+    def _order(self):
+        if self.start_3b >= self.cutoff_3b:
+            raise ValueError(
+                f"start_3b ({self.start_3b}) must be shorter than cutoff_3b ({self.cutoff_3b})"
+            )
+        if self.cutoff_3b > self.cutoff:
+            raise ValueError(
+                f"cutoff_3b ({self.cutoff_3b}) must not be longer than cutoff ({self.cutoff}): "
+                "LAMMPS looks for triples among the pairs"
+            )
+        return self
+
+
+class AceConfig(Section):
+    """Atomic cluster expansion (``.yace``), through the package ace-jax."""
+
+    cutoff: Positive = Field(5.5, description="Å; of the neighbours that count.")
+    correlation_order: int = Field(3, ge=1, le=5, description="Bodies of a product, minus one.")
+    max_degree: int = Field(10, ge=2, le=30, description="Total polynomial degree.")
+
+
+class BasisConfig(Section):
+    """The family of cheap potentials; exactly one."""
+
+    snap: SnapConfig | None = Field(None, description="SNAP: moderate cost, no extra package.")
+    uf3: Uf3Config | None = Field(None, description="UF3: the cheapest.")
+    ace: AceConfig | None = Field(None, description="ACE: the most accurate, needs 'mixpi[ace]'.")
+
+    @model_validator(mode="after")
+    def _one(self):
+        found = [name for name in ("snap", "uf3", "ace") if getattr(self, name) is not None]
+        if len(found) != 1:
+            raise ValueError(f"give exactly one of snap, uf3, ace (found: {found or 'none'})")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """snap, uf3 or ace."""
+        return next(name for name in ("snap", "uf3", "ace") if getattr(self, name) is not None)
+
+
+class HardConfig(Section):
+    """Data that the fit must reproduce: small strains of the perfect crystal."""
+
+    strain: Positive = Field(0.005, le=0.05, description="Largest strain of each type.")
+    points: int = Field(17, ge=3, description="Strains of each type, from -strain to +strain.")
+    tolerance: NotNegative = Field(
+        1e-7,
+        description="eV/atom; rms error of the energy differences to the unstrained crystal that "
+        "is allowed. alpha of the constraint is its square. 0: equality.",
+    )
+
+
+class SoftConfig(Section):
+    """Data that the fit should reproduce: snapshots of molecular dynamics."""
+
+    temperature: Positive = Field(500.0, description="K; of the Langevin dynamics.")
+    repeat: list[int] | None = Field(
+        None,
+        min_length=3,
+        max_length=3,
+        description="Repeats of the structure (default: at least 10 Å each way).",
+    )
+    snapshots: int = Field(20, ge=1, description="Snapshots to fit to.")
+    held_out: int = Field(5, ge=1, description="Further snapshots, to test with.")
+    equilibrate: Positive = Field(600.0, description="fs before the first snapshot.")
+    spacing: Positive = Field(100.0, description="fs between snapshots.")
+    timestep: Positive = Field(2.0, description="fs; of the dynamics.")
+    friction: Positive = Field(0.01, description="1/fs; of the Langevin thermostat.")
+    seed: int = Field(1, ge=0, description="Of the thermostat's noise.")
+
+
+class WeightsConfig(Section):
+    """What counts how much in the soft residual, a sum of mean squares."""
+
+    energy: NotNegative = Field(10.0, description="Of energies per atom, relative to eV.")
+    forces: NotNegative = Field(1.0, description="Of forces, relative to eV/Å.")
+    strained_forces: NotNegative = Field(
+        1.0, description="Of the forces in the strained cells, which say how the lattice relaxes."
+    )
+    ridge: NotNegative = Field(
+        1e-5, description="Shrinks each coefficient, relative to what it does in the data."
+    )
+    smoothness: NotNegative = Field(
+        1e-3, description="Of the basis's own roughness (splines, high degrees), relative to eV."
+    )
+
+
+class RepulsionConfig(Section):
+    """Ziegler-Biersack-Littmark repulsion at distances that the data never reach."""
+
+    inner: Positive = Field(description="Å; below this distance, the full repulsion.")
+    outer: Positive = Field(description="Å; above this distance, none.")
+
+    @model_validator(mode="after")
+    def _order(self):
+        if self.inner >= self.outer:
+            raise ValueError(f"inner ({self.inner}) must be shorter than outer ({self.outer})")
+        return self
+
+
+class DistilConfig(Section):
+    """The whole file."""
+
+    name: str = Field(pattern=r"^[\w.-]+$", description="Of the potential: stem of its files.")
+    structure: str = Field(
+        description="The perfect crystal, any format that ASE reads; its conventional cell, "
+        "because strains are along x, y, z. It is relaxed first."
+    )
+    expensive: MaceConfig = Field(description="The potential to learn from.")
+    basis: BasisConfig = Field(description="The family of cheap potentials.")
+    hard: HardConfig = Field(default_factory=HardConfig, description="What must be reproduced.")
+    soft: SoftConfig = Field(default_factory=SoftConfig, description="What should be.")
+    extra: list[str] = Field(
+        [],
+        description="Further labelled frames to fit to (extended XYZ with energy and forces, or "
+        "REF_energy and REF_forces).",
+    )
+    weights: WeightsConfig = Field(
+        default_factory=WeightsConfig, description="What counts how much."
+    )
+    inert: list[str] = Field(
+        [],
+        description="Further species that the cheap potential leaves alone, apart from a "
+        "short-range repulsion.",
+    )
+    repulsion: RepulsionConfig | None = Field(
+        None,
+        description="Default: up to 0.9 of the shortest distance in the data; a pair with an inert "
+        "species up to 1.4 Å.",
+    )
+    output: str = Field(".", description="Folder of the potential and the report.")
+    cache: str = Field("data", description="Folder of the data from the expensive potential.")
+
+
+def load_distil_config(path: Path) -> DistilConfig:
+    """Read and validate the file.
+
+    Raises
+    ------
+    MixpiError
+        The message names each field that is wrong.
+    """
+    return read_yaml(Path(path), DistilConfig, help_command="mixpi config --distil")

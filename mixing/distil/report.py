@@ -1,0 +1,177 @@
+"""What a distillation found, for people (markdown, pictures) and for programs (JSON)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from .distilling import READ_BACK, Candidate, Distilled
+from .pictures import draw
+
+
+def summary(result: Distilled) -> dict:
+    """Everything in plain numbers.
+
+    Parameters
+    ----------
+    result : Distilled
+        Of :func:`mixpi.distil.distil`.
+
+    Returns
+    -------
+    dict
+        Ready for JSON; energies eV/atom, forces eV/Å, lengths Å, elastic constants GPa.
+    """
+    tolerance = result.config.hard.tolerance
+    return {
+        "name": result.config.name,
+        "basis": {
+            result.config.basis.kind: getattr(
+                result.config.basis, result.config.basis.kind
+            ).model_dump()
+        },
+        "coefficients": result.problem.size,
+        "determined_by_data": result.problem.rank,
+        "frames": result.frames,
+        "constraint": {
+            "tolerance": tolerance,
+            "alpha": tolerance**2,
+            "residual": result.constrained.fit.solution.hard_residual,
+            "residual_unconstrained": result.free.fit.solution.hard_residual,
+            "smallest_possible": result.problem.least_squares.floor,
+            "multiplier": _finite(result.constrained.fit.solution.multiplier),
+        },
+        "expensive": {"lattice": result.expensive.lattice, "elastic": result.expensive.elastic},
+        "unconstrained": _candidate(result, result.free),
+        "constrained": _candidate(result, result.constrained),
+        "cost_us_per_atom": {
+            "expensive": result.cost.expensive,
+            "cheap": result.cost.cheap,
+            "ratio": result.cost.ratio,
+            "atoms": result.cost.atoms,
+        },
+        "seconds": result.seconds,
+        "lammps": list(result.constrained.lammps),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _candidate(result: Distilled, candidate: Candidate) -> dict:
+    crystal = candidate.crystal
+    found = {
+        "energy_rmse": candidate.held_out.energy_rmse,
+        "force_rmse": candidate.held_out.force_rmse,
+        "read_back": {"energy": candidate.read_back[0], "forces": candidate.read_back[1]},
+        "files": [path.name for path in candidate.written.files],
+    }
+    if crystal is None:
+        return {**found, "no_crystal": candidate.why_no_crystal}
+    return {
+        **found,
+        "lattice": crystal.lattice,
+        "elastic": crystal.elastic,
+        "elastic_error_percent": {
+            name: 100 * (value / result.expensive.elastic[name] - 1)
+            for name, value in crystal.elastic.items()
+        },
+        "acoustic_max_error_meV": float(
+            np.abs(crystal.frequencies - result.expensive.frequencies).max()
+        ),
+    }
+
+
+def as_markdown(result: Distilled, figures: list[str]) -> str:
+    """The report to read."""
+    numbers = summary(result)
+    names = ("expensive", "unconstrained", "constrained")
+    lines = [f"# {numbers['name']}: a cheap potential distilled by mixpi", ""]
+    kind, settings = next(iter(numbers["basis"].items()))
+    words = ", ".join(f"{key} {value}" for key, value in settings.items())
+    lines += [
+        f"Basis {kind} ({words}), {numbers['coefficients']} coefficients, of which the data "
+        f"determine {numbers['determined_by_data']}.",
+        "Data: " + ", ".join(f"{n} {what}" for what, n in numbers["frames"].items()) + ".",
+        "",
+        "| | " + " | ".join(names) + " |",
+        "|---|---|---|---|",
+    ]
+
+    def row(label: str, values: list[str]) -> None:
+        lines.append(f"| {label} | " + " | ".join(values) + " |")
+
+    for key in numbers["expensive"]["lattice"]:
+        row(
+            f"{key} (Å)",
+            [f"{numbers[n]['lattice'][key]:.5f}" if "lattice" in numbers[n] else "none"
+             for n in names],
+        )  # fmt: skip
+    for key in numbers["expensive"]["elastic"]:
+        values = [f"{numbers['expensive']['elastic'][key]:.2f}"]
+        for n in names[1:]:
+            values.append(
+                f"{numbers[n]['elastic'][key]:.2f} "
+                f"({numbers[n]['elastic_error_percent'][key]:+.2f} %)"
+                if "elastic" in numbers[n]
+                else "none"
+            )
+        row(f"{key} (GPa)", values)
+    row(
+        "acoustic branches, largest difference (meV)",
+        ["", *(f"{numbers[n].get('acoustic_max_error_meV', np.nan):.3f}" for n in names[1:])],
+    )
+    row("held-out energy RMSE (meV/atom)",
+        ["", *(f"{1e3 * numbers[n]['energy_rmse']:.3f}" for n in names[1:])])  # fmt: skip
+    row("held-out force RMSE (eV/Å)",
+        ["", *(f"{numbers[n]['force_rmse']:.4f}" for n in names[1:])])  # fmt: skip
+    cost, constraint = numbers["cost_us_per_atom"], numbers["constraint"]
+    row("cost (µs an atom, one core)", [f"{cost['expensive']:.0f}", "", f"{cost['cheap']:.2f}"])
+    lines += [
+        "",
+        f"Speed ratio {cost['ratio']:.1f}, on {cost['atoms']} atoms.",
+        "",
+        f"Constraint: residual {constraint['residual']:.3e} of alpha = {constraint['alpha']:.3e} "
+        f"eV²/atom²; {constraint['residual_unconstrained']:.3e} without it, the basis could reach "
+        f"{constraint['smallest_possible']:.1e}.",
+        "The written file differs from the fit by at most "
+        f"{numbers['constrained']['read_back']['energy']:.1e} eV and "
+        f"{numbers['constrained']['read_back']['forces']:.1e} eV/Å"
+        + (
+            "."
+            if max(numbers["constrained"]["read_back"].values()) <= READ_BACK
+            else f", more than the {READ_BACK:.0e} expected."
+        ),
+    ]
+    for n in names[1:]:
+        if "no_crystal" in numbers[n]:
+            lines.append(f"The {n} potential has no crystal here: {numbers[n]['no_crystal']}.")
+    lines += [
+        "",
+        "For `cheap: lammps: potential:` of a mixed simulation:",
+        "```",
+        *numbers["lammps"],
+        "```",
+        "",
+        *(f"![{name}]({name})" for name in figures),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def write_report(result: Distilled, folder: Path) -> list[Path]:
+    """Write ``<name>.md``, ``<name>.json`` and the pictures beside the potential.
+
+    Returns
+    -------
+    list of Path
+        The files.
+    """
+    stem = result.config.name
+    figures = draw(result, folder)
+    paths = [folder / f"{stem}.md", folder / f"{stem}.json"]
+    paths[0].write_text(as_markdown(result, [path.name for path in figures]))
+    paths[1].write_text(json.dumps(summary(result), indent=1) + "\n")
+    return [*paths, *figures]

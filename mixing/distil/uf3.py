@@ -1,0 +1,358 @@
+"""UF3: two- and three-body terms as cubic B-splines (Xie et al., npj Comput. Mater. 2023).
+
+The energy is that of LAMMPS's ``pair_style uf3``,
+
+    E = Σ_{i≠j} V₂(r_ij) + Σ_i Σ_{j<k} V₃(r_ij, r_ik, r_jk),
+
+V₂ summed over ordered pairs. Splines whose last three coefficients are zero end
+smoothly at the cutoffs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations_with_replacement
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from matscipy.neighbours import neighbour_list
+from scipy import sparse
+
+from ..drivers.lammps import LammpsSetup
+from ..errors import MixpiError
+from .basis import Basis, Rows, Written
+from .bsplines import clamped_knots, local_splines, second_differences
+from .lammps_engine import LammpsCalculator
+
+
+#: LAMMPS reads outside its tables below the first knot, so two-body knots start here (Å).
+_FIRST_KNOT = 1e-3
+#: Splines at the end of a range that are left out, so that the value, slope and
+#: curvature are zero there.
+_TRIM = 3
+#: Cutoff of the empty tables of a species that interacts with nobody (Å).
+_NOWHERE = 0.1
+
+
+@dataclass(frozen=True)
+class Uf3Basis(Basis):
+    """Two- and three-body B-splines.
+
+    Attributes
+    ----------
+    species : tuple of str
+        Chemical symbols.
+    cutoff : float
+        Of the two-body term, Å.
+    intervals : int
+        Of the two-body knots between 0 and the cutoff.
+    cutoff_3b : float
+        Of r_ij and r_ik in the three-body term, Å; r_jk reaches twice as far.
+    start_3b : float
+        First three-body knot, Å; a triple with a shorter distance has no three-body
+        term, so this must be shorter than any distance that occurs.
+    intervals_3b : int
+        Of the three-body knots of r_ij and r_ik; r_jk has twice as many.
+    """
+
+    cutoff: float = 5.5
+    intervals: int = 22
+    cutoff_3b: float = 3.6
+    start_3b: float = 1.5
+    intervals_3b: int = 6
+
+    def __post_init__(self) -> None:
+        if not self.start_3b < self.cutoff_3b <= self.cutoff:
+            raise MixpiError(
+                "UF3 needs start_3b < cutoff_3b <= cutoff (LAMMPS looks for triples among the "
+                f"pairs), got {self.start_3b}, {self.cutoff_3b}, {self.cutoff}"
+            )
+
+    @cached_property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The kinds of two-body terms."""
+        return list(combinations_with_replacement(self.species, 2))
+
+    @cached_property
+    def trios(self) -> list[tuple[str, str, str]]:
+        """The kinds of three-body terms: the centre, then its two neighbours."""
+        return [(centre, *ends) for centre in self.species for ends in self.pairs]
+
+    @cached_property
+    def _knots(self) -> np.ndarray:
+        return clamped_knots(_FIRST_KNOT, self.cutoff, self.intervals)
+
+    @cached_property
+    def _knots_ij(self) -> np.ndarray:
+        return clamped_knots(self.start_3b, self.cutoff_3b, self.intervals_3b)
+
+    @cached_property
+    def _knots_jk(self) -> np.ndarray:
+        return clamped_knots(self.start_3b, 2 * self.cutoff_3b, 2 * self.intervals_3b)
+
+    @cached_property
+    def _columns(self) -> np.ndarray:
+        """Column of each product of splines (ij, ik, jk) of one trio; -1: left out.
+
+        The two ends of equal species are exchangeable: products that differ by the
+        exchange share a column.
+        """
+        side, far = self.intervals_3b + 3, 2 * self.intervals_3b + 3
+        table = np.full((side, side, far), -1)
+        kept = side - _TRIM
+        order = {pair: k for k, pair in enumerate(combinations_with_replacement(range(kept), 2))}
+        for (one, two), k in order.items():
+            table[one, two] = table[two, one] = k * far + np.arange(far)
+        return table
+
+    @cached_property
+    def _columns_unlike(self) -> np.ndarray:
+        """As :attr:`_columns`, for ends of two species."""
+        side, far = self.intervals_3b + 3, 2 * self.intervals_3b + 3
+        table = np.full((side, side, far), -1)
+        kept = side - _TRIM
+        table[:kept, :kept] = np.arange(kept * kept * far).reshape(kept, kept, far)
+        return table
+
+    def _table(self, trio: tuple[str, str, str]) -> np.ndarray:
+        return self._columns if trio[1] == trio[2] else self._columns_unlike
+
+    @cached_property
+    def _start(self) -> dict[tuple[str, ...], int]:
+        """First column of each kind of term."""
+        starts, column = {}, 0
+        for pair in self.pairs:
+            starts[pair] = column
+            column += self.intervals + 3 - _TRIM
+        for trio in self.trios:
+            starts[trio] = column
+            column += int(self._table(trio).max()) + 1
+        starts[()] = column
+        return starts
+
+    @property
+    def size(self) -> int:
+        """Number of coefficients, p."""
+        return self._start[()]
+
+    def rows(self, atoms: Atoms) -> Rows:
+        """The design rows: shapes (p,) and (3 n, p)."""
+        unknown = sorted(set(atoms.symbols) - set(self.species))
+        if unknown:
+            raise MixpiError(
+                f"the UF3 basis is for {' '.join(self.species)}, the structure has "
+                f"{' '.join(unknown)}: add it to species, or make it inert"
+            )
+        i, j, bonds, r = neighbour_list("ijDd", atoms, max(self.cutoff, self.cutoff_3b))
+        if len(r) and r.min() <= _FIRST_KNOT:
+            raise MixpiError("two atoms of a structure are at the same place")
+        kinds = np.array([self.species.index(s) for s in atoms.symbols])
+        energy = np.zeros(self.size)
+        forces = self._two_body(len(atoms), kinds, i, j, bonds, r, energy)
+        near = r <= self.cutoff_3b  # as LAMMPS does
+        forces = forces + self._three_body(
+            len(atoms), kinds, i[near], j[near], bonds[near], r[near], energy
+        )
+        return Rows(energy, forces.toarray())
+
+    def _two_body(self, n, kinds, i, j, bonds, r, energy):
+        """Add to the energy row (p,), and return the force rows (3 n, p), sparse."""
+        near = r < self.cutoff
+        i, j, bonds, r = i[near], j[near], bonds[near], r[near]
+        first, values, slopes = local_splines(r, self._knots)
+        kind = np.sort(np.column_stack([kinds[i], kinds[j]]), axis=1)
+        starts = np.zeros((len(self.species),) * 2, dtype=int)
+        for one, two in self.pairs:
+            starts[self.species.index(one), self.species.index(two)] = self._start[one, two]
+        inside = first[:, None] + np.arange(4)
+        used = inside < len(self._knots) - 4 - _TRIM
+        columns = np.where(used, starts[kind[:, 0], kind[:, 1]][:, None] + inside, 0)
+        np.add.at(energy, columns[used], values[used])
+        slope_rows = _sparse(columns, np.where(used, slopes, 0.0), self.size)
+        return _pull(n, i, j, bonds / r[:, None]) @ slope_rows
+
+    def _three_body(self, n, kinds, i, j, bonds, r, energy):
+        """As :meth:`_two_body`, for triples around each atom i."""
+        a, b = _neighbour_pairs(i)
+        # unlike ends in the order of the species, which the tables are made for
+        swap = kinds[j[a]] > kinds[j[b]]
+        a, b = np.where(swap, b, a), np.where(swap, a, b)
+        across = bonds[b] - bonds[a]
+        far = np.linalg.norm(across, axis=1)
+        valid = (far >= self.start_3b) & (r[a] >= self.start_3b) & (r[b] >= self.start_3b)
+        a, b, across, far = a[valid], b[valid], across[valid], far[valid]
+        first_a, value_a, slope_a = local_splines(r[a], self._knots_ij)
+        first_b, value_b, slope_b = local_splines(r[b], self._knots_ij)
+        # two neighbours at the cutoff on a line: rounding may go beyond the last knot
+        first_c, value_c, slope_c = local_splines(
+            np.minimum(far, 2 * self.cutoff_3b), self._knots_jk
+        )
+        columns = self._trio_columns(kinds, i[a], j[a], j[b], first_a, first_b, first_c)
+        used = columns >= 0
+        columns = np.where(used, columns, 0)
+
+        def product(x, y, z):
+            full = x[:, :, None, None] * y[:, None, :, None] * z[:, None, None, :]
+            return np.where(used, full.reshape(len(x), 64), 0.0)
+
+        np.add.at(energy, columns, product(value_a, value_b, value_c))
+        total = sparse.csr_matrix((3 * n, self.size))
+        for start, end, direction, slopes in (
+            (i[a], j[a], bonds[a] / r[a][:, None], product(slope_a, value_b, value_c)),
+            (i[b], j[b], bonds[b] / r[b][:, None], product(value_a, slope_b, value_c)),
+            (j[a], j[b], across / far[:, None], product(value_a, value_b, slope_c)),
+        ):
+            total = total + _pull(n, start, end, direction) @ _sparse(columns, slopes, self.size)
+        return total
+
+    def _trio_columns(self, kinds, centre, one, two, first_a, first_b, first_c) -> np.ndarray:
+        """Columns (t, 64) of the products of splines of each triple; -1: left out."""
+        near = np.arange(4)
+        columns = np.full((len(centre), 4, 4, 4), -1)
+        which = np.stack([kinds[centre], kinds[one], kinds[two]], axis=1)
+        for trio in self.trios:
+            wanted = [self.species.index(s) for s in trio]
+            here = np.flatnonzero((which == wanted).all(axis=1))
+            found = self._table(trio)[
+                (first_a[here, None] + near)[:, :, None, None],
+                (first_b[here, None] + near)[:, None, :, None],
+                (first_c[here, None] + near)[:, None, None, :],
+            ]
+            columns[here] = np.where(found >= 0, found + self._start[trio], -1)
+        return columns.reshape(len(centre), 64)
+
+    def penalty(self) -> np.ndarray:
+        """Curvature of the splines: second differences of the coefficients."""
+        blocks = []
+        two = second_differences(self.intervals + 3)[:, :-_TRIM]
+        for pair in self.pairs:
+            rows = np.zeros((len(two), self.size))
+            rows[:, self._start[pair] : self._start[pair] + two.shape[1]] = two
+            blocks.append(rows)
+        for trio in self.trios:
+            table = self._table(trio)
+            identity = np.zeros((table.size, self.size))
+            used = table.ravel() >= 0
+            identity[used, table.ravel()[used] + self._start[trio]] = 1.0
+            cube = identity.reshape(*table.shape, self.size)
+            for axis in range(3):
+                bent = np.diff(cube, n=2, axis=axis).reshape(-1, self.size)
+                blocks.append(bent[bent.any(axis=1)])
+        return np.vstack(blocks)
+
+    def write(
+        self,
+        coefficients: np.ndarray,
+        offsets: Mapping[str, float],
+        target: Path,
+        *,
+        inert: Sequence[str] = (),
+    ) -> Written:
+        """Write one ``.uf3`` file; the format has no place for constant energies."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path = target.with_suffix(".uf3")
+        everyone = [*self.species, *inert]
+        blocks = [_two_body_block(p, self._knots, self._pair_values(p, coefficients))
+                  for p in self.pairs]  # fmt: skip
+        blocks += [
+            _three_body_block(t, self._knots_jk, self._knots_ij, self._trio_values(t, coefficients))
+            for t in self.trios
+        ]
+        nowhere, nowhere_jk = (clamped_knots(_FIRST_KNOT, c, 1) for c in (_NOWHERE, 2 * _NOWHERE))
+        for pair in combinations_with_replacement(everyone, 2):
+            if not set(pair) <= set(self.species):
+                blocks.append(_two_body_block(pair, nowhere, np.zeros(4)))
+        for centre in everyone:
+            for ends in combinations_with_replacement(everyone, 2):
+                trio = (centre, *ends)
+                if not set(trio) <= set(self.species):
+                    blocks.append(_three_body_block(trio, nowhere_jk, nowhere, np.zeros((4, 4, 4))))
+        path.write_text("".join(blocks))
+        return Written(
+            (path,),
+            ("pair_style uf3 3", f"pair_coeff * * {path.name} {' '.join(everyone)}"),
+            has_offset=False,
+        )
+
+    def _pair_values(self, pair, coefficients) -> np.ndarray:
+        start, kept = self._start[pair], self.intervals + 3 - _TRIM
+        return np.concatenate([coefficients[start : start + kept], np.zeros(_TRIM)])
+
+    def _trio_values(self, trio, coefficients) -> np.ndarray:
+        table = self._table(trio)
+        return np.where(table >= 0, coefficients[np.maximum(table, 0) + self._start[trio]], 0.0)
+
+    def calculator(self, written: Written, *, inert: Sequence[str] = ()):
+        """LAMMPS with the written file."""
+        setup = LammpsSetup(written.lammps, (*self.species, *inert), written.files[0].parent)
+        return LammpsCalculator(setup)
+
+
+def _neighbour_pairs(i: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs of bonds that start at the same atom, as indices into the bonds.
+
+    ``i`` (m,) is sorted: where each bond starts.
+    """
+    starts, counts = np.unique(i, return_index=True, return_counts=True)[1:]
+    firsts, seconds = [np.zeros(0, dtype=int)], [np.zeros(0, dtype=int)]
+    for count in np.unique(counts):
+        one, two = np.triu_indices(count, 1)
+        begin = starts[counts == count][:, None]
+        firsts.append((begin + one).ravel())
+        seconds.append((begin + two).ravel())
+    return np.concatenate(firsts), np.concatenate(seconds)
+
+
+def _sparse(columns: np.ndarray, values: np.ndarray, size: int) -> sparse.csr_matrix:
+    """Rows with few entries each, (m, k) columns and values."""
+    m, k = columns.shape
+    return sparse.csr_matrix(
+        (values.ravel(), columns.ravel(), np.arange(0, m * k + 1, k)), shape=(m, size)
+    )
+
+
+def _pull(n: int, start: np.ndarray, end: np.ndarray, direction: np.ndarray) -> sparse.csr_matrix:
+    """Slopes of distances (m,) → forces (3 n,): a positive slope pulls the ends together."""
+    m = len(start)
+    xyz = np.arange(3)
+    rows = np.concatenate([3 * start[:, None] + xyz, 3 * end[:, None] + xyz])
+    values = np.concatenate([direction, -direction])
+    columns = np.repeat(np.tile(np.arange(m), 2), 3)
+    return sparse.csr_matrix((values.ravel(), (rows.ravel(), columns)), shape=(3 * n, m))
+
+
+def _numbers(values: np.ndarray) -> str:
+    return " ".join(f"{value:.17g}" for value in values)
+
+
+def _two_body_block(pair, knots: np.ndarray, values: np.ndarray) -> str:
+    lines = [
+        "#UF3 POT UNITS: metal distilled by mixpi",
+        f"2B {' '.join(pair)} 0 {_TRIM} uk",
+        f"{knots[-1]:.17g} {len(knots)}",
+        _numbers(knots),
+        str(len(values)),
+        _numbers(values),
+        "#",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _three_body_block(trio, knots_jk, knots_ij, values: np.ndarray) -> str:
+    cutoff = knots_ij[-1]
+    lines = [
+        "#UF3 POT UNITS: metal distilled by mixpi",
+        f"3B {' '.join(trio)} 0 {_TRIM} uk",
+        f"{2 * cutoff:.17g} {cutoff:.17g} {cutoff:.17g} "
+        f"{len(knots_jk)} {len(knots_ij)} {len(knots_ij)}",
+        _numbers(knots_jk),
+        _numbers(knots_ij),
+        _numbers(knots_ij),
+        " ".join(map(str, values.shape)),
+        *(_numbers(line) for plane in values for line in plane),
+        "#",
+    ]
+    return "\n".join(lines) + "\n"

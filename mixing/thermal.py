@@ -1,0 +1,282 @@
+"""Snapshots of a system at its temperature, and the cheap forces on them."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms, units
+from ase.io import read
+from ipi.utils.units import unit_to_internal, unit_to_user
+
+from .buffers import Tell
+from .commands import lammps_command, lammps_setup
+from .config import LammpsConfig
+from .drivers import lammps
+from .errors import MixpiError
+from .ipi_input import IpiInput
+from .processes import Child, stop_all
+
+
+#: fs; how long the system is warmed up, and how far apart snapshots are taken.
+WARM_UP, APART = 500.0, 100.0
+#: fs; damping time of the thermostat, short against the warm-up.
+DAMPING = 100.0
+#: fs; the longest time step of the thermal run, whatever the input has.
+LONGEST_STEP = 2.0
+
+
+def read_frames(source: str | Path, atoms: Atoms) -> list[np.ndarray]:
+    """Positions of given snapshots of a system.
+
+    Parameters
+    ----------
+    source : path-like
+        Any file that ASE reads, also with ASE's ``@index`` (``run.extxyz@-5:``); without
+        an index the last frame.
+    atoms : Atoms
+        The system.
+
+    Returns
+    -------
+    list of ndarray, shape (n, 3)
+        Å.
+
+    Raises
+    ------
+    MixpiError
+        If it cannot be read, or holds other atoms or another cell.
+    """
+    name, _, index = str(source).rpartition("@")
+    if not name or Path(str(source)).exists():
+        name, index = str(source), "-1"
+    try:
+        frames = read(name, index=index)
+    except FileNotFoundError:
+        raise MixpiError(f"frame {name} does not exist") from None
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise MixpiError(f"ASE cannot read frame {index} of {name}: {reason}") from None
+    frames = frames if isinstance(frames, list) else [frames]
+    if not frames:
+        raise MixpiError(f"{source} selects no frame")
+    for frame in frames:
+        _require_same(frame, atoms, str(source))
+    return [frame.positions.copy() for frame in frames]
+
+
+def _require_same(frame: Atoms, atoms: Atoms, source: str) -> None:
+    if len(frame) != len(atoms):
+        raise MixpiError(
+            f"{source} has {len(frame)} atoms, the structure has {len(atoms)}: give a snapshot "
+            "of this system"
+        )
+    wrong = np.flatnonzero(frame.numbers != atoms.numbers)
+    if len(wrong):
+        raise MixpiError(
+            f"{source} has {frame.symbols[wrong[0]]} as atom {wrong[0]} where the structure has "
+            f"{atoms.symbols[wrong[0]]}: give a snapshot with the atoms in the same order"
+        )
+    if not np.isfinite(frame.positions).all():
+        raise MixpiError(f"{source} has NaN or infinite positions")
+    # files without a cell are taken at their word, as i-PI's own xyz
+    if frame.cell.rank and not np.allclose(frame.cell.array, atoms.cell.array, atol=1e-3):
+        raise MixpiError(
+            f"{source} has another cell than the structure as i-PI has it (first vector along x, "
+            "second in the xy plane): give a frame that i-PI or mixpi wrote in a run of this input"
+        )
+
+
+def temperature_of(ipi_input: IpiInput) -> float:
+    """The temperature (K) of an i-PI input's ensemble, or else of its velocities.
+
+    Raises
+    ------
+    MixpiError
+        If it names none.
+    """
+    for path in (".//ensemble/temperature", ".//initialize/velocities"):
+        for node in ipi_input.root.iterfind(path):
+            value = _in_units(node, "temperature", "kelvin")
+            if value:
+                return value
+    raise MixpiError(
+        f"{ipi_input.path.name} names no temperature: give one with --temperature (K), or a "
+        "snapshot with --frame"
+    )
+
+
+def time_step_of(ipi_input: IpiInput) -> float:
+    """The innermost time step of an i-PI input, at most ``LONGEST_STEP``; fs."""
+    node = ipi_input.root.find(".//dynamics/timestep")
+    step = _in_units(node, "time", "femtosecond") if node is not None else None
+    return min((step or 1.0) / ipi_input.evaluations_per_step, LONGEST_STEP)
+
+
+def _in_units(node, family: str, unit: str) -> float | None:
+    try:
+        value = float(node.text)
+        internal = unit_to_internal(family, node.get("units", "atomic_unit").strip(), value)
+    except (TypeError, ValueError, KeyError):
+        return None
+    return float(unit_to_user(family, unit, internal))
+
+
+def thermal_run(
+    config: LammpsConfig,
+    home: Path,
+    atoms: Atoms,
+    *,
+    temperature: float,
+    time_step: float,
+    count: int,
+    tell: Tell,
+    seed: int = 20261,
+) -> list[np.ndarray]:
+    """Snapshots from a short run with the cheap potential alone, in LAMMPS.
+
+    Parameters
+    ----------
+    config : LammpsConfig
+        The cheap potential.
+    home : Path
+        Where its files are looked for.
+    atoms : Atoms
+        The start, in i-PI's orientation.
+    temperature, time_step : float
+        K and fs.
+    count : int
+        Snapshots, ``APART`` after a warm-up of ``WARM_UP``.
+    tell : callable
+        Gets the progress.
+    seed : int
+        Of the velocities and the thermostat.
+
+    Returns
+    -------
+    list of ndarray, shape (n, 3)
+        Å, not wrapped.
+
+    Raises
+    ------
+    MixpiError
+        If LAMMPS fails, or atoms fly apart.
+    """
+    apart = max(1, round(APART / time_step))
+    warm_up = max(apart, round(WARM_UP / time_step))
+    last = warm_up + (count - 1) * apart
+    commands = [
+        f"timestep {time_step * 1e-3:.10g}",
+        f"velocity all create {temperature:.10g} {seed} mom yes dist gaussian",
+        "fix 1 all nve",
+        f"fix 2 all langevin {temperature:.10g} {temperature:.10g} {DAMPING * 1e-3} {seed}",
+        "thermo 20",
+        f"run {warm_up}",
+        f"dump 1 all custom {apart} frames.dump id xu yu zu",
+        "dump_modify 1 sort id format float %.17g first yes",
+        f"run {last - warm_up}",
+    ]
+    with tempfile.TemporaryDirectory(prefix="mixpi-") as folder:
+
+        def watch(output: str) -> None:
+            steps = [int(n) for n in re.findall(r"^ +(\d+) ", output, re.M)]
+            tell("thermal run of the cheap potential", steps[-1] / last if steps else 0.0)
+
+        _run_lammps(config, home, atoms, commands, Path(folder), watch)
+        frames = _read_dump(Path(folder) / "frames.dump", len(atoms))[-count:]
+    if not all(np.isfinite(frame).all() for frame in frames):
+        raise MixpiError(
+            "the thermal run with the cheap potential blew up: its potential does not fit the "
+            "structure, or the time step is too long; give a snapshot with --frame"
+        )
+    return frames
+
+
+def lammps_forces(
+    config: LammpsConfig, home: Path, atoms: Atoms, frames: Sequence[np.ndarray], *, tell: Tell
+) -> list[np.ndarray]:
+    """The cheap forces on whole snapshots, from LAMMPS.
+
+    Parameters
+    ----------
+    config, home, atoms, tell
+        As for :func:`thermal_run`.
+    frames : sequence of ndarray, shape (n, 3)
+        Å.
+
+    Returns
+    -------
+    list of ndarray, shape (n, 3)
+        eV/Å.
+
+    Raises
+    ------
+    MixpiError
+        If LAMMPS fails.
+    """
+    words = "id fx fy fz modify sort id format float %.17g"
+    commands = ["run 0", f"write_dump all custom forces.dump {words}"]
+    forces = []
+    for number, frame in enumerate(frames):
+        tell("cheap forces", number / len(frames))
+        moved = atoms.copy()
+        moved.positions = frame
+        with tempfile.TemporaryDirectory(prefix="mixpi-") as folder:
+            _run_lammps(config, home, moved, commands, Path(folder), lambda _: None)
+            forces += _read_dump(Path(folder) / "forces.dump", len(atoms))
+    return forces
+
+
+def thermal_width(stiffness: float, temperature: float) -> float:
+    """Rms displacement (Å, per coordinate) of a classical oscillator.
+
+    Parameters
+    ----------
+    stiffness : float
+        Force constant, eV/Å².
+    temperature : float
+        K.
+
+    Returns
+    -------
+    float
+    """
+    return float(np.sqrt(units.kB * temperature / stiffness))
+
+
+def _run_lammps(
+    config: LammpsConfig,
+    home: Path,
+    atoms: Atoms,
+    commands: Sequence[str],
+    folder: Path,
+    watch: Callable[[str], None],
+) -> None:
+    """Let LAMMPS execute commands in a folder; it is gone when this returns or raises."""
+    lammps_setup(config, home).write(atoms, folder, commands)
+    child = Child(
+        "lammps",
+        lammps_command(config, home),
+        cwd=folder,
+        log=folder / "output.log",
+        env=lammps.environment(config.executable),
+    )
+    try:
+        while not child.wait(0.2):
+            watch(child.output())
+    finally:
+        stop_all([child], patience=0.5)
+    if child.returncode:
+        output = child.output()
+        reason = lammps.error_in(output) or output[-800:]
+        raise MixpiError(f"LAMMPS cannot compute this system:\n{reason}")
+
+
+def _read_dump(path: Path, n: int) -> list[np.ndarray]:
+    """The columns behind the id of a sorted LAMMPS dump, a frame each (n, 3)."""
+    lines = path.read_text().splitlines()
+    starts = [i + 1 for i, line in enumerate(lines) if line.startswith("ITEM: ATOMS")]
+    return [np.loadtxt(lines[i : i + n], ndmin=2)[:, 1:] for i in starts]

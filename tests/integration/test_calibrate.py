@@ -1,0 +1,295 @@
+"""`mixpi calibrate` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.io import read
+from conftest import TERSOFF, clean_environment, command_driver, silicon
+from mixpi import build_regions
+from mixpi.calibration import calibrate
+from mixpi.cli import main
+from mixpi.config import LammpsConfig
+from mixpi.drivers.mace import MaceEngine
+from mixpi.thermal import thermal_run
+
+
+REGIONS = {"core": 2.6, "blend": 2.6, "buffer": 4.0}
+
+
+@pytest.fixture
+def make(make_case, mace_tiny):
+    def make(atoms=None, **changes):
+        settings = {
+            "regions": REGIONS,
+            "cheap": {"lammps": {"potential": TERSOFF}},
+            "expensive": mace_tiny,
+            **changes,
+        }
+        return make_case(silicon(3) if atoms is None else atoms, **settings)
+
+    return make
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """``mixpi calibrate`` in this process: exit code, stdout, stderr."""
+
+    def run(case, *arguments: str):
+        case.write()
+        monkeypatch.chdir(case.folder)
+        code = main(["calibrate", "input.xml", *arguments])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def found(case) -> dict:
+    return json.loads((case.folder / "calibration.json").read_text())
+
+
+def test_the_whole_chain(make):
+    case = make()
+    done = case.mixpi("calibrate", "input.xml", "--snapshots", "3", "--tolerance", "0.02")
+    assert done.returncode == 0, done.stderr
+    result = found(case)
+    assert result["reference"] == {**result["reference"], "buffer": None, "atoms": 216}
+    assert "from a run of the cheap potential at 300 K" in result["snapshots"]
+    errors = {r["buffer"]: r["error"]["weighted"] for r in result["results"]}
+    assert {2.0, 3.0, 4.0, result["recommended"]} <= set(errors)
+    assert errors[2.0] > 0.05 > 0.02 > errors[result["recommended"]]
+    assert 0.0 < result["check"]["weighted"] < 0.05
+    assert result["mismatch"]["frames"] == 3
+    # thermal forces of silicon at 300 K; Tersoff is a rough likeness of the model
+    assert 0.2 < result["force"] < 1.5
+    assert 0.05 < result["mismatch"]["rms"] < result["mismatch"]["force"]
+    assert "a better cheap potential is what is needed" in result["advice"]
+    for words in ("weighted rms", "recommended: buffer:", "check on the last snapshot", "rule:"):
+        assert words in done.stdout
+    text = (case.folder / "calibration.md").read_text()
+    assert f"| * {result['recommended']:g} |" in text
+    assert (case.folder / "calibration.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_given_frame_and_the_errors_themselves(make, tiny_model):
+    case = make()
+    frame_of(case, silicon(3, rattle=0.08, seed=11))
+    frame = read(case.folder / "frame.extxyz")
+    result = calibrate(case.input, frame=case.folder / "frame.extxyz", buffers=[6.0, 3.0])
+    engine = MaceEngine(tiny_model, threads=1)
+    cell = frame.cell.array
+    full = engine.evaluate(frame.numbers, frame.positions, cell)[1]
+    assert [r.buffer for r in result.results] == [3.0, 6.0]
+    for measured in result.results:
+        regions = build_regions(
+            frame.positions, cell, [0], **{**REGIONS, "buffer": measured.buffer}
+        )
+        part = regions.cluster
+        forces = engine.evaluate(frame.numbers[part], frame.positions[part], cell)[1]
+        w, squares = regions.weights[part], ((forces - full[part]) ** 2).sum(axis=1)
+        expected = np.sqrt((w**2 @ squares) / (3 * (w**2).sum()))
+        assert measured.atoms == len(part)
+        assert measured.error.weighted == pytest.approx(expected, rel=1e-9)
+    assert result.check is None and result.mismatch.frames == 1
+
+
+def test_the_cheap_forces_of_the_comparison(make, tiny_model, run):
+    """A potential has no mismatch with itself but the buffer's error."""
+    case = make(cheap={"mace": {"model": str(tiny_model), "threads": 1}})
+    code, _, err = run(case, "--snapshots", "2", "--temperature", "400")
+    assert code == 0, err
+    result = found(case)
+    # no LAMMPS to run them: displaced at random, but as far as the temperature says
+    width = float(re.search(r"displacements of (\S+) Å", result["snapshots"])[1])
+    assert "at 400 K" in result["snapshots"] and 0.04 < width < 0.15
+    assert result["mismatch"]["rms"] < 0.02 < 0.1 < result["mismatch"]["force"]
+
+
+def test_lammps_and_model_on_the_same_frame(make, tiny_model):
+    """The mismatch is that of forces computed by other means."""
+    from engines import lammps_calculator, mace_calculator
+
+    case = make()
+    frame_of(case, silicon(3, rattle=0.08, seed=12))
+    frame = read(case.folder / "frame.extxyz")
+    result = calibrate(case.input, frame=case.folder / "frame.extxyz", buffers=[14.0])
+    regions = build_regions(frame.positions, frame.cell.array, [0], **REGIONS)
+    forces = []
+    for calculator in (mace_calculator(tiny_model), lammps_calculator()):
+        atoms = frame.copy()
+        atoms.calc = calculator
+        forces.append(atoms.get_forces()[regions.blend])
+    expected = np.sqrt(((forces[0] - forces[1]) ** 2).mean())
+    assert result.mismatch.rms == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_thermal_run_has_its_temperature(tmp_path):
+    """Displacements of silicon: 0.076 Å at 300 K in experiments, more in proportion to √T."""
+    start, widths = silicon(3, rattle=0.0), []
+    config = LammpsConfig(potential=TERSOFF)
+    for kelvin in (300.0, 900.0):
+        frames = thermal_run(
+            config,
+            tmp_path,
+            start,
+            temperature=kelvin,
+            time_step=1.7,
+            count=4,
+            tell=lambda _what, _share: None,
+        )
+        assert len(frames) == 4 and frames[0].shape == (216, 3)
+        moves = [(f - start.positions) @ np.linalg.inv(start.cell.array) for f in frames]
+        moves = [(m - np.round(m)) @ start.cell.array for m in moves]
+        widths.append(np.sqrt(np.mean([m.var(axis=0) for m in moves])))
+    assert widths[0] == pytest.approx(0.076, rel=0.25)
+    assert widths[1] / widths[0] == pytest.approx(np.sqrt(3.0), rel=0.25)
+
+
+def test_a_cheap_driver_that_only_a_run_can_ask(make, run):
+    case = make(cheap={"command": command_driver("zero")})
+    code, out, err = run(case, "--buffers", "1", "2", "--masked", "3")
+    assert code == 0, err
+    assert "the two potentials are not compared" in out
+    assert "no buffer up to 2 Å is within the tolerance" in out
+    assert "masked 3 Å" in out
+    assert found(case)["recommended"] is None
+
+
+def test_a_full_cell_that_is_too_big(make, run):
+    case = make()
+    code, out, err = run(case, "--full-atoms", "150", "--snapshots", "1", "--tolerance", "0.05")
+    assert code == 0, err
+    assert "NOT the full cell of 216 atoms and not exact" in out
+    assert "warning: the reference's buffer is narrower" in out
+    result = found(case)
+    assert result["reference"]["atoms"] <= 150 and not result["reference"]["exact"]
+    assert result["results"][-1]["buffer"] <= result["reference"]["buffer"] - 1.0
+
+
+def frame_of(case, atoms: Atoms) -> None:
+    atoms.write(case.folder / "frame.extxyz")
+
+
+def other_species() -> Atoms:
+    atoms = silicon(3)
+    atoms.numbers[7] = 6
+    return atoms
+
+
+def other_cell() -> Atoms:
+    atoms = silicon(3)
+    atoms.set_cell(atoms.cell * 1.1)
+    return atoms
+
+
+FRAME = ("--frame", "frame.extxyz")
+MISTAKES = {
+    "no region": (lambda c: c.config.update(seeds="none"), (), "there is no region to calibrate"),
+    "expensive no MACE": (
+        lambda c: c.config.update(expensive={"command": command_driver("toy")}),
+        (),
+        "the expensive driver is 'command'; calibrate evaluates the model itself",
+    ),
+    "buffer negative": (None, ("--buffers", "4", "-2"), "a buffer must be a number >= 0"),
+    "buffer NaN": (None, ("--buffers", "nan"), "a buffer must be a number >= 0"),
+    "tolerance zero": (None, ("--tolerance", "0"), "tolerance must be a number above 0"),
+    "temperature negative": (None, ("--temperature", "-3"), "temperature must be a number above"),
+    "no snapshots": (None, ("--snapshots", "0"), "snapshots must be a number above 0"),
+    "frame missing": (None, FRAME, "frame frame.extxyz does not exist"),
+    "frame unreadable": (
+        lambda c: (c.folder / "frame.extxyz").write_text("nonsense"),
+        FRAME,
+        "ASE cannot read frame -1 of frame.extxyz",
+    ),
+    "frame smaller": (lambda c: frame_of(c, silicon(2)), FRAME, "64 atoms, the structure has 216"),
+    "frame of others": (lambda c: frame_of(c, other_species()), FRAME, "has C as atom 7 where the"),
+    "frame of another cell": (lambda c: frame_of(c, other_cell()), FRAME, "another cell than"),
+    "index out of range": (
+        lambda c: frame_of(c, silicon(3)),
+        ("--frame", "frame.extxyz@7"),
+        "ASE cannot read frame 7 of frame.extxyz",
+    ),
+    "potential unknown": (
+        lambda c: c.config["cheap"]["lammps"].update(potential=["pair_style nonsense"]),
+        (),
+        "LAMMPS cannot compute this system:\nERROR: Unrecognized pair style 'nonsense'",
+    ),
+    "reference too small": (
+        lambda c: frame_of(c, silicon(3)),
+        (*FRAME, "--full-atoms", "30"),
+        "raise --full-atoms",
+    ),
+    "model missing": (
+        lambda c: c.config.update(expensive={"mace": {"model": "no.model"}}),
+        (),
+        "no.model does not exist",
+    ),
+    "buffer beyond the reference": (
+        lambda c: frame_of(c, silicon(3)),
+        (*FRAME, "--buffers", "4", "18"),
+        "a buffer of 18 Å cannot be judged: up to 16 Å can",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes(make, mistake, run):
+    prepare, arguments, message = MISTAKES[mistake]
+    case = make()
+    if prepare:
+        prepare(case)
+    code, _, err = run(case, *arguments)
+    assert code == 1
+    assert message in err
+    assert not list(case.folder.glob("calibration.*"))
+
+
+def test_a_species_that_the_model_lacks(make, run):
+    code, _, err = run(make(other_species(), cheap={"command": command_driver("zero")}))
+    assert code == 1
+    assert "the model does not know C; it was trained for Si" in err
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_in_the_thermal_run_nothing_is_left(make, tmp_path, signum):
+    case = make(silicon(10))  # its thermal run takes many seconds
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mixpi.cli", "calibrate", "input.xml"],
+        cwd=case.folder,
+        env={**clean_environment(), "TMPDIR": str(scratch)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not running_in(scratch):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signum)
+    process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGINT
+    assert not running_in(scratch)
+    assert not list(scratch.glob("mixpi-*"))
+    assert not list(case.folder.glob("calibration.*"))
+
+
+def running_in(folder: Path) -> bool:
+    for cwd in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            if os.readlink(cwd).startswith(str(folder)):
+                return True
+        except OSError:
+            continue
+    return False

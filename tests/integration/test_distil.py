@@ -1,0 +1,197 @@
+"""``mixpi distil`` from the YAML file to the report, with quick and with real potentials."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.io import read
+from conftest import MODELS, clean_environment, mixpi
+from mixpi.distil import distil, summary, write_report
+from mixpi.distil.lammps_engine import LammpsCalculator
+from mixpi.drivers.lammps import LammpsSetup
+from mixpi.errors import MixpiError
+
+
+def write_case(folder: Path, *, symbol="Cu", crystal="fcc", a=3.6, **changes) -> Path:
+    bulk(symbol, crystal, a=a, cubic=True).write(folder / "crystal.extxyz")
+    config = {
+        "name": symbol,
+        "structure": "crystal.extxyz",
+        "expensive": {"model": "given by the caller"},
+        "basis": {"uf3": {"cutoff": 5.0, "intervals": 12, "cutoff_3b": 3.2, "intervals_3b": 3}},
+        "hard": {"points": 7},
+        "soft": {
+            "temperature": 300,
+            "repeat": [2, 2, 2],
+            "snapshots": 8,
+            "held_out": 2,
+            "equilibrate": 100,
+            "spacing": 30,
+        },
+        "output": "out",
+        **changes,
+    }
+    path = folder / "distil.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@pytest.fixture(scope="module")
+def copper(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("copper")
+    return folder, distil(write_case(folder), calculator=EMT())
+
+
+def test_constrained_fit_has_the_crystal_of_the_expensive_one(copper):
+    _, result = copper
+    numbers = summary(result)
+    assert numbers["constraint"]["residual"] <= numbers["constraint"]["alpha"] * (1 + 1e-9)
+    assert numbers["constraint"]["residual_unconstrained"] > 100 * numbers["constraint"]["alpha"]
+    fit = numbers["constrained"]
+    assert fit["lattice"]["a0"] == pytest.approx(numbers["expensive"]["lattice"]["a0"], abs=1e-4)
+    assert set(fit["elastic"]) == {"C11", "C12", "C44"}
+    assert max(abs(e) for e in fit["elastic_error_percent"].values()) < 1.0
+    assert fit["force_rmse"] < 0.05
+    assert max(fit["read_back"].values()) < 1e-8
+    assert numbers["cost_us_per_atom"]["ratio"] > 1.0
+    assert numbers["determined_by_data"] <= numbers["coefficients"]
+
+
+def test_report_is_written_and_the_potential_can_be_used(copper):
+    folder, result = copper
+    files = write_report(result, folder / "out")
+    assert {path.name for path in files} == {
+        "Cu.md",
+        "Cu.json",
+        "Cu.parity.png",
+        "Cu.constraint.png",
+        "Cu.acoustic.png",
+    }
+    assert all(path.stat().st_size > 500 for path in files)
+    numbers = json.loads((folder / "out" / "Cu.json").read_text())
+    text = (folder / "out" / "Cu.md").read_text()
+    assert "| C44 (GPa) |" in text and "Speed ratio" in text
+    assert all(line in text for line in numbers["lammps"])
+    # the lines of the report, as a user would paste them
+    atoms = bulk("Cu", "fcc", a=3.6, cubic=True) * 2
+    atoms.rattle(0.05, seed=3)
+    atoms.calc = LammpsCalculator(LammpsSetup(numbers["lammps"], ("Cu",), folder / "out"))
+    reference = atoms.copy()
+    reference.calc = EMT()
+    error = atoms.get_forces() - reference.get_forces()
+    assert np.sqrt(np.mean(error**2)) < 0.1
+
+
+def test_snap_through_the_same_door(tmp_path):
+    path = write_case(tmp_path, basis={"snap": {"cutoff": 4.2, "twojmax": 4}})
+    numbers = summary(distil(path, calculator=EMT()))
+    assert max(abs(e) for e in numbers["constrained"]["elastic_error_percent"].values()) < 1.0
+    assert max(numbers["constrained"]["read_back"].values()) < 1e-8
+
+
+def test_basis_that_cannot_meet_the_constraint_says_by_how_much(tmp_path):
+    path = write_case(tmp_path, basis={"snap": {"cutoff": 3.0, "twojmax": 0}})
+    with pytest.raises(MixpiError, match=r"cannot meet the constraint.*as rms"):
+        distil(path, calculator=EMT())
+
+
+def test_too_few_snapshots(tmp_path):
+    soft = {"temperature": 300, "repeat": [1, 1, 1], "snapshots": 2, "held_out": 1,
+            "equilibrate": 10, "spacing": 10}  # fmt: skip
+    path = write_case(tmp_path, soft=soft)
+    with pytest.raises(MixpiError, match=r"too few snapshots: 2 with 26 .* coefficients"):
+        distil(path, calculator=EMT())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"structure": "none.extxyz"}, "structure: cannot read"),
+        ({"inert": ["Cu"]}, "Cu is in the structure"),
+        ({"extra": ["none.extxyz"]}, "extra: cannot read"),
+        ({"basis": {}}, "exactly one of snap, uf3, ace"),
+        ({"basis": {"uf3": {"cutoff_3b": 7.0}}}, "must not be longer than cutoff"),
+        ({"hard": {"tolerance": -1}}, "hard.tolerance"),
+        ({"soft": {"snapshots": 0}}, "soft.snapshots"),
+        ({"repulsion": {"inner": 2, "outer": 1}}, "inner"),
+        ({"surprise": 1}, "surprise: unknown key"),
+    ],
+)
+def test_wrong_input_is_explained(tmp_path, changes, message):
+    path = write_case(tmp_path, **changes)
+    with pytest.raises(MixpiError, match=message):
+        distil(path, calculator=EMT())
+
+
+def silicon_case(folder: Path, **changes) -> Path:
+    return write_case(
+        folder,
+        symbol="Si",
+        crystal="diamond",
+        a=5.46,
+        expensive={"model": str(MODELS / "si-tiny.model"), "threads": 1},
+        hard={"points": 5},
+        soft={
+            "temperature": 300,
+            "repeat": [1, 1, 2],
+            "snapshots": 6,
+            "held_out": 2,
+            "equilibrate": 60,
+            "spacing": 20,
+        },
+        basis={"uf3": {"cutoff": 5.0, "intervals": 8, "cutoff_3b": 3.4, "intervals_3b": 2}},
+        **changes,
+    )
+
+
+def test_command_with_the_real_model_interrupted_and_continued(tmp_path):
+    """Stopped by a signal in the middle of the dynamics; the second call goes on there."""
+    silicon_case(tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mixpi.cli", "distil", "distil.yaml"],
+        cwd=tmp_path,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("data/*/snapshots.traj")):
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGTERM)
+    said = process.communicate(timeout=60)[0]
+    assert process.returncode == 128 + signal.SIGINT, said
+    assert "Traceback" not in said
+    kept = read(next(tmp_path.glob("data/*/snapshots.traj")), ":")
+    assert 0 < len(kept) < 11
+
+    done = mixpi("distil", "distil.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "| C11 (GPa) |" in done.stdout
+    now = read(next(tmp_path.glob("data/*/snapshots.traj")), ":")
+    assert len(now) == 11
+    assert np.array_equal(now[len(kept) - 1].positions, kept[-1].positions)
+    numbers = json.loads((tmp_path / "out" / "Si.json").read_text())
+    assert max(abs(e) for e in numbers["constrained"]["elastic_error_percent"].values()) < 1.0
+
+
+def test_model_that_lacks_a_species(tmp_path):
+    path = silicon_case(tmp_path)
+    bulk("Ge", "diamond", a=5.66, cubic=True).write(tmp_path / "crystal.extxyz")
+    done = mixpi("distil", path.name, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "the model does not know Ge; it was trained for Si" in done.stderr
+    assert "Traceback" not in done.stderr

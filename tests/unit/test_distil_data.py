@@ -1,0 +1,179 @@
+"""The data of a distillation: what they are, and that an interrupted command loses nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.io import read
+from mixpi.distil.config import HardConfig, SoftConfig
+from mixpi.distil.data import (
+    STRAINS,
+    Cache,
+    count_segments,
+    count_strained_cells,
+    extra_frames,
+    relaxed_crystal,
+    snapshots,
+    strained_cells,
+    supercell_repeats,
+)
+from mixpi.errors import MixpiError
+
+
+SOFT = SoftConfig(
+    temperature=300, repeat=[2, 2, 2], snapshots=4, held_out=1, spacing=12, equilibrate=20
+)
+
+
+def copper():
+    return bulk("Cu", "fcc", a=3.6, cubic=True)
+
+
+def silent(*_):
+    pass
+
+
+def test_strains_determine_a_cubic_crystal():
+    """The energies of the six types depend on C11, C12 and C44 in three independent ways."""
+    assert len(STRAINS) == 6
+    parts = []
+    for e in STRAINS.values():
+        assert np.allclose(e, e.T)
+        diagonal = np.diag(e)
+        parts.append(
+            [
+                np.sum(diagonal**2) / 2,
+                diagonal[0] * diagonal[1] + diagonal[1] * diagonal[2] + diagonal[2] * diagonal[0],
+                2 * (e[0, 1] ** 2 + e[1, 2] ** 2 + e[2, 0] ** 2),
+            ]
+        )
+    assert np.linalg.matrix_rank(parts) == 3
+    assert np.linalg.cond(parts) < 20
+
+
+def test_hard_set_is_strained_around_the_minimum():
+    settings = HardConfig(points=5)
+    crystal = relaxed_crystal(copper(), EMT())
+    frames = list(strained_cells(crystal, EMT(), settings))
+    assert len(frames) == count_strained_cells(settings) == 1 + 6 * 4
+    energies = np.array([atoms.get_potential_energy() for atoms in frames])
+    assert (energies[1:] > energies[0]).all()
+    volumes = [atoms.get_volume() / crystal.get_volume() for atoms in frames]
+    assert volumes[0] == pytest.approx(1.0)
+    assert volumes[1] == pytest.approx((1 - 0.005 / 3) ** 3)
+    assert frames[1].info["strain"] == "hydrostatic -0.00500"
+
+
+def test_internal_atoms_are_relaxed():
+    """Shear moves the sublattices of a hexagonal crystal; the energy is the relaxed one."""
+    crystal = relaxed_crystal(bulk("Cu", "hcp", a=2.5, c=4.1), EMT())
+    for frame in strained_cells(crystal, EMT(), HardConfig(points=3, strain=0.01)):
+        assert np.abs(frame.get_forces()).max() < 2e-4
+
+
+def test_counts():
+    assert count_strained_cells(HardConfig(points=17)) == 97
+    assert count_strained_cells(HardConfig(points=4)) == 25
+    assert count_segments(SOFT) == (2, 7)
+    assert supercell_repeats(copper(), SOFT) == (2, 2, 2)
+    assert supercell_repeats(copper(), SoftConfig()) == (3, 3, 3)
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_interrupted_sets_continue_to_the_same_frames(tmp_path):
+    """Stopped twice, the set ends as the one that was not stopped."""
+    total = count_segments(SOFT)[1]
+
+    def make(done):
+        return snapshots(copper(), EMT(), SOFT, done)
+
+    whole = Cache(tmp_path / "whole", {"a": 1}).extend("snapshots", total, make, silent)
+    calls = 0
+
+    def counting(what, done, of):
+        nonlocal calls
+        calls += 1
+        if calls in (3, 5):
+            raise Interrupted
+
+    cache = Cache(tmp_path / "parts", {"a": 1})
+    for _ in range(2):
+        with pytest.raises(Interrupted):
+            cache.extend("snapshots", total, make, counting)
+    kept = cache.frames("snapshots")
+    assert 0 < len(kept) < total
+    parts = Cache(tmp_path / "parts", {"a": 1}).extend("snapshots", total, make, silent)
+    assert len(parts) == len(whole) == total
+    for one, other in zip(parts, whole, strict=True):
+        # EMT sums over neighbours in an order that depends on its past
+        assert np.abs(one.positions - other.positions).max() < 1e-10
+        assert np.abs(one.get_momenta() - other.get_momenta()).max() < 1e-9
+        assert np.abs(one.get_forces() - other.get_forces()).max() < 1e-9
+    # and more snapshots of the same kind are a continuation
+    more = SOFT.model_copy(update={"snapshots": 6})
+    longer = cache.extend(
+        "snapshots",
+        count_segments(more)[1],
+        lambda done: snapshots(copper(), EMT(), more, done),
+        silent,
+    )
+    assert np.abs(longer[total - 1].positions - whole[-1].positions).max() < 1e-10
+    assert len(longer) == total + 2
+
+
+def test_other_settings_have_another_folder(tmp_path):
+    folders = {Cache(tmp_path, {"temperature": t}).folder for t in (300, 301)}
+    assert len(folders) == 2
+    assert Cache(tmp_path, {"temperature": 300}).folder in folders
+
+
+def test_damaged_file_is_named(tmp_path):
+    cache = Cache(tmp_path, {})
+    path = cache.folder / "strained.traj"
+    path.write_bytes(b"no trajectory")
+    with pytest.raises(MixpiError, match="delete that file") as error:
+        cache.frames("strained")
+    assert str(path) in str(error.value)
+
+
+def test_snapshots_are_thermal():
+    settings = SoftConfig(
+        temperature=300, repeat=[2, 2, 2], snapshots=8, held_out=1, spacing=60, equilibrate=200
+    )
+    frames = list(snapshots(copper(), EMT(), settings, []))
+    later = [atoms.get_temperature() for atoms in frames[4:]]
+    assert 200 < np.mean(later) < 400
+    forces = [np.sqrt(np.mean(atoms.get_forces() ** 2)) for atoms in frames[4:]]
+    assert min(forces) > 0.2
+
+
+def test_a_crystal_that_is_none(tmp_path):
+    with pytest.raises(MixpiError, match="relaxing changed the cell"):
+        relaxed_crystal(bulk("Cu", "fcc", a=4.15, cubic=True), EMT())
+
+
+def test_extra_frames_need_energy_and_forces(tmp_path):
+    atoms = copper()
+    atoms.calc = EMT()
+    atoms.get_forces()
+    good = tmp_path / "good.extxyz"
+    atoms.write(good)
+    assert extra_frames([good])[0].get_potential_energy() == pytest.approx(
+        atoms.get_potential_energy()
+    )
+    bare = copper()
+    bare.info["REF_energy"] = -1.0
+    bare.arrays["REF_forces"] = np.ones((4, 3))
+    bare.write(tmp_path / "ref.extxyz")
+    assert extra_frames([tmp_path / "ref.extxyz"])[0].get_forces()[0, 0] == 1.0
+    copper().write(tmp_path / "bad.extxyz")
+    assert read(tmp_path / "bad.extxyz").calc is None
+    with pytest.raises(MixpiError, match=r"frame 0 of .*bad\.extxyz has no energy"):
+        extra_frames([tmp_path / "bad.extxyz"])
+    with pytest.raises(MixpiError, match="cannot read"):
+        extra_frames([tmp_path / "missing.extxyz"])
