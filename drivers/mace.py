@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -184,10 +187,17 @@ class MaceEngine:
         return float(np.median(times))
 
 
-class _quiet(warnings.catch_warnings):
-    """Silence what mace-torch and its dependencies have to say about themselves."""
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what mace-torch and its dependencies have to say about themselves.
 
-    def __enter__(self):
-        result = super().__enter__()
-        warnings.simplefilter("ignore")
-        return result
+    What matters is raised.
+    """
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -258,17 +255,12 @@ def _require_sense(buffers, tolerance, temperature, snapshots, full_atoms, maske
 def _engine(config: MaceConfig, home: Path) -> MaceEngine:
     mace_command(config, home)  # says if the model file is missing
     model = home / config.model
-    logging.disable(logging.WARNING)  # of its own doings; what matters is raised
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            return MaceEngine(
-                model if model.is_file() else config.model,
-                device=config.device,
-                dtype=config.dtype,
-                threads=config.threads,
-            )
-    finally:
-        logging.disable(logging.NOTSET)
+    return MaceEngine(
+        model if model.is_file() else config.model,
+        device=config.device,
+        dtype=config.dtype,
+        threads=config.threads,
+    )
 
 
 def _thermal(
