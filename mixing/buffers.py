@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +19,7 @@ from ase import Atoms
 from .clusters import Cluster, extract_cluster
 from .errors import MixpiError
 from .periodic import PeriodicCell
+from .progress import Tell
 from .regions import build_regions
 
 
@@ -28,9 +29,6 @@ NEGLIGIBLE = 1e-3
 SHORT_ROUND, ROUNDS = 30.0, 3
 #: Å; how much narrower than a reference that is not exact the buffers must be.
 MARGIN = 1.0
-
-#: Called with what is being done and the share of it that is done.
-Tell = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)

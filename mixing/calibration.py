@@ -14,7 +14,6 @@ from .buffers import (
     Clusters,
     ForceError,
     Reference,
-    Tell,
     force_error,
     measure_buffers,
     measure_reference,
@@ -27,6 +26,7 @@ from .drivers.mace import MaceEngine
 from .errors import MixpiError
 from .ipi_input import IpiInput, read_ipi_input
 from .mismatch import Mismatch, measure_mismatch
+from .progress import Tell
 from .structure import read_structure
 from .thermal import (
     APART,

@@ -3,61 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from .calibration import Calibration
 from .errors import MixpiError
 from .mismatch import ALIKE, DIFFERENT, advice
 from .plotting import COLOURS
-
-
-#: s between lines where there is no terminal.
-QUIET_TIME = 15.0
-
-
-class CalibrationProgress:
-    """A bar on a terminal, a line now and then elsewhere; call it with (what, share)."""
-
-    def __init__(self, *, quiet: bool = False) -> None:
-        console = Console(stderr=True)
-        self._quiet, self._spoken, self._bar = quiet, time.monotonic(), None
-        if not quiet and console.is_terminal:
-            self._bar = RichProgress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TimeElapsedColumn(),
-                console=console,
-                transient=True,
-            )
-            self._task = self._bar.add_task("starting", total=1.0)
-
-    def __enter__(self) -> CalibrationProgress:
-        if self._bar:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        if self._bar:
-            self._bar.stop()
-
-    def __call__(self, what: str, share: float) -> None:
-        """Show what is being done, and the share (0 to 1) of it that is done."""
-        if self._bar:
-            # a single evaluation does not tell how far it is
-            total = 1.0 if share > 0.0 else None
-            self._bar.update(self._task, description=what, completed=share, total=total)
-        elif not self._quiet and time.monotonic() - self._spoken > QUIET_TIME:
-            self._spoken = time.monotonic()
-            done = f" ({share:.0%})" if share > 0.0 else ""
-            print(f"{what}{done}", file=sys.stderr, flush=True)
 
 
 def show(found: Calibration, console: Console) -> None:

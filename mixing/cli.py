@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shlex
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from ._version import __version__
@@ -232,30 +234,22 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from .calibration import calibrate
-    from .calibration_report import CalibrationProgress, show, write
+    from .calibration_report import show, write
+    from .progress import StageProgress
 
-    def stop(_signum, _frame):
-        raise KeyboardInterrupt
-
-    # as Ctrl-C does, so that LAMMPS ends, too
-    handlers = {signum: signal.signal(signum, stop) for signum in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        with CalibrationProgress(quiet=arguments.quiet) as tell:
-            found = calibrate(
-                arguments.input,
-                frame=arguments.frame,
-                check_frame=arguments.check_frame,
-                buffers=arguments.buffers,
-                tolerance=arguments.tolerance,
-                temperature=arguments.temperature,
-                snapshots=arguments.snapshots,
-                full_atoms=arguments.full_atoms,
-                masked=arguments.masked,
-                tell=tell,
-            )
-    finally:
-        for signum, handler in handlers.items():
-            signal.signal(signum, handler)
+    with _ending_as_ctrl_c(), StageProgress(quiet=arguments.quiet) as tell:
+        found = calibrate(
+            arguments.input,
+            frame=arguments.frame,
+            check_frame=arguments.check_frame,
+            buffers=arguments.buffers,
+            tolerance=arguments.tolerance,
+            temperature=arguments.temperature,
+            snapshots=arguments.snapshots,
+            full_atoms=arguments.full_atoms,
+            masked=arguments.masked,
+            tell=tell,
+        )
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     show(found, console)
     for path in write(found, arguments.input.parent):
@@ -265,11 +259,10 @@ def _calibrate(arguments: argparse.Namespace) -> int:
 
 def _distil(arguments: argparse.Namespace) -> int:
     from .distil import distil, summary, write_report
-    from .distil.progress import DistilProgress
+    from .progress import StageProgress
 
-    signal.signal(signal.SIGTERM, _interrupt)
-    with DistilProgress(quiet=arguments.quiet) as progress:
-        result = distil(arguments.config, progress=progress)
+    with _ending_as_ctrl_c(), StageProgress(quiet=arguments.quiet) as tell:
+        result = distil(arguments.config, tell=tell)
     folder = arguments.config.parent / result.config.output
     files = [*result.constrained.written.files, *write_report(result, folder)]
     print((folder / f"{result.config.name}.md").read_text().split("\n![", 1)[0].rstrip())
@@ -278,9 +271,19 @@ def _distil(arguments: argparse.Namespace) -> int:
     return 0 if summary(result)["constrained"].get("lattice") else 1
 
 
-def _interrupt(_signum, _frame):
-    """End as Ctrl-C does: what was computed is kept, what was started ends."""
-    raise KeyboardInterrupt
+@contextlib.contextmanager
+def _ending_as_ctrl_c() -> Iterator[None]:
+    """Signals end a command as Ctrl-C does: what was started ends, what is done is kept."""
+
+    def stop(_signum, _frame):
+        raise KeyboardInterrupt
+
+    handlers = {signum: signal.signal(signum, stop) for signum in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
 
 
 def _config(arguments: argparse.Namespace) -> int:

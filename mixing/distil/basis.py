@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from ase import Atoms
@@ -41,6 +42,8 @@ class Written:
         Everything that was written.
     lammps : tuple of str
         The ``pair_style`` and ``pair_coeff`` lines, file names without folder.
+    species : tuple of str
+        Chemical symbols in the order of LAMMPS's atom types; the inert ones last.
     has_offset : bool
         Whether the constant energy per atom is in the file; if not, the potential's
         energies lie lower or higher by that constant.
@@ -48,6 +51,7 @@ class Written:
 
     files: tuple[Path, ...]
     lammps: tuple[str, ...]
+    species: tuple[str, ...]
     has_offset: bool
 
 
@@ -65,6 +69,9 @@ class Basis(ABC):
 
     species: tuple[str, ...]
     cutoff: float = field(init=False, default=0.0)
+
+    #: Strength of :meth:`penalty` unless another is asked for.
+    smoothness: ClassVar[float] = 0.0
 
     @property
     @abstractmethod

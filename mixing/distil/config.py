@@ -58,8 +58,10 @@ class AceConfig(Section):
     """Atomic cluster expansion (``.yace``), through the package ace-jax."""
 
     cutoff: Positive = Field(5.5, description="Å; of the neighbours that count.")
-    correlation_order: int = Field(3, ge=1, le=5, description="Bodies of a product, minus one.")
-    max_degree: int = Field(10, ge=2, le=30, description="Total polynomial degree.")
+    correlation_order: int = Field(3, ge=1, le=5, description="Most neighbours in a term.")
+    max_degree: int = Field(
+        12, ge=2, le=30, description="Largest sum of n + 1.5 l over the factors of a term."
+    )
 
 
 class BasisConfig(Section):
@@ -124,8 +126,10 @@ class WeightsConfig(Section):
     ridge: NotNegative = Field(
         1e-5, description="Shrinks each coefficient, relative to what it does in the data."
     )
-    smoothness: NotNegative = Field(
-        1e-3, description="Of the basis's own roughness (splines, high degrees), relative to eV."
+    smoothness: NotNegative | None = Field(
+        None,
+        description="Of the basis's own roughness (bent splines, high degrees), relative to eV "
+        "(default: 1e-3 for uf3, 1e-6 for ace; snap has none).",
     )
 
 

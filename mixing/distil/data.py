@@ -21,6 +21,7 @@ from ase.md.langevin import Langevin
 from ase.optimize import LBFGS
 
 from ..errors import MixpiError
+from ..progress import Tell
 from .config import HardConfig, SoftConfig
 
 
@@ -90,7 +91,7 @@ class Cache:
             ) from None
 
     def extend(
-        self, name: str, total: int, make: Callable[[list[Atoms]], Iterator[Atoms]], progress
+        self, name: str, total: int, make: Callable[[list[Atoms]], Iterator[Atoms]], tell: Tell
     ) -> list[Atoms]:
         """The whole set; what is missing is computed and kept frame by frame.
 
@@ -102,18 +103,18 @@ class Cache:
             Number of frames of the whole set.
         make : callable
             Given the frames so far, yields the following ones.
-        progress : callable
-            Called as ``progress(name, done, total)``.
+        tell : callable
+            Gets the progress.
         """
         frames = self.frames(name)
-        progress(name, len(frames), total)
+        tell(f"{name} {len(frames)}/{total}", len(frames) / total)
         if len(frames) < total:
             for frame in make(list(frames)):
                 frames.append(frame)
                 partial = self.folder / f"{name}.part"
                 write(partial, frames, format="traj")
                 partial.rename(self.folder / f"{name}.traj")
-                progress(name, len(frames), total)
+                tell(f"{name} {len(frames)}/{total}", len(frames) / total)
         return frames[:total]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from matscipy.neighbours import neighbour_list
 from ..drivers.lammps import LammpsSetup
 from ..drivers.mace import MaceEngine
 from ..errors import MixpiError
+from ..progress import Tell
 from .bases import make_basis
 from .basis import Basis, Written
 from .config import DistilConfig, load_distil_config
@@ -114,7 +115,7 @@ def distil(
     path: str | Path,
     *,
     calculator=None,
-    progress: Callable[[str, int, int], None] = lambda *_: None,
+    tell: Tell = lambda _what, _share: None,
 ) -> Distilled:
     """Distil a cheap potential from an expensive one.
 
@@ -126,8 +127,8 @@ def distil(
     calculator : ASE calculator, optional
         The expensive potential instead of the model of the YAML file; its class and
         parameters must then identify it.
-    progress : callable
-        Called as ``progress(what, done, total)``.
+    tell : callable
+        Gets the progress.
 
     Returns
     -------
@@ -149,13 +150,13 @@ def distil(
     basis = make_basis(config.basis, species)
     identity, calculator = _expensive(config, home, structure, calculator)
 
-    hard, soft = _data(config, home, structure, identity, calculator, progress)
+    hard, soft = _data(config, home, structure, identity, calculator, tell)
     fitted, held_out = soft[: -config.soft.held_out], soft[-config.soft.held_out :]
     extra = extra_frames([home / name for name in config.extra])
     _check_extra(extra, species)
     clock.lap("data")
 
-    problem = Problem(basis, hard, [*fitted, *extra], config.weights, progress)
+    problem = Problem(basis, hard, [*fitted, *extra], config.weights, tell)
     clock.lap("design rows and factorisation")
     fits = {
         "unconstrained": problem.unconstrained(),
@@ -169,7 +170,7 @@ def distil(
     )
     candidates = {}
     for count, (name, fit) in enumerate(fits.items()):
-        progress("measuring", count, 3)
+        tell(f"measuring the {name} fit", count / 3)
         folder = home / config.output / ("" if name == "constrained" else name)
         written = basis.write(
             fit.coefficients, fit.offsets, folder / config.name, inert=config.inert
@@ -177,11 +178,10 @@ def distil(
         candidates[name] = _measure(
             basis, fit, written, config, repulsion, held_out, [hard[0], hard[-1]], crystal
         )
-    progress("measuring", 2, 3)
+    tell("measuring the expensive potential", 2 / 3)
     expensive = crystal_of(crystal, calculator)
     best = candidates["constrained"]
-    cost = _cost(held_out[-1], calculator, best, basis, config)
-    progress("measuring", 3, 3)
+    cost = _cost(held_out[-1], calculator, best, basis)
     clock.lap("measuring")
     return Distilled(
         config,
@@ -244,7 +244,7 @@ def _expensive(config: DistilConfig, home: Path, structure: Atoms, calculator):
     return {"model": digest, "dtype": mace.dtype}, engine.calculator
 
 
-def _data(config, home, structure, identity, calculator, progress):
+def _data(config, home, structure, identity, calculator, tell):
     """Hard and soft frames, from the cache as far as they are there."""
     identity = {
         **identity,
@@ -268,7 +268,7 @@ def _data(config, home, structure, identity, calculator, progress):
             config.hard,
             done=len(done),
         ),
-        progress,
+        tell,
     )
     thermal = Cache(
         root,
@@ -283,7 +283,7 @@ def _data(config, home, structure, identity, calculator, progress):
         "snapshots",
         total,
         lambda done: snapshots(hard[0].copy(), calculator, config.soft, done),
-        progress,
+        tell,
     )
     return hard, soft[before:]
 
@@ -308,9 +308,9 @@ def _measure(basis, fit, written, config, repulsion, held_out, checks, crystal) 
             np.abs(fresh.get_forces() - forces).max(),
         )
         read_back = np.maximum(read_back, difference)
-    lines = with_repulsion(written, basis.species, config.inert, repulsion)
+    lines = with_repulsion(written, repulsion)
     errors = held_out_errors(basis, fit, held_out)
-    calculator = final_calculator(basis, written, lines, config.inert) or plain
+    calculator = final_calculator(written, lines) or plain
     try:
         measured, why = crystal_of(crystal, calculator), ""
     except MixpiError as error:
@@ -318,11 +318,11 @@ def _measure(basis, fit, written, config, repulsion, held_out, checks, crystal) 
     return Candidate(fit, written, lines, errors, measured, tuple(read_back), why)
 
 
-def final_calculator(basis: Basis, written: Written, lines: Sequence[str], inert: Sequence[str]):
+def final_calculator(written: Written, lines: Sequence[str]):
     """LAMMPS with the potential as it is used, None if this LAMMPS does not know its style."""
     if written.lammps[0].split()[1] == "pace":
         return None
-    return LammpsCalculator(LammpsSetup(lines, (*basis.species, *inert), written.files[0].parent))
+    return LammpsCalculator(LammpsSetup(lines, written.species, written.files[0].parent))
 
 
 def held_out_errors(basis: Basis, fit: Fit, frames: Sequence[Atoms]) -> Errors:
@@ -335,11 +335,11 @@ def held_out_errors(basis: Basis, fit: Fit, frames: Sequence[Atoms]) -> Errors:
     return Errors(np.array(energy), np.vstack(forces))
 
 
-def _cost(frame: Atoms, calculator, candidate: Candidate, basis: Basis, config) -> Cost:
+def _cost(frame: Atoms, calculator, candidate: Candidate, basis: Basis) -> Cost:
     """On a snapshot of at least 400 atoms, where a cheap potential's overhead is gone."""
     repeats = 1 if len(frame) >= 400 else 2
     atoms = frame.copy() * (repeats, repeats, 1)
-    lammps = final_calculator(basis, candidate.written, candidate.lammps, config.inert)
+    lammps = final_calculator(candidate.written, candidate.lammps)
     cheap = (
         time_lammps(lammps.setup)
         if lammps

@@ -21,6 +21,7 @@ import numpy as np
 from ase import Atoms
 
 from ..errors import MixpiError
+from ..progress import Tell
 from .basis import Basis
 from .config import WeightsConfig
 from .least_squares import ConstrainedLeastSquares, Solution, Triangle
@@ -65,8 +66,8 @@ class Problem:
         Snapshots with energies and forces.
     weights : WeightsConfig
         What counts how much.
-    progress : callable
-        Called as ``progress("rows", done, total)``.
+    tell : callable
+        Gets the progress.
 
     Attributes
     ----------
@@ -87,7 +88,7 @@ class Problem:
         hard: Sequence[Atoms],
         soft: Sequence[Atoms],
         weights: WeightsConfig,
-        progress=lambda *_: None,
+        tell: Tell = lambda _what, _share: None,
     ) -> None:
         self.basis, self._species = basis, basis.species
         self.size = basis.size
@@ -100,7 +101,8 @@ class Problem:
             )
         total = self.size + len(self._species)
         triangle = Triangle(total)
-        count, strained_rows = 0, sum(3 * len(atoms) for atoms in hard)
+        count, frames = 0, len(soft) + len(hard)
+        strained_rows = sum(3 * len(atoms) for atoms in hard)
         for atoms in soft:
             self._add(
                 triangle,
@@ -108,14 +110,16 @@ class Problem:
                 energy=weights.energy / np.sqrt(len(soft)),
                 forces=weights.forces / np.sqrt(force_rows),
             )
-            progress("rows", count := count + 1, len(soft) + len(hard))
+            count += 1
+            tell(f"rows of frame {count}/{frames}", count / frames)
         differences = []
         for atoms in hard:
             row = self._add(
                 triangle, atoms, energy=0.0, forces=weights.strained_forces / np.sqrt(strained_rows)
             )
             differences.append(np.append(row, atoms.get_potential_energy()) / len(atoms))
-            progress("rows", count := count + 1, len(soft) + len(hard))
+            count += 1
+            tell(f"rows of frame {count}/{frames}", count / frames)
         table = np.array(differences)
         # of the unstrained crystal: the constant energy cancels
         table = (table[1:] - table[0]) / np.sqrt(len(table) - 1)
@@ -148,7 +152,8 @@ class Problem:
         kinds = len(self._species)
         ridge = np.diag(weights.ridge * scale)[: self.size]
         triangle.add(ridge, np.zeros(len(ridge)))
-        penalty = weights.smoothness * self.basis.penalty()
+        strength = self.basis.smoothness if weights.smoothness is None else weights.smoothness
+        penalty = strength * self.basis.penalty()
         if penalty.any():
             triangle.add(
                 np.column_stack([penalty, np.zeros((len(penalty), kinds))]), np.zeros(len(penalty))

@@ -54,6 +54,21 @@ def crystal_of(start: Atoms, calculator, *, points: int = 21) -> Crystal:
         Wave vectors.
     """
     atoms = relaxed_crystal(start, calculator)
+    lengths = atoms.cell.lengths()
+    lattice = (
+        {"a0": float(lengths.mean())}
+        if is_cubic(atoms)
+        else dict(zip("abc", map(float, lengths), strict=True))
+    )
+    return Crystal(lattice, elastic_constants(atoms), acoustic_branches(atoms, points))
+
+
+def elastic_constants(atoms: Atoms) -> dict[str, float]:
+    """Elastic constants of a relaxed crystal with its calculator, GPa.
+
+    C11, C12 and C44 of a cubic crystal along x, y, z; of others the nine of an
+    orthorhombic one, measured without assuming a symmetry.
+    """
     cubic = is_cubic(atoms)
     with contextlib.redirect_stdout(io.StringIO()):
         c, _ = fit_elastic_constants(
@@ -69,17 +84,7 @@ def crystal_of(start: Atoms, calculator, *, points: int = 21) -> Crystal:
     pairs = [(1, 1), (1, 2), (4, 4)]
     if not cubic:
         pairs = [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 6), (1, 2), (1, 3), (2, 3)]
-    lengths = atoms.cell.lengths()
-    lattice = (
-        {"a0": float(lengths.mean())}
-        if cubic
-        else dict(zip("abc", map(float, lengths), strict=True))
-    )
-    return Crystal(
-        lattice,
-        {f"C{i}{j}": float(c[i - 1, j - 1]) for i, j in pairs},
-        acoustic_branches(atoms, calculator, points),
-    )
+    return {f"C{i}{j}": float(c[i - 1, j - 1]) for i, j in pairs}
 
 
 def is_cubic(atoms: Atoms) -> bool:
@@ -88,18 +93,19 @@ def is_cubic(atoms: Atoms) -> bool:
     return bool(np.allclose(cell, np.eye(3) * cell[0, 0], atol=1e-3 * abs(cell[0, 0])))
 
 
-def acoustic_branches(atoms: Atoms, calculator, points: int) -> np.ndarray:
+def acoustic_branches(atoms: Atoms, points: int) -> np.ndarray:
     """The three lowest phonon branches (points, 3) along the first reciprocal vector, meV.
 
     From finite displacements in a supercell of about 10 Å, up to the boundary of the
-    zone of the given cell.
+    zone of the given cell; where that is not the primitive one, other branches are
+    folded in.
     """
     heights = 1.0 / np.linalg.norm(atoms.cell.reciprocal(), axis=1)
     repeats = tuple(int(np.ceil(9.5 / height)) for height in heights)
     with tempfile.TemporaryDirectory(prefix="mixpi-") as folder:
         plain = atoms.copy()
         phonons = Phonons(
-            plain, calculator, supercell=repeats, delta=0.02, name=str(Path(folder) / "phonons")
+            plain, atoms.calc, supercell=repeats, delta=0.02, name=str(Path(folder) / "phonons")
         )
         phonons.run()
         phonons.read(acoustic=True)

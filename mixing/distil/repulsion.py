@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import combinations_with_replacement
 
 from ase.data import atomic_numbers
@@ -29,17 +28,15 @@ def default_repulsion(shortest: float, *, inert: bool) -> RepulsionConfig:
     return RepulsionConfig(inner=0.6 * outer, outer=outer)
 
 
-def with_repulsion(
-    written: Written, species: Sequence[str], inert: Sequence[str], repulsion: RepulsionConfig
-) -> tuple[str, ...]:
+def with_repulsion(written: Written, repulsion: RepulsionConfig) -> tuple[str, ...]:
     """LAMMPS lines of a potential with ZBL laid over it.
 
     Parameters
     ----------
     written : Written
         Its first line is a ``pair_style``; the others are ``pair_coeff``.
-    species, inert : sequence of str
-        Together the atom types, in this order.
+    repulsion : RepulsionConfig
+        Where it is.
 
     Returns
     -------
@@ -55,7 +52,7 @@ def with_repulsion(
         words = line.split()
         named = words[3] in (name, "zero")
         lines.append(" ".join(words if named else [*words[:3], name, *words[3:]]))
-    types = [*species, *inert]
+    types = written.species
     for one, two in combinations_with_replacement(range(len(types)), 2):
         a, b = atomic_numbers[types[one]], atomic_numbers[types[two]]
         lines.append(f"pair_coeff {one + 1} {two + 1} zbl {a} {b}")

@@ -127,9 +127,10 @@ class SnapBasis(Basis):
                 f"pair_coeff * * snap {coeff.name} {param.name} {types}",
                 "pair_coeff * * zero",
             )
-        return Written((coeff, param), lammps, has_offset=True)
+        return Written((coeff, param), lammps, (*self.species, *inert), has_offset=True)
 
-    def calculator(self, written: Written, *, inert: Sequence[str] = ()):
+    def calculator(self, written: Written):
         """LAMMPS with the written files."""
-        setup = LammpsSetup(written.lammps, (*self.species, *inert), written.files[0].parent)
-        return LammpsCalculator(setup)
+        return LammpsCalculator(
+            LammpsSetup(written.lammps, written.species, written.files[0].parent)
+        )

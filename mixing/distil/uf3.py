@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations_with_replacement
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from ase import Atoms
@@ -58,6 +59,7 @@ class Uf3Basis(Basis):
         Of the three-body knots of r_ij and r_ik; r_jk has twice as many.
     """
 
+    smoothness: ClassVar[float] = 1e-3
     cutoff: float = 5.5
     intervals: int = 22
     cutoff_3b: float = 3.6
@@ -274,6 +276,7 @@ class Uf3Basis(Basis):
         return Written(
             (path,),
             ("pair_style uf3 3", f"pair_coeff * * {path.name} {' '.join(everyone)}"),
+            tuple(everyone),
             has_offset=False,
         )
 
@@ -285,10 +288,11 @@ class Uf3Basis(Basis):
         table = self._table(trio)
         return np.where(table >= 0, coefficients[np.maximum(table, 0) + self._start[trio]], 0.0)
 
-    def calculator(self, written: Written, *, inert: Sequence[str] = ()):
+    def calculator(self, written: Written):
         """LAMMPS with the written file."""
-        setup = LammpsSetup(written.lammps, (*self.species, *inert), written.files[0].parent)
-        return LammpsCalculator(setup)
+        return LammpsCalculator(
+            LammpsSetup(written.lammps, written.species, written.files[0].parent)
+        )
 
 
 def _neighbour_pairs(i: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,8 @@ import sys
 import pytest
 from ase.io import read
 from conftest import MODELS, ROOT, clean_environment, mixpi
+from mixpi.config import load_config
+from mixpi.distil.config import load_distil_config
 
 
 CASES = sorted(path.parent for path in (ROOT / "ipi_inputs").rglob("input.xml"))
@@ -20,6 +22,11 @@ def copy_of(case, tmp_path, *, steps: int, model: str = "si-tiny.model"):
     """The case with fewer steps and the fast model."""
     shutil.copytree(case, tmp_path / case.name)
     shutil.copytree(MODELS, tmp_path / "models")
+    shutil.copytree(
+        ROOT / "ipi_inputs" / "potentials",
+        tmp_path / "potentials",
+        ignore=shutil.ignore_patterns("data", "unconstrained"),
+    )
     folder = tmp_path / case.name
     xml = (folder / "input.xml").read_text()
     xml, count = re.subn(r"<total_steps>\d+<", f"<total_steps>{steps}<", xml)
@@ -56,7 +63,8 @@ def test_shipped_model_loads_and_is_small(model):
     assert model.stat().st_size <= 5_000_000
     done = mixpi("driver", "mace", "--model", str(model), "--describe", cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1])["numbers"] == [14]
+    known = {"si": [14], "w-he": [2, 74], "fe": [26]}[model.stem.rsplit("-", 1)[0]]
+    assert json.loads(done.stdout.splitlines()[-1])["numbers"] == known
 
 
 def test_by_hand_with_plain_bash(tmp_path):
@@ -90,14 +98,13 @@ def test_python_of_the_readme():
 
 
 def test_yaml_of_the_readme_is_valid(tmp_path):
-    from mixpi.config import load_config
-
     blocks = readme_blocks("yaml")
-    assert blocks
+    distil = [block for block in blocks if block.startswith("name:")]
+    assert distil and len(distil) < len(blocks)
     for block in blocks:
-        path = tmp_path / "mixing.yaml"
+        path = tmp_path / "some.yaml"
         path.write_text(block)
-        load_config(path)
+        (load_distil_config if block in distil else load_config)(path)
 
 
 def test_commands_of_the_readme_exist():

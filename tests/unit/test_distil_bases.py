@@ -181,7 +181,7 @@ def test_inert_species_feels_only_the_repulsion(kind, tmp_path):
     repulsion = default_repulsion(2.2, inert=True)
     assert repulsion.outer <= 1.4
     written = basis.write(c, {"W": -1.0}, tmp_path / "W", inert=["He"])
-    lines = with_repulsion(written, ["W"], ["He"], repulsion)
+    lines = with_repulsion(written, repulsion)
     both = host + Atoms("He", [host.positions[3] + [1.595, 0.797, 0.0]])
     clear = both.copy()
     setup = LammpsSetup(lines, ("W", "He"), tmp_path)
@@ -208,7 +208,7 @@ def test_repulsion_is_zero_where_the_data_are(tmp_path):
     basis = BASES["uf3"](("Si",))
     c = coefficients(basis)
     written = basis.write(c, {}, tmp_path / "Si")
-    lines = with_repulsion(written, ["Si"], [], RepulsionConfig(inner=1.0, outer=1.6))
+    lines = with_repulsion(written, RepulsionConfig(inner=1.0, outer=1.6))
     atoms = silicon()
     atoms.calc = basis.calculator(written)
     other = silicon()

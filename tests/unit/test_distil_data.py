@@ -95,7 +95,7 @@ def test_interrupted_sets_continue_to_the_same_frames(tmp_path):
     whole = Cache(tmp_path / "whole", {"a": 1}).extend("snapshots", total, make, silent)
     calls = 0
 
-    def counting(what, done, of):
+    def counting(_what, _share):
         nonlocal calls
         calls += 1
         if calls in (3, 5):
