@@ -1,8 +1,7 @@
-"""The figures of docs/benchmarks.md: regions, clusters, overhead, buffer error.
+"""The figures of docs/benchmarks.md: regions, clusters, overhead.
 
 python scripts/benchmark.py regions      time of build_regions, and of other neighbour searches
 python scripts/benchmark.py cluster      a cluster in its periodic cell against an unwrapped one
-python scripts/benchmark.py buffer       error of cluster forces against the full cell
 python scripts/benchmark.py overhead     8,000 atoms with LAMMPS and MACE: overhead and speed-up
 python scripts/benchmark.py large        200,000 atoms with drivers that cost nothing
 
@@ -116,38 +115,6 @@ def cluster() -> None:
     )
 
 
-def buffer() -> None:
-    """Forces on the region from clusters of growing buffer, against the full cell."""
-    atoms = read_structure(CASE / "init.extxyz")
-    rng = np.random.default_rng(1)
-    atoms.positions += rng.normal(0, 0.06, atoms.positions.shape)
-    config = load_config(CASE / "mixing.yaml")
-    radii = config.regions.model_dump()
-    engine = MaceEngine(MODEL)
-    print(f"{len(atoms)} atoms, rattled by 0.06 Å; {radii}; interaction range "
-          f"{engine.interaction_range} Å")  # fmt: skip
-    start = time.perf_counter()
-    _, full, _ = engine.evaluate(atoms.numbers, atoms.positions, atoms.cell.array)
-    print(f"full cell: {time.perf_counter() - start:.1f} s, "
-          f"rms force {np.sqrt((full**2).mean()):.2f} eV/Å")  # fmt: skip
-    print("buffer  cluster   rms     weighted rms   max      core rms  (eV/Å)   s")
-    for width in (3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 18.1):
-        r = build_regions(atoms.positions, atoms.cell, config.seeds, **{**radii, "buffer": width})
-        part = atoms[r.cluster]
-        start = time.perf_counter()
-        _, forces, _ = engine.evaluate(part.numbers, part.positions, part.cell.array)
-        seconds = time.perf_counter() - start
-        w = r.weights[r.cluster]
-        error = (forces - full[r.cluster]) ** 2
-        rms = np.sqrt(error[w > 0].mean())
-        weighted = np.sqrt((w[:, None] ** 2 * error).sum() / (3 * (w**2).sum()))
-        core = np.sqrt(error[w == 1].mean())
-        print(
-            f"{width:5.1f} {len(part):>8}   {rms:.2e}   {weighted:.2e}   "
-            f"{np.sqrt(error[w > 0].max()):.2e}   {core:.2e}          {seconds:.2f}"
-        )
-
-
 def _mixed_run(case: Path) -> dict:
     done = subprocess.run(
         [sys.executable, "-m", "mixpi.cli", "run", "input.xml", "--quiet", "--no-reference"],
@@ -195,6 +162,7 @@ def overhead() -> None:
     with tempfile.TemporaryDirectory() as folder:
         case = Path(folder) / "case"
         shutil.copytree(CASE, case)
+        shutil.copytree(CASE.parent / "potentials", case.parent / "potentials")
         config = yaml.safe_load((case / "mixing.yaml").read_text())
         pins = {"cheap": ["taskset", "-c", "0"], "expensive": ["taskset", "-c", "1"]}
         config["expensive"]["mace"]["model"] = str(MODEL)
@@ -267,7 +235,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parts = {f.__name__: f for f in (regions, cluster, buffer, overhead, large)}
+    parts = {f.__name__: f for f in (regions, cluster, overhead, large)}
     parser.add_argument("part", choices=parts)
     parts[parser.parse_args().part]()
 

@@ -83,6 +83,7 @@ def main() -> None:
     train, test = [], []
     for task in recipe.TASKS:
         frames = read(tasks_folder / f"{task}.xyz", ":")
+        frames = [a for a in frames if np.abs(a.arrays["REF_forces"]).max() <= recipe.LARGEST_FORCE]
         (test if task.startswith("test") else train).extend(frames)
     numbers = sorted({int(z) for frame in train for z in frame.numbers})
     train = [isolated_atom(z, recipe.LABELLER) for z in numbers] + train

@@ -26,6 +26,7 @@ from sampling import (
 
 
 SAMPLER, LABELLER = "7net-0", "7net-l3i5"
+LARGEST_FORCE = np.inf  # eV/Å; frames with larger ones are left out
 LATTICE = 5.467  # Å, of the labelling model
 LATTICE_CLASSICAL = 5.431
 

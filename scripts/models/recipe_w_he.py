@@ -25,6 +25,7 @@ from sampling import (
 
 
 SAMPLER, LABELLER = "7net-l3i5", "7net-l3i5"
+LARGEST_FORCE = 12.0  # eV/Å; frames with larger ones are left out
 LATTICE = 3.189  # Å, of the labelling model
 LATTICE_CLASSICAL = 3.165
 TETRAHEDRAL, OCTAHEDRAL = np.array([0.5, 0.25, 0.0]), np.array([0.5, 0.5, 0.0])
