@@ -12,16 +12,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import sampling
 from ase import Atoms
 from ase.build import bulk
-from sampling import (
-    classical_md,
-    model_md,
-    random_strain,
-    rattled,
-    relaxation,
-    strained,
-)
+from sampling import model_md, rattled, relaxation
 
 
 SAMPLER, LABELLER = "7net-0", "7net-0"
@@ -55,43 +49,9 @@ def mendelev() -> list[str]:
     return ["pair_style eam/fs", f"pair_coeff * * {path} Fe"]
 
 
-def thermal(rng, sampler, *, temperature: float, size: float, frames: int):
-    for frame in classical_md(
-        crystal(),
-        pair=mendelev(),
-        temperature=temperature,
-        frames=frames,
-        spacing=500,
-        seed=int(rng.integers(1, 10**6)),
-        stretch=LATTICE / LATTICE_CLASSICAL,
-    ):
-        yield strained(frame, random_strain(rng, size))
-
-
-def cold(rng, sampler):
-    """The unit cell, unrattled and slightly rattled, over a wide range of strains."""
-    unit = crystal(1)
-    for scale in np.linspace(-0.06, 0.06, 13):
-        yield strained(unit, scale * np.eye(3))
-    for _ in range(30):
-        yield rattled(strained(unit, random_strain(rng, 0.05)), rng, 0.03)
-    for _ in range(12):
-        yield strained(unit, random_strain(rng, 0.01))
-
-
-def vacancy_relaxed(rng, sampler):
-    frames = relaxation(rattled(vacancy(), rng, 0.06), sampler(), steps=25)
-    yield from frames[::6]
-    for amplitude in (0.03, 0.03, 0.08, 0.08, 0.12):
-        yield rattled(frames[-1], rng, amplitude)
-
-
-def dumbbell_relaxed(rng, sampler, *, axis: str):
-    """On the way from the ideal dumbbell; the later frames turn to the stable one."""
-    frames = relaxation(rattled(dumbbell(axis), rng, 0.04), sampler(), steps=40)
-    yield from frames[3::5]
-    for amplitude in (0.03, 0.03, 0.08, 0.08):
-        yield rattled(frames[-1], rng, amplitude)
+thermal = partial(
+    sampling.thermal, crystal=crystal, pair=mendelev, stretch=LATTICE / LATTICE_CLASSICAL
+)
 
 
 def moving(rng, sampler, *, start, temperature: float, frames: int = 12, spacing: int = 10):
@@ -117,9 +77,21 @@ TASKS = {
             (1200, 0.03, 24),
         ]
     },
-    "cold": cold,
-    "vacancy-relaxed": vacancy_relaxed,
-    **{f"dumbbell-relaxed-{axis}": partial(dumbbell_relaxed, axis=axis) for axis in AXES},
+    "cold": partial(sampling.cold, unit=partial(crystal, 1), scales=(-0.06, 0.06, 13), fine=12),
+    "vacancy-relaxed": partial(
+        sampling.relaxed_and_rattled, start=vacancy, amplitudes=(0.03, 0.03, 0.08, 0.08, 0.12)
+    ),
+    **{
+        f"dumbbell-relaxed-{axis}": partial(
+            sampling.relaxed_and_rattled,
+            start=partial(dumbbell, axis),
+            amplitudes=(0.03, 0.03, 0.08, 0.08),
+            rattle=0.04,
+            steps=40,  # the later frames turn to the stable one
+            keep=slice(3, None, 5),
+        )
+        for axis in AXES
+    },
     **{
         f"dumbbell-{t}K": partial(moving, start=partial(dumbbell, "110"), temperature=t)
         for t in (400, 800, 1100)

@@ -12,17 +12,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import sampling
 from ase import Atoms
 from ase.build import bulk
-from sampling import (
-    bare,
-    classical_md,
-    model_md,
-    random_strain,
-    rattled,
-    relaxation,
-    strained,
-)
+from sampling import bare, model_md, rattled, relaxation
 
 
 SAMPLER, LABELLER = "7net-0", "7net-l3i5"
@@ -52,29 +45,9 @@ def stillinger_weber() -> list[str]:
     return ["pair_style sw", f"pair_coeff * * {path} Si"]
 
 
-def thermal(rng, sampler, *, temperature: float, size: float, frames: int):
-    start = crystal()
-    for frame in classical_md(
-        start,
-        pair=stillinger_weber(),
-        temperature=temperature,
-        frames=frames,
-        spacing=500,
-        seed=int(rng.integers(1, 10**6)),
-        stretch=LATTICE / LATTICE_CLASSICAL,
-    ):
-        yield strained(frame, random_strain(rng, size))
-
-
-def cold(rng, sampler):
-    """The unit cell, unrattled and slightly rattled, over a wide range of strains."""
-    unit = crystal(1)
-    for scale in np.linspace(-0.06, 0.08, 15):
-        yield strained(unit, scale * np.eye(3))
-    for _ in range(30):
-        yield rattled(strained(unit, random_strain(rng, 0.05)), rng, 0.03)
-    for _ in range(10):
-        yield strained(unit, random_strain(rng, 0.01))
+thermal = partial(
+    sampling.thermal, crystal=crystal, pair=stillinger_weber, stretch=LATTICE / LATTICE_CLASSICAL
+)
 
 
 def vacancy_relaxed(rng, sampler):
@@ -128,7 +101,7 @@ def stretched_bonds(rng, sampler):
 
 
 def test_bulk(rng, sampler, *, temperature: float):
-    start = next(thermal(rng, sampler, temperature=temperature, size=0.0, frames=1))
+    start = next(thermal(rng, sampler, temperature=temperature, frames=1))
     yield from model_md(
         start,
         sampler(),
@@ -152,7 +125,7 @@ TASKS = {
             (1200, 0.03, 30),
         ]
     },
-    "cold": cold,
+    "cold": partial(sampling.cold, unit=partial(crystal, 1), scales=(-0.06, 0.08, 15), fine=10),
     "stretched-bonds": stretched_bonds,
     "vacancy-relaxed": vacancy_relaxed,
     **{f"vacancy-{t}K": partial(vacancy_thermal, temperature=t) for t in (300, 600, 900, 1200)},

@@ -11,17 +11,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import sampling
 from ase import Atoms
 from ase.build import bulk
-from sampling import (
-    bare,
-    classical_md,
-    model_md,
-    random_strain,
-    rattled,
-    relaxation,
-    strained,
-)
+from sampling import bare, model_md, rattled, relaxation
 
 
 SAMPLER, LABELLER = "7net-l3i5", "7net-l3i5"
@@ -65,33 +58,7 @@ def site(rng, kind: np.ndarray) -> np.ndarray:
     return (rng.permutation(kind) + rng.integers(0, 3, 3)) * LATTICE
 
 
-def warm(rng, *, temperature: float, frames: int):
-    """Thermal bulk under the classical potential."""
-    return classical_md(
-        crystal(),
-        pair=zhou(),
-        temperature=temperature,
-        frames=frames,
-        spacing=500,
-        seed=int(rng.integers(1, 10**6)),
-        stretch=LATTICE / LATTICE_CLASSICAL,
-    )
-
-
-def thermal(rng, sampler, *, temperature: float, size: float, frames: int):
-    for frame in warm(rng, temperature=temperature, frames=frames):
-        yield strained(frame, random_strain(rng, size))
-
-
-def cold(rng, sampler):
-    """The unit cell, unrattled and slightly rattled, over a wide range of strains."""
-    unit = crystal(1)
-    for scale in np.linspace(-0.06, 0.06, 13):
-        yield strained(unit, scale * np.eye(3))
-    for _ in range(30):
-        yield rattled(strained(unit, random_strain(rng, 0.05)), rng, 0.03)
-    for _ in range(12):
-        yield strained(unit, random_strain(rng, 0.01))
+thermal = partial(sampling.thermal, crystal=crystal, pair=zhou, stretch=LATTICE / LATTICE_CLASSICAL)
 
 
 def slipped(rng, sampler):
@@ -109,13 +76,6 @@ def slipped(rng, sampler):
         atoms.positions[upper] += fraction * cell[0]
         yield rattled(atoms, rng, 0.01)
         yield rattled(atoms, rng, 0.06)
-
-
-def vacancy_relaxed(rng, sampler):
-    frames = relaxation(rattled(vacancy(), rng, 0.06), sampler(), steps=25)
-    yield from frames[::6]
-    for amplitude in (0.03, 0.03, 0.08, 0.08, 0.12):
-        yield rattled(frames[-1], rng, amplitude)
 
 
 def surface_relaxed(rng, sampler):
@@ -139,7 +99,7 @@ def helium_relaxed(rng, sampler):
 
 def helium_in_heat(rng, sampler, *, temperature: float):
     """He put into thermal bulk, two of them in each fourth frame, while the host gives way."""
-    for index, host in enumerate(warm(rng, temperature=temperature, frames=8)):
+    for index, host in enumerate(thermal(rng, temperature=temperature, frames=8)):
         settle(host)
         first = site(rng, TETRAHEDRAL) + rng.normal(0.0, 0.1, 3)
         points = [first, first + 1.9 * unit_vector(rng)] if index % 4 == 0 else [first]
@@ -164,7 +124,7 @@ def helium_thermal(rng, sampler, *, temperature: float, frames: int = 9, spacing
 
 def collisions(rng, sampler):
     """He at 1.3 to 2 Å from an atom of warm bulk."""
-    for index, host in enumerate(warm(rng, temperature=300.0, frames=24)):
+    for index, host in enumerate(thermal(rng, temperature=300.0, frames=24)):
         point = host.positions[int(rng.integers(54))]
         yield from clear(
             with_helium(host, point + np.linspace(1.3, 2.0, 24)[index] * unit_vector(rng)),
@@ -203,9 +163,11 @@ TASKS = {
             (1500, 0.03, 20),
         ]
     },
-    "cold": cold,
+    "cold": partial(sampling.cold, unit=partial(crystal, 1), scales=(-0.06, 0.06, 13), fine=12),
     "slipped": slipped,
-    "vacancy-relaxed": vacancy_relaxed,
+    "vacancy-relaxed": partial(
+        sampling.relaxed_and_rattled, start=vacancy, amplitudes=(0.03, 0.03, 0.08, 0.08, 0.12)
+    ),
     "surface-relaxed": surface_relaxed,
     "helium-relaxed": helium_relaxed,
     "collisions": collisions,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +146,78 @@ def relaxation(
     optimizer.attach(lambda: frames.append(bare(moving)))
     optimizer.run(fmax=fmax, steps=steps)
     return frames
+
+
+def thermal(
+    rng: np.random.Generator,
+    sampler=None,
+    *,
+    crystal: Callable[[], Atoms],
+    pair: Callable[[], list[str]],
+    stretch: float,
+    temperature: float,
+    frames: int,
+    size: float = 0.0,
+) -> Iterator[Atoms]:
+    """Thermal snapshots of a crystal from a classical potential, each strained at random.
+
+    Parameters
+    ----------
+    crystal, pair : callable
+        The start, and the LAMMPS lines of the potential.
+    stretch, temperature, frames
+        As for :func:`classical_md`.
+    size : float
+        Largest component of the strain.
+    """
+    for frame in classical_md(
+        crystal(),
+        pair=pair(),
+        temperature=temperature,
+        frames=frames,
+        spacing=500,
+        seed=int(rng.integers(1, 10**6)),
+        stretch=stretch,
+    ):
+        yield strained(frame, random_strain(rng, size)) if size else frame
+
+
+def cold(
+    rng: np.random.Generator,
+    sampler=None,
+    *,
+    unit: Callable[[], Atoms],
+    scales: tuple[float, float, int],
+    fine: int,
+) -> Iterator[Atoms]:
+    """The unit cell over a wide range of strains: plain, rattled, and ``fine`` small ones.
+
+    ``scales`` are the smallest and the largest expansion, and how many there are.
+    """
+    cell = unit()
+    for scale in np.linspace(*scales):
+        yield strained(cell, scale * np.eye(3))
+    for _ in range(30):
+        yield rattled(strained(cell, random_strain(rng, 0.05)), rng, 0.03)
+    for _ in range(fine):
+        yield strained(cell, random_strain(rng, 0.01))
+
+
+def relaxed_and_rattled(
+    rng: np.random.Generator,
+    sampler,
+    *,
+    start: Callable[[], Atoms],
+    amplitudes: tuple[float, ...],
+    rattle: float = 0.06,
+    steps: int = 25,
+    keep: slice = slice(None, None, 6),
+) -> Iterator[Atoms]:
+    """Some frames of a relaxation from a rattled start, and its end rattled again (Å)."""
+    frames = relaxation(rattled(start(), rng, rattle), sampler(), steps=steps)
+    yield from frames[keep]
+    for amplitude in amplitudes:
+        yield rattled(frames[-1], rng, amplitude)
 
 
 def bare(atoms: Atoms) -> Atoms:

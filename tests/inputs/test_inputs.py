@@ -18,7 +18,7 @@ from mixpi.distil.config import load_distil_config
 CASES = sorted(path.parent for path in (ROOT / "ipi_inputs").rglob("input.xml"))
 
 
-def copy_of(case, tmp_path, *, steps: int, model: str = "si-tiny.model"):
+def copy_of(case, tmp_path, *, steps: int):
     """The case with fewer steps and the fast model."""
     shutil.copytree(case, tmp_path / case.name)
     shutil.copytree(MODELS, tmp_path / "models")
@@ -33,7 +33,7 @@ def copy_of(case, tmp_path, *, steps: int, model: str = "si-tiny.model"):
     assert count == 1
     (folder / "input.xml").write_text(xml)
     config = (folder / "mixing.yaml").read_text()
-    (folder / "mixing.yaml").write_text(re.sub(r"si-\w+\.model", model, config))
+    (folder / "mixing.yaml").write_text(config.replace("-small.model", "-tiny.model"))
     return folder
 
 
