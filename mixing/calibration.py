@@ -20,9 +20,7 @@ from .buffers import (
     root_mean_square,
 )
 from .checking import starting_regions
-from .commands import mace_command
-from .config import MaceConfig
-from .drivers.mace import MaceEngine
+from .commands import mace_engine
 from .errors import MixpiError
 from .ipi_input import IpiInput, read_ipi_input
 from .mismatch import Mismatch, measure_mismatch
@@ -178,7 +176,7 @@ def calibrate(
     to_check = read_frames(check_frame, atoms)[-1] if check_frame else None
 
     tell("loading the model", 0.0)
-    engine = _engine(config.expensive.mace, home)
+    engine = mace_engine(config.expensive.mace, home)
     engine.require(sorted(set(atoms.symbols)))
     radii = config.regions.model_dump()
     configured = radii.pop("buffer")
@@ -250,17 +248,6 @@ def _require_sense(buffers, tolerance, temperature, snapshots, full_atoms, maske
     for buffer in buffers or ():
         if not (np.isfinite(buffer) and buffer >= 0.0):
             raise MixpiError(f"a buffer must be a number >= 0 (Å), got {buffer:g}")
-
-
-def _engine(config: MaceConfig, home: Path) -> MaceEngine:
-    mace_command(config, home)  # says if the model file is missing
-    model = home / config.model
-    return MaceEngine(
-        model if model.is_file() else config.model,
-        device=config.device,
-        dtype=config.dtype,
-        threads=config.threads,
-    )
 
 
 def _thermal(
@@ -358,7 +345,7 @@ def _compare_potentials(
     if driver.lammps:
         cheap = lammps_forces(driver.lammps, home, atoms, frames, tell=tell)
     elif driver.mace:
-        engine = _engine(driver.mace, home)
+        engine = mace_engine(driver.mace, home)
         tell("cheap forces", 0.0)
         cheap = [engine.evaluate(atoms.numbers, x, atoms.cell.array)[1] for x in frames]
     else:

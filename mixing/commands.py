@@ -11,6 +11,7 @@ from ase import Atoms
 
 from .config import DriverConfig, LammpsConfig, MaceConfig, SocketConfig
 from .drivers import lammps
+from .drivers.mace import MaceEngine
 from .errors import MixpiError
 from .ipi_input import IpiInput
 
@@ -111,6 +112,23 @@ def mace_command(config: MaceConfig, home: Path) -> list[str]:
     argv = [sys.executable, "-m", "mixpi.cli", "driver", "mace", "--model", model]
     argv += ["--device", config.device, "--dtype", config.dtype]
     return argv + (["--threads", str(config.threads)] if config.threads else [])
+
+
+def mace_engine(config: MaceConfig, home: Path) -> MaceEngine:
+    """The model of a configuration, loaded into this process.
+
+    Raises
+    ------
+    MixpiError
+        If it is missing or cannot be loaded.
+    """
+    mace_command(config, home)  # says if the model file is missing
+    return MaceEngine(
+        _own_path(config.model, home),
+        device=config.device,
+        dtype=config.dtype,
+        threads=config.threads,
+    )
 
 
 def socket_flags(socket: SocketConfig) -> list[str]:

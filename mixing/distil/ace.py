@@ -263,8 +263,9 @@ class AceBasis(Basis):
         path = Path(f"{target}.yace")
         path.parent.mkdir(parents=True, exist_ok=True)
         dump_tree(tree, path)
-        lines = ("pair_style pace", f"pair_coeff * * {path.name} {' '.join(elements)}")
-        return Written((path,), lines, tuple(elements), has_offset=True)
+        types = tuple(sorted(elements))
+        lines = ("pair_style pace", f"pair_coeff * * {path.name} {' '.join(types)}")
+        return Written((path,), lines, types, has_offset=True)
 
     def calculator(self, written: Written):
         """ace-jax's own calculator of the file, in float64.

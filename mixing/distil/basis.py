@@ -43,7 +43,7 @@ class Written:
     lammps : tuple of str
         The ``pair_style`` and ``pair_coeff`` lines, file names without folder.
     species : tuple of str
-        Chemical symbols in the order of LAMMPS's atom types; the inert ones last.
+        Chemical symbols in the order of LAMMPS's atom types: alphabetical, inert ones too.
     has_offset : bool
         Whether the constant energy per atom is in the file; if not, the potential's
         energies lie lower or higher by that constant.

@@ -100,7 +100,7 @@ class SoftConfig(Section):
     """Data that the fit should reproduce: snapshots of molecular dynamics."""
 
     temperature: Positive = Field(500.0, description="K; of the Langevin dynamics.")
-    repeat: list[int] | None = Field(
+    repeat: list[Annotated[int, Field(ge=1)]] | None = Field(
         None,
         min_length=3,
         max_length=3,
@@ -131,6 +131,12 @@ class WeightsConfig(Section):
         description="Of the basis's own roughness (bent splines, high degrees), relative to eV "
         "(default: 1e-3 for uf3, 1e-6 for ace; snap has none).",
     )
+
+    @model_validator(mode="after")
+    def _something(self):
+        if self.energy == 0.0 and self.forces == 0.0:
+            raise ValueError("energy and forces are both 0: nothing to fit to")
+        return self
 
 
 class RepulsionConfig(Section):
@@ -173,8 +179,8 @@ class DistilConfig(Section):
     )
     repulsion: RepulsionConfig | None = Field(
         None,
-        description="Default: up to 0.9 of the shortest distance in the data; a pair with an inert "
-        "species up to 1.4 Å.",
+        description="Default: up to 0.9 of the shortest distance in the data. (Pairs with an inert "
+        "species repel below 1.4 Å.)",
     )
     output: str = Field(".", description="Folder of the potential and the report.")
     cache: str = Field("data", description="Folder of the data from the expensive potential.")

@@ -7,9 +7,11 @@ one model and one choice of settings: its name holds their hash.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,8 @@ from .config import HardConfig, SoftConfig
 
 #: eV/Å; forces that remain after a relaxation.
 FMAX = 1e-4
+#: Of the data; another number makes kept data worthless.
+FORMAT = 1
 
 
 def _unit(*direction: float) -> np.ndarray:
@@ -44,7 +48,7 @@ def _shear(m: tuple[float, ...], n: tuple[float, ...]) -> np.ndarray:
 
 #: The six types of strain of Birks et al., as symmetric (3, 3) tensors of unit size; they
 #: determine the elastic constants of a cubic crystal.
-STRAINS = {
+CUBIC_STRAINS = {
     "hydrostatic": np.eye(3) / 3,
     "uniaxial [100]": _uniaxial(1, 0, 0),
     "uniaxial [111]": _uniaxial(1, 1, 1),
@@ -52,6 +56,32 @@ STRAINS = {
     "shear [110][001]": _shear((1, 1, 0), (0, 0, 1)),
     "shear [110][1-12]": _shear((1, 1, 0), (1, -1, 2)),
 }
+
+
+def strain_types(crystal: Atoms) -> dict[str, np.ndarray]:
+    """The types of strain that determine the elastic constants of a crystal.
+
+    Those of the paper for a cubic one; else the six components and their 15 pairs,
+    which determine any.
+    """
+    if is_cubic(crystal):
+        return CUBIC_STRAINS
+    names = ("xx", "yy", "zz", "yz", "xz", "xy")
+    tensors = []
+    for i, j in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)):
+        tensor = np.zeros((3, 3))
+        tensor[i, j] = tensor[j, i] = 1.0 if i == j else 0.5
+        tensors.append(tensor)
+    found = dict(zip(names, tensors, strict=True))
+    for one, two in combinations(range(6), 2):
+        found[f"{names[one]} + {names[two]}"] = (tensors[one] + tensors[two]) / np.sqrt(2)
+    return found
+
+
+def is_cubic(atoms: Atoms) -> bool:
+    """Whether the cell is a cube along x, y, z."""
+    cell = atoms.cell.array
+    return bool(np.allclose(cell, np.eye(3) * cell[0, 0], atol=1e-3 * abs(cell[0, 0])))
 
 
 class Cache:
@@ -66,10 +96,15 @@ class Cache:
     """
 
     def __init__(self, root: Path, identity: dict) -> None:
-        text = json.dumps(identity, indent=1, sort_keys=True)
+        text = json.dumps({"format": FORMAT, **identity}, indent=1, sort_keys=True)
         self.folder = root / hashlib.sha256(text.encode()).hexdigest()[:10]
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "settings.json").write_text(text + "\n")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / "settings.json").write_text(text + "\n")
+        except OSError as error:
+            raise MixpiError(
+                f"cache: cannot write into {root} ({error.strerror}): name another folder"
+            ) from None
 
     def frames(self, name: str) -> list[Atoms]:
         """The frames of a set so far, with energies and forces as they were computed.
@@ -106,15 +141,21 @@ class Cache:
         tell : callable
             Gets the progress.
         """
-        frames = self.frames(name)
-        tell(f"{name} {len(frames)}/{total}", len(frames) / total)
-        if len(frames) < total:
-            for frame in make(list(frames)):
-                frames.append(frame)
-                partial = self.folder / f"{name}.part"
-                write(partial, frames, format="traj")
-                partial.rename(self.folder / f"{name}.traj")
-                tell(f"{name} {len(frames)}/{total}", len(frames) / total)
+        with (self.folder / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                tell("waiting for another command that computes the same data", 0.0)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            frames = self.frames(name)
+            tell(f"{name} {len(frames)}/{total}", len(frames) / total)
+            if len(frames) < total:
+                for frame in make(list(frames)):
+                    frames.append(frame)
+                    partial = self.folder / f"{name}.part"
+                    write(partial, frames, format="traj")
+                    partial.rename(self.folder / f"{name}.traj")
+                    tell(f"{name} {len(frames)}/{total}", len(frames) / total)
         return frames[:total]
 
 
@@ -135,8 +176,8 @@ def labelled(atoms: Atoms, calculator) -> Atoms:
     return result
 
 
-def relaxed_crystal(atoms: Atoms, calculator) -> Atoms:
-    """The crystal with its cell and positions at the minimum of the potential.
+def relaxed_crystal(atoms: Atoms, calculator, *, whose: str = "expensive") -> Atoms:
+    """The crystal with its cell and positions at the minimum of a potential.
 
     Raises
     ------
@@ -148,14 +189,15 @@ def relaxed_crystal(atoms: Atoms, calculator) -> Atoms:
     before = moving.cell.lengths()
     if not LBFGS(FrechetCellFilter(moving), logfile=None).run(fmax=FMAX, steps=300):
         raise MixpiError(
-            "the crystal does not relax under the expensive potential in 300 steps: "
-            "is it the crystal that the model knows?"
+            f"the crystal does not relax under the {whose} potential in 300 steps: is it a "
+            "crystal that this potential knows?"
         )
     change = moving.cell.lengths() / before - 1
     if np.abs(change).max() > 0.1:
         raise MixpiError(
-            f"relaxing changed the cell by {100 * change[np.abs(change).argmax()]:+.0f} %: "
-            "give a structure closer to the model's own lattice constant"
+            f"relaxing under the {whose} potential changed the cell by "
+            f"{100 * change[np.abs(change).argmax()]:+.0f} %: the structure is far from the "
+            "potential's own lattice constant"
         )
     return moving
 
@@ -172,7 +214,7 @@ def strained_cells(
     wanted = [("none", 0.0, np.zeros((3, 3)))]
     wanted += [
         (f"{name} {size:+.5f}", size, tensor)
-        for name, tensor in STRAINS.items()
+        for name, tensor in strain_types(crystal).items()
         for size in sizes[np.abs(sizes) > 1e-12]
     ]
     for name, size, tensor in wanted[done:]:
@@ -180,15 +222,19 @@ def strained_cells(
         atoms.set_cell(crystal.cell.array @ (np.eye(3) + size * tensor), scale_atoms=True)
         if size:
             atoms.calc = calculator
-            LBFGS(atoms, logfile=None).run(fmax=FMAX, steps=200)
+            if not LBFGS(atoms, logfile=None).run(fmax=FMAX, steps=300):
+                raise MixpiError(
+                    f"the atoms of the strained cell '{name}' do not relax in 300 steps under the "
+                    "expensive potential"
+                )
         frame = labelled(atoms, calculator)
         frame.info["strain"] = name
         yield frame
 
 
-def count_strained_cells(settings: HardConfig) -> int:
+def count_strained_cells(crystal: Atoms, settings: HardConfig) -> int:
     """Frames of the hard set."""
-    return 1 + len(STRAINS) * (settings.points - settings.points % 2)
+    return 1 + len(strain_types(crystal)) * (settings.points - settings.points % 2)
 
 
 def supercell_repeats(crystal: Atoms, settings: SoftConfig) -> tuple[int, int, int]:
@@ -265,6 +311,13 @@ def extra_frames(paths: list[Path]) -> list[Atoms]:
                     f"extra: frame {number} of {path} has no energy or no forces (keys energy "
                     "and forces, or REF_energy and REF_forces)"
                 )
+            if not (atoms.pbc.all() and atoms.cell.rank == 3):
+                raise MixpiError(
+                    f"extra: frame {number} of {path} is not periodic in all directions; put it "
+                    "into a cell larger than the cutoff"
+                )
+            if not (np.isfinite(energy) and np.isfinite(forces).all()):
+                raise MixpiError(f"extra: frame {number} of {path} has NaN or infinite values")
             atoms.calc = SinglePointCalculator(
                 atoms, energy=float(energy), forces=np.array(forces, dtype=float)
             )

@@ -13,13 +13,12 @@ from ase import Atoms
 from ase.io import read
 from matscipy.neighbours import neighbour_list
 
-from ..drivers.lammps import LammpsSetup
-from ..drivers.mace import MaceEngine
+from ..commands import mace_engine
 from ..errors import MixpiError
 from ..progress import Tell
 from .bases import make_basis
-from .basis import Basis, Written
-from .config import DistilConfig, load_distil_config
+from .basis import Basis
+from .config import DistilConfig, RepulsionConfig, load_distil_config
 from .cost import Cost, compare_cost, time_calculator, time_lammps
 from .data import (
     Cache,
@@ -29,76 +28,37 @@ from .data import (
     relaxed_crystal,
     snapshots,
     strained_cells,
+    supercell_repeats,
 )
-from .fitting import Fit, Problem
-from .lammps_engine import LammpsCalculator
+from .fitting import Problem, require_enough
+from .measuring import READ_BACK, Candidate, lammps_calculator, measure
 from .properties import Crystal, crystal_of
 from .repulsion import default_repulsion, with_repulsion
 
 
-#: What the written file may differ from the fit by: eV per cell and eV/Å.
-READ_BACK = 1e-8
-
-
-@dataclass(frozen=True)
-class Errors:
-    """Cheap against expensive on a set of frames.
-
-    Attributes
-    ----------
-    energy : ndarray, shape (k, 2)
-        Expensive and cheap energy per atom of each frame, eV.
-    forces : ndarray, shape (m, 2)
-        Expensive and cheap force components, eV/Å.
-    """
-
-    energy: np.ndarray
-    forces: np.ndarray
-
-    @property
-    def energy_rmse(self) -> float:
-        """eV/atom."""
-        return float(np.sqrt(np.mean((self.energy[:, 0] - self.energy[:, 1]) ** 2)))
-
-    @property
-    def force_rmse(self) -> float:
-        """eV/Å, of components."""
-        return float(np.sqrt(np.mean((self.forces[:, 0] - self.forces[:, 1]) ** 2)))
-
-
-@dataclass
-class Candidate:
-    """One fitted potential with everything measured of it.
-
-    Attributes
-    ----------
-    fit : Fit
-        Coefficients.
-    written : Written
-        Its files.
-    lammps : tuple of str
-        ``pair_style`` and ``pair_coeff`` lines with the repulsion.
-    held_out : Errors
-        On snapshots that were not fitted to.
-    crystal : Crystal or None
-        None if it has no stable crystal near the expensive one.
-    read_back : tuple of float
-        Largest difference of energy (eV) and of force components (eV/Å) between the
-        fit and what the file gives.
-    """
-
-    fit: Fit
-    written: Written
-    lammps: tuple[str, ...]
-    held_out: Errors
-    crystal: Crystal | None
-    read_back: tuple[float, float]
-    why_no_crystal: str = ""
-
-
 @dataclass
 class Distilled:
-    """The result of a distillation."""
+    """The result of a distillation.
+
+    Attributes
+    ----------
+    config : DistilConfig
+        What was asked for.
+    basis, problem
+        The functions and their design rows.
+    expensive : Crystal
+        Of the expensive potential.
+    free, constrained : Candidate
+        The fits without and with the constraint.
+    cost : Cost
+        Of both potentials.
+    frames : dict of str to int
+        How many there are of each kind.
+    notes : list of str
+        What the user should know.
+    seconds : dict of str to float
+        Of each stage.
+    """
 
     config: DistilConfig
     basis: Basis
@@ -108,6 +68,7 @@ class Distilled:
     constrained: Candidate
     cost: Cost
     frames: dict[str, int]
+    notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -115,6 +76,7 @@ def distil(
     path: str | Path,
     *,
     calculator=None,
+    identity: str | None = None,
     tell: Tell = lambda _what, _share: None,
 ) -> Distilled:
     """Distil a cheap potential from an expensive one.
@@ -125,8 +87,9 @@ def distil(
         YAML file (``mixpi config --distil`` lists its keys); others are found
         relative to it.
     calculator : ASE calculator, optional
-        The expensive potential instead of the model of the YAML file; its class and
-        parameters must then identify it.
+        The expensive potential instead of the model of the YAML file.
+    identity : str, optional
+        A name for that calculator: data are kept under it. Required with it.
     tell : callable
         Gets the progress.
 
@@ -144,16 +107,20 @@ def distil(
     path = Path(path)
     config = load_distil_config(path)
     home, clock = path.parent, _Clock()
+    # what can be wrong is looked for before hours are spent
     structure = _read_crystal(home / config.structure)
     species = sorted(set(structure.symbols))
-    _check_inert(config, species)
-    basis = make_basis(config.basis, species)
-    identity, calculator = _expensive(config, home, structure, calculator)
-
-    hard, soft = _data(config, home, structure, identity, calculator, tell)
-    fitted, held_out = soft[: -config.soft.held_out], soft[-config.soft.held_out :]
     extra = extra_frames([home / name for name in config.extra])
-    _check_extra(extra, species)
+    _check_species(config, species, extra)
+    _make_folder(home / config.output, "output")
+    basis = make_basis(config.basis, species)
+    atoms = len(structure) * int(np.prod(supercell_repeats(structure, config.soft)))
+    sizes = [atoms] * config.soft.snapshots + [len(frame) for frame in extra]
+    require_enough(basis, sizes, config.weights)
+    source, calculator = _expensive(config, home, species, calculator, identity)
+
+    hard, soft = _data(config, home, structure, source, calculator, tell)
+    fitted, held_out = soft[: -config.soft.held_out], soft[-config.soft.held_out :]
     clock.lap("data")
 
     problem = Problem(basis, hard, [*fitted, *extra], config.weights, tell)
@@ -165,9 +132,7 @@ def distil(
     clock.lap("constrained solution")
 
     crystal = hard[0].copy()
-    repulsion = config.repulsion or default_repulsion(
-        _shortest([*soft, *extra, *hard]), inert=bool(config.inert)
-    )
+    repulsion = _repulsion(config, [*soft, *extra, *hard])
     candidates = {}
     for count, (name, fit) in enumerate(fits.items()):
         tell(f"measuring the {name} fit", count / 3)
@@ -175,12 +140,18 @@ def distil(
         written = basis.write(
             fit.coefficients, fit.offsets, folder / config.name, inert=config.inert
         )
-        candidates[name] = _measure(
-            basis, fit, written, config, repulsion, held_out, [hard[0], hard[-1]], crystal
+        candidates[name] = measure(
+            name,
+            basis,
+            fit,
+            written,
+            with_repulsion(written, config.inert, repulsion),
+            held_out=held_out,
+            checks=[hard[0], hard[-1]],
+            crystal=crystal,
         )
     tell("measuring the expensive potential", 2 / 3)
-    expensive = crystal_of(crystal, calculator)
-    best = candidates["constrained"]
+    expensive, best = crystal_of(crystal, calculator), candidates["constrained"]
     cost = _cost(held_out[-1], calculator, best, basis)
     clock.lap("measuring")
     return Distilled(
@@ -198,30 +169,31 @@ def distil(
             "extra": len(extra),
             "atoms of a snapshot": len(soft[0]),
         },
+        _notes(expensive, best),
         clock.laps,
     )
 
 
 def _read_crystal(path: Path) -> Atoms:
     try:
-        atoms = read(path)
+        frames = read(path, ":")
     except Exception as error:
         raise MixpiError(f"structure: cannot read {path}: {error}") from None
+    if len(frames) != 1:
+        raise MixpiError(f"structure {path} has {len(frames)} frames: give the crystal alone")
+    atoms = frames[0]
     if not atoms.pbc.all() or abs(atoms.get_volume()) < 1e-6:
         raise MixpiError(f"structure {path} must be a crystal, periodic in all directions")
     return Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
 
 
-def _check_inert(config: DistilConfig, species: Sequence[str]) -> None:
+def _check_species(config: DistilConfig, species: Sequence[str], extra: Sequence[Atoms]) -> None:
     both = sorted(set(config.inert) & set(species))
     if both:
         raise MixpiError(
             f"inert: {' '.join(both)} is in the structure, so the potential is for it: take it "
             "out of inert"
         )
-
-
-def _check_extra(extra: Sequence[Atoms], species: Sequence[str]) -> None:
     unknown = sorted({str(s) for atoms in extra for s in atoms.symbols} - set(species))
     if unknown:
         raise MixpiError(
@@ -230,24 +202,39 @@ def _check_extra(extra: Sequence[Atoms], species: Sequence[str]) -> None:
         )
 
 
-def _expensive(config: DistilConfig, home: Path, structure: Atoms, calculator):
+def _make_folder(folder: Path, key: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".mixpi-test").touch()
+        (folder / ".mixpi-test").unlink()
+    except OSError as error:
+        raise MixpiError(
+            f"{key}: cannot write into {folder} ({error.strerror}): name another folder"
+        ) from None
+
+
+def _expensive(config: DistilConfig, home: Path, species, calculator, identity: str | None):
     """What identifies the expensive potential, and its calculator."""
     if calculator is not None:
-        name = f"{type(calculator).__module__}.{type(calculator).__name__}"
-        return {"calculator": name, "parameters": repr(calculator.parameters)}, calculator
+        if not identity:
+            raise MixpiError("a calculator needs an identity, which its data are kept under")
+        return {"calculator": identity}, calculator
     mace = config.expensive
+    if mace.dtype != "float64":
+        raise MixpiError(
+            "expensive: dtype must be float64: the constraint is finer than float32 can tell"
+        )
+    engine = mace_engine(mace, home)
+    engine.require(species)
     path = home / mace.model
-    model = path if path.exists() or path.suffix == ".model" else mace.model
-    engine = MaceEngine(model, device=mace.device, dtype=mace.dtype, threads=mace.threads)
-    engine.require(sorted(set(structure.symbols)))
-    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else str(model)
-    return {"model": digest, "dtype": mace.dtype}, engine.calculator
+    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else mace.model
+    return {"model": digest}, engine.calculator
 
 
-def _data(config, home, structure, identity, calculator, tell):
+def _data(config, home, structure, source, calculator, tell):
     """Hard and soft frames, from the cache as far as they are there."""
-    identity = {
-        **identity,
+    source = {
+        **source,
         "structure": hashlib.sha256(
             b"".join(
                 np.round(x, 8).tobytes()
@@ -257,11 +244,11 @@ def _data(config, home, structure, identity, calculator, tell):
     }
     root = home / config.cache
     strained = Cache(
-        root, {**identity, "set": "strained", **config.hard.model_dump(exclude={"tolerance"})}
+        root, {**source, "set": "strained", **config.hard.model_dump(exclude={"tolerance"})}
     )
     hard = strained.extend(
         "strained",
-        count_strained_cells(config.hard),
+        count_strained_cells(structure, config.hard),
         lambda done: strained_cells(
             done[0].copy() if done else relaxed_crystal(structure, calculator),
             calculator,
@@ -270,14 +257,10 @@ def _data(config, home, structure, identity, calculator, tell):
         ),
         tell,
     )
-    thermal = Cache(
-        root,
-        {
-            **identity,
-            "set": "snapshots",
-            **config.soft.model_dump(exclude={"snapshots", "held_out"}),
-        },
-    )
+    # how many there are, and which are used, does not change the trajectory
+    dynamics = config.soft.model_dump(exclude={"snapshots", "held_out", "equilibrate", "repeat"})
+    dynamics["repeat"] = supercell_repeats(structure, config.soft)
+    thermal = Cache(root, {**source, "set": "snapshots", **dynamics})
     before, total = count_segments(config.soft)
     soft = thermal.extend(
         "snapshots",
@@ -288,61 +271,42 @@ def _data(config, home, structure, identity, calculator, tell):
     return hard, soft[before:]
 
 
-def _shortest(frames: Sequence[Atoms]) -> float:
-    """The shortest distance in the frames, Å."""
-    return min(float(neighbour_list("d", atoms, 4.0).min(initial=4.0)) for atoms in frames)
-
-
-def _measure(basis, fit, written, config, repulsion, held_out, checks, crystal) -> Candidate:
-    """Everything about one fit that the report says."""
-    plain = basis.calculator(written)
-    read_back = np.zeros(2)
-    for frame in [held_out[0], *checks]:
-        energy, forces = fit.predict(basis, frame)
-        if not written.has_offset:
-            energy -= sum(fit.offsets[symbol] for symbol in frame.symbols)
-        fresh = frame.copy()
-        fresh.calc = plain
-        difference = (
-            abs(fresh.get_potential_energy() - energy),
-            np.abs(fresh.get_forces() - forces).max(),
+def _repulsion(config: DistilConfig, frames: Sequence[Atoms]) -> RepulsionConfig:
+    shortest = min(float(neighbour_list("d", atoms, 4.0).min(initial=4.0)) for atoms in frames)
+    if config.repulsion is None:
+        return default_repulsion(shortest)
+    if config.repulsion.outer > shortest:
+        raise MixpiError(
+            f"repulsion: outer ({config.repulsion.outer} Å) is longer than the shortest distance "
+            f"in the data ({shortest:.3f} Å): it would change the fitted potential"
         )
-        read_back = np.maximum(read_back, difference)
-    lines = with_repulsion(written, repulsion)
-    errors = held_out_errors(basis, fit, held_out)
-    calculator = final_calculator(written, lines) or plain
-    try:
-        measured, why = crystal_of(crystal, calculator), ""
-    except MixpiError as error:
-        measured, why = None, str(error)
-    return Candidate(fit, written, lines, errors, measured, tuple(read_back), why)
+    return config.repulsion
 
 
-def final_calculator(written: Written, lines: Sequence[str]):
-    """LAMMPS with the potential as it is used, None if this LAMMPS does not know its style."""
-    if written.lammps[0].split()[1] == "pace":
-        return None
-    return LammpsCalculator(LammpsSetup(lines, written.species, written.files[0].parent))
-
-
-def held_out_errors(basis: Basis, fit: Fit, frames: Sequence[Atoms]) -> Errors:
-    """Energies and forces of a fit beside those of the frames."""
-    energy, forces = [], []
-    for atoms in frames:
-        predicted = fit.predict(basis, atoms)
-        energy.append((atoms.get_potential_energy() / len(atoms), predicted[0] / len(atoms)))
-        forces.append(np.column_stack([atoms.get_forces().ravel(), predicted[1].ravel()]))
-    return Errors(np.array(energy), np.vstack(forces))
+def _notes(expensive: Crystal, best: Candidate) -> list[str]:
+    notes = []
+    c = expensive.elastic
+    if min(c[k] for k in ("C11", "C44")) <= 0 or c["C11"] <= abs(c["C12"]):
+        notes.append(
+            "the elastic constants of the expensive potential are those of an unstable crystal: "
+            "is the structure the stable phase, without vacuum?"
+        )
+    if max(best.read_back) > READ_BACK:
+        notes.append(
+            f"the written file differs from the fit by more than {READ_BACK:.0e}: do not use it"
+        )
+    return notes
 
 
 def _cost(frame: Atoms, calculator, candidate: Candidate, basis: Basis) -> Cost:
     """On a snapshot of at least 400 atoms, where a cheap potential's overhead is gone."""
-    repeats = 1 if len(frame) >= 400 else 2
-    atoms = frame.copy() * (repeats, repeats, 1)
-    lammps = final_calculator(candidate.written, candidate.lammps)
+    atoms = frame.copy()
+    for axis in (0, 1, 2, 0, 1, 2):
+        if len(atoms) < 400:
+            atoms = atoms * [2 if k == axis else 1 for k in range(3)]
     cheap = (
-        time_lammps(lammps.setup)
-        if lammps
+        time_lammps(lammps_calculator(candidate.written, candidate.lammps).setup)
+        if candidate.in_lammps
         else time_calculator(basis.calculator(candidate.written))
     )
     return compare_cost(atoms, time_calculator(calculator), cheap)

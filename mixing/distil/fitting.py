@@ -27,6 +27,11 @@ from .config import WeightsConfig
 from .least_squares import ConstrainedLeastSquares, Solution, Triangle
 
 
+#: eV/atom; how well the energies of the strained cells are known, whose atoms are relaxed
+#: to a small force: as good as equal.
+DATA_NOISE = 1e-9
+
+
 @dataclass(frozen=True)
 class Fit:
     """Coefficients of a basis.
@@ -92,13 +97,8 @@ class Problem:
     ) -> None:
         self.basis, self._species = basis, basis.species
         self.size = basis.size
+        require_enough(basis, [len(atoms) for atoms in soft], weights)
         force_rows = sum(3 * len(atoms) for atoms in soft)
-        if force_rows + len(soft) < 2 * self.size:
-            raise MixpiError(
-                f"too few snapshots: {len(soft)} with {force_rows + len(soft)} energies and forces "
-                f"for the {self.size} coefficients of the basis; there should be twice as many: "
-                "raise soft: snapshots or soft: repeat, or take a smaller basis"
-            )
         total = self.size + len(self._species)
         triangle = Triangle(total)
         count, frames = 0, len(soft) + len(hard)
@@ -107,7 +107,8 @@ class Problem:
             self._add(
                 triangle,
                 atoms,
-                energy=weights.energy / np.sqrt(len(soft)),
+                # without any weight the constant energies would be undetermined
+                energy=max(weights.energy, 1e-6) / np.sqrt(len(soft)),
                 forces=weights.forces / np.sqrt(force_rows),
             )
             count += 1
@@ -172,7 +173,7 @@ class Problem:
         InfeasibleError
             If the basis cannot.
         """
-        return self._fit(self.least_squares.solve(tolerance**2))
+        return self._fit(self.least_squares.solve(tolerance**2, slack=DATA_NOISE**2))
 
     def _fit(self, solution: Solution) -> Fit:
         values = solution.coefficients
@@ -183,6 +184,32 @@ class Problem:
     def floor(self) -> float:
         """The smallest rms error (eV/atom) of the hard data that the basis can reach."""
         return float(np.sqrt(self.least_squares.floor))
+
+
+def require_enough(basis: Basis, sizes: Sequence[int], weights: WeightsConfig) -> None:
+    """Refuse soft data that are too few for a basis.
+
+    Parameters
+    ----------
+    basis : Basis
+        p functions.
+    sizes : sequence of int
+        Atoms of each frame.
+    weights : WeightsConfig
+        Says whether energies and forces count.
+
+    Raises
+    ------
+    MixpiError
+        If they are fewer than 2 p.
+    """
+    rows = (len(sizes) if weights.energy else 0) + (3 * sum(sizes) if weights.forces else 0)
+    if rows < 2 * basis.size:
+        raise MixpiError(
+            f"too few snapshots: {len(sizes)} with {rows} energies and forces for the "
+            f"{basis.size} coefficients of the basis; there should be twice as many: raise soft: "
+            "snapshots or soft: repeat, or take a smaller basis"
+        )
 
 
 def _rank(matrix: np.ndarray, scale: np.ndarray) -> int:

@@ -188,13 +188,16 @@ class ConstrainedLeastSquares:
         soft = float(np.sum((self._matrix @ scaled - self._z) ** 2)) + self._beyond
         return Solution(scaled / self._scale, float(multiplier), hard, soft)
 
-    def solve(self, alpha: float) -> Solution:
+    def solve(self, alpha: float, *, slack: float = 0.0) -> Solution:
         """The best coefficients among those with ‖H c − h‖² ≤ ``alpha``.
 
         Parameters
         ----------
         alpha : float
             In the units of the squared hard rows; 0 asks for equality.
+        slack : float
+            Squared residual that counts as equality, because the hard data are not
+            better than that.
 
         Returns
         -------
@@ -209,9 +212,10 @@ class ConstrainedLeastSquares:
             raise MixpiError(f"alpha must not be negative, got {alpha}")
         # equality is meant to rounding: what 64 bits leave of the hard targets
         rounding = (1e-13 * (np.linalg.norm(self._h) + np.linalg.norm(self._b))) ** 2
+        rounding = max(rounding, slack)
         if self.unconstrained.hard_residual <= alpha:
             return self.unconstrained
-        if alpha <= rounding or self.floor >= alpha:
+        if alpha == 0.0 or self.floor >= alpha:
             if self.floor > max(alpha, rounding):
                 raise InfeasibleError(self.floor, alpha)
             return self._at(np.inf)

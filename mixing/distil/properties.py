@@ -14,7 +14,7 @@ from ase.optimize import LBFGS
 from ase.phonons import Phonons
 from matscipy.elasticity import fit_elastic_constants
 
-from .data import FMAX, relaxed_crystal
+from .data import FMAX, is_cubic, relaxed_crystal
 
 
 #: Strain between the points of an elastic constant: five span ±0.4 %, as the hard data do.
@@ -41,7 +41,7 @@ class Crystal:
     frequencies: np.ndarray
 
 
-def crystal_of(start: Atoms, calculator, *, points: int = 21) -> Crystal:
+def crystal_of(start: Atoms, calculator, *, whose: str = "expensive", points: int = 21) -> Crystal:
     """Relax the crystal under a potential and measure it.
 
     Parameters
@@ -50,26 +50,32 @@ def crystal_of(start: Atoms, calculator, *, points: int = 21) -> Crystal:
         Near the minimum.
     calculator : ASE calculator
         With energies, forces and stress.
+    whose : str
+        What the potential is called in messages.
     points : int
         Wave vectors.
+
+    Raises
+    ------
+    MixpiError
+        If the potential has no minimum there.
     """
-    atoms = relaxed_crystal(start, calculator)
-    lengths = atoms.cell.lengths()
+    atoms = relaxed_crystal(start, calculator, whose=whose)
+    lengths, cubic = atoms.cell.lengths(), is_cubic(start)
     lattice = (
         {"a0": float(lengths.mean())}
-        if is_cubic(atoms)
+        if cubic
         else dict(zip("abc", map(float, lengths), strict=True))
     )
-    return Crystal(lattice, elastic_constants(atoms), acoustic_branches(atoms, points))
+    return Crystal(lattice, elastic_constants(atoms, cubic=cubic), acoustic_branches(atoms, points))
 
 
-def elastic_constants(atoms: Atoms) -> dict[str, float]:
+def elastic_constants(atoms: Atoms, *, cubic: bool) -> dict[str, float]:
     """Elastic constants of a relaxed crystal with its calculator, GPa.
 
     C11, C12 and C44 of a cubic crystal along x, y, z; of others the nine of an
     orthorhombic one, measured without assuming a symmetry.
     """
-    cubic = is_cubic(atoms)
     with contextlib.redirect_stdout(io.StringIO()):
         c, _ = fit_elastic_constants(
             atoms,
@@ -85,12 +91,6 @@ def elastic_constants(atoms: Atoms) -> dict[str, float]:
     if not cubic:
         pairs = [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 6), (1, 2), (1, 3), (2, 3)]
     return {f"C{i}{j}": float(c[i - 1, j - 1]) for i, j in pairs}
-
-
-def is_cubic(atoms: Atoms) -> bool:
-    """Whether the cell is a cube along x, y, z."""
-    cell = atoms.cell.array
-    return bool(np.allclose(cell, np.eye(3) * cell[0, 0], atol=1e-3 * abs(cell[0, 0])))
 
 
 def acoustic_branches(atoms: Atoms, points: int) -> np.ndarray:

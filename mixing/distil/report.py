@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .distilling import READ_BACK, Candidate, Distilled
+from .distilling import Distilled
+from .measuring import Candidate
 from .pictures import draw
 
 
@@ -53,7 +54,9 @@ def summary(result: Distilled) -> dict:
             "atoms": result.cost.atoms,
         },
         "seconds": result.seconds,
+        "species": list(result.constrained.written.species),
         "lammps": list(result.constrained.lammps),
+        "notes": result.notes,
     }
 
 
@@ -93,9 +96,15 @@ def as_markdown(result: Distilled, figures: list[str]) -> str:
     kind, settings = next(iter(numbers["basis"].items()))
     words = ", ".join(f"{key} {value}" for key, value in settings.items())
     lines += [
-        f"Basis {kind} ({words}), {numbers['coefficients']} coefficients, of which the data "
-        f"determine {numbers['determined_by_data']}.",
+        f"Basis {kind} ({words}), {numbers['coefficients']} coefficients; the data determine "
+        f"{numbers['determined_by_data']} directions of them, smoothness the others.",
         "Data: " + ", ".join(f"{n} {what}" for what, n in numbers["frames"].items()) + ".",
+        "",
+        "*Constrained* is the potential in the files: among all that reproduce the strained cells "
+        "it is the one with the smallest errors on the snapshots. *Unconstrained* is fitted to the "
+        "snapshots alone, which say little about pressure and shear; it is here for comparison.",
+        "",
+        *(f"**Note:** {note}." for note in numbers["notes"]),
         "",
         "| | " + " | ".join(names) + " |",
         "|---|---|---|---|",
@@ -121,7 +130,7 @@ def as_markdown(result: Distilled, figures: list[str]) -> str:
             )
         row(f"{key} (GPa)", values)
     row(
-        "acoustic branches, largest difference (meV)",
+        "lowest phonon branches along x, largest difference (meV)",
         ["", *(f"{numbers[n].get('acoustic_max_error_meV', np.nan):.3f}" for n in names[1:])],
     )
     row("held-out energy RMSE (meV/atom)",
@@ -129,7 +138,8 @@ def as_markdown(result: Distilled, figures: list[str]) -> str:
     row("held-out force RMSE (eV/Å)",
         ["", *(f"{numbers[n]['force_rmse']:.4f}" for n in names[1:])])  # fmt: skip
     cost, constraint = numbers["cost_us_per_atom"], numbers["constraint"]
-    row("cost (µs an atom, one core)", [f"{cost['expensive']:.0f}", "", f"{cost['cheap']:.2f}"])
+    where = "one core" if result.config.expensive.device == "cpu" else "one core against the GPU"
+    row(f"cost (µs an atom, {where})", [f"{cost['expensive']:.0f}", "", f"{cost['cheap']:.2f}"])
     lines += [
         "",
         f"Speed ratio {cost['ratio']:.1f}, on {cost['atoms']} atoms.",
@@ -139,26 +149,34 @@ def as_markdown(result: Distilled, figures: list[str]) -> str:
         f"{constraint['smallest_possible']:.1e}.",
         "The written file differs from the fit by at most "
         f"{numbers['constrained']['read_back']['energy']:.1e} eV and "
-        f"{numbers['constrained']['read_back']['forces']:.1e} eV/Å"
-        + (
-            "."
-            if max(numbers["constrained"]["read_back"].values()) <= READ_BACK
-            else f", more than the {READ_BACK:.0e} expected."
-        ),
+        f"{numbers['constrained']['read_back']['forces']:.1e} eV/Å.",
     ]
     for n in names[1:]:
         if "no_crystal" in numbers[n]:
             lines.append(f"The {n} potential has no crystal here: {numbers[n]['no_crystal']}.")
     lines += [
         "",
-        "For `cheap: lammps: potential:` of a mixed simulation:",
-        "```",
-        *numbers["lammps"],
+        "For the YAML file of a mixed simulation"
+        + ("" if result.constrained.in_lammps else " (with a LAMMPS that has ML-PACE)")
+        + ":",
+        "```yaml",
+        *lammps_yaml(numbers),
         "```",
         "",
         *(f"![{name}]({name})" for name in figures),
     ]
     return "\n".join(lines) + "\n"
+
+
+def lammps_yaml(numbers: dict) -> list[str]:
+    """The lines of a mixing YAML file that use the potential; ``numbers`` of :func:`summary`."""
+    return [
+        "cheap:",
+        "  lammps:",
+        f"    species: [{', '.join(numbers['species'])}]",
+        "    potential:",
+        *(f"      - {line}" for line in numbers["lammps"]),
+    ]
 
 
 def write_report(result: Distilled, folder: Path) -> list[Path]:

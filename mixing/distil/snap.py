@@ -101,7 +101,7 @@ class SnapBasis(Basis):
     ) -> Written:
         """Write ``.snapcoeff`` and ``.snapparam``."""
         target.parent.mkdir(parents=True, exist_ok=True)
-        coeff, param = target.with_suffix(".snapcoeff"), target.with_suffix(".snapparam")
+        coeff, param = Path(f"{target}.snapcoeff"), Path(f"{target}.snapparam")
         lines = [f"# {' '.join(self.species)}, distilled by mixpi", ""]
         lines.append(f"{len(self.species)} {self.components + 1}")
         blocks = np.asarray(coefficients).reshape(len(self.species), self.components)
@@ -118,7 +118,8 @@ class SnapBasis(Basis):
             "quadraticflag": int(self.quadratic),
         }
         param.write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
-        types = " ".join([*self.species, *["NULL"] * len(inert)])
+        everyone = tuple(sorted([*self.species, *inert]))
+        types = " ".join("NULL" if symbol in inert else symbol for symbol in everyone)
         lammps = ("pair_style snap", f"pair_coeff * * {coeff.name} {param.name} {types}")
         if inert:  # every pair of types must have some style
             reach = f"pair_style hybrid/overlay snap zero {self.cutoff}"
@@ -127,7 +128,7 @@ class SnapBasis(Basis):
                 f"pair_coeff * * snap {coeff.name} {param.name} {types}",
                 "pair_coeff * * zero",
             )
-        return Written((coeff, param), lammps, (*self.species, *inert), has_offset=True)
+        return Written((coeff, param), lammps, everyone, has_offset=True)
 
     def calculator(self, written: Written):
         """LAMMPS with the written files."""

@@ -34,6 +34,8 @@ _FIRST_KNOT = 1e-3
 #: Splines at the end of a range that are left out, so that the value, slope and
 #: curvature are zero there.
 _TRIM = 3
+#: Triples that are expanded at once: 64 products each.
+_TRIPLES = 50_000
 #: Cutoff of the empty tables of a species that interacts with nobody (Å).
 _NOWHERE = 0.1
 
@@ -148,9 +150,12 @@ class Uf3Basis(Basis):
                 f"the UF3 basis is for {' '.join(self.species)}, the structure has "
                 f"{' '.join(unknown)}: add it to species, or make it inert"
             )
-        i, j, bonds, r = neighbour_list("ijDd", atoms, max(self.cutoff, self.cutoff_3b))
-        if len(r) and r.min() <= _FIRST_KNOT:
-            raise MixpiError("two atoms of a structure are at the same place")
+        i, j, bonds, r = neighbour_list("ijDd", atoms, self.cutoff)
+        if len(r) and r.min() < self.start_3b:
+            raise MixpiError(
+                f"two atoms are {r.min():.3f} Å apart, closer than start_3b ({self.start_3b} Å), "
+                "where the three-body term begins: lower basis: uf3: start_3b"
+            )
         kinds = np.array([self.species.index(s) for s in atoms.symbols])
         energy = np.zeros(self.size)
         forces = self._two_body(len(atoms), kinds, i, j, bonds, r, energy)
@@ -178,14 +183,22 @@ class Uf3Basis(Basis):
 
     def _three_body(self, n, kinds, i, j, bonds, r, energy):
         """As :meth:`_two_body`, for triples around each atom i."""
-        a, b = _neighbour_pairs(i)
+        first, second = _neighbour_pairs(i)
+        total = sparse.csr_matrix((3 * n, self.size))
+        for start in range(0, len(first), _TRIPLES):
+            chunk = slice(start, start + _TRIPLES)
+            total = total + self._triples(
+                n, kinds, i, j, bonds, r, energy, first[chunk], second[chunk]
+            )
+        return total
+
+    def _triples(self, n, kinds, i, j, bonds, r, energy, a, b):
+        """As :meth:`_two_body`, for pairs (a, b) of bonds that start at the same atom."""
         # unlike ends in the order of the species, which the tables are made for
         swap = kinds[j[a]] > kinds[j[b]]
         a, b = np.where(swap, b, a), np.where(swap, a, b)
         across = bonds[b] - bonds[a]
         far = np.linalg.norm(across, axis=1)
-        valid = (far >= self.start_3b) & (r[a] >= self.start_3b) & (r[b] >= self.start_3b)
-        a, b, across, far = a[valid], b[valid], across[valid], far[valid]
         first_a, value_a, slope_a = local_splines(r[a], self._knots_ij)
         first_b, value_b, slope_b = local_splines(r[b], self._knots_ij)
         # two neighbours at the cutoff on a line: rounding may go beyond the last knot
@@ -202,12 +215,12 @@ class Uf3Basis(Basis):
 
         np.add.at(energy, columns, product(value_a, value_b, value_c))
         total = sparse.csr_matrix((3 * n, self.size))
-        for start, end, direction, slopes in (
+        for one, two, direction, slopes in (
             (i[a], j[a], bonds[a] / r[a][:, None], product(slope_a, value_b, value_c)),
             (i[b], j[b], bonds[b] / r[b][:, None], product(value_a, slope_b, value_c)),
             (j[a], j[b], across / far[:, None], product(value_a, value_b, slope_c)),
         ):
-            total = total + _pull(n, start, end, direction) @ _sparse(columns, slopes, self.size)
+            total = total + _pull(n, one, two, direction) @ _sparse(columns, slopes, self.size)
         return total
 
     def _trio_columns(self, kinds, centre, one, two, first_a, first_b, first_c) -> np.ndarray:
@@ -255,8 +268,8 @@ class Uf3Basis(Basis):
     ) -> Written:
         """Write one ``.uf3`` file; the format has no place for constant energies."""
         target.parent.mkdir(parents=True, exist_ok=True)
-        path = target.with_suffix(".uf3")
-        everyone = [*self.species, *inert]
+        path = Path(f"{target}.uf3")
+        everyone = sorted([*self.species, *inert])
         blocks = [_two_body_block(p, self._knots, self._pair_values(p, coefficients))
                   for p in self.pairs]  # fmt: skip
         blocks += [

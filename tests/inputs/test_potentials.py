@@ -51,12 +51,11 @@ def test_report_shows_what_was_asked(path):
 def test_file_is_the_potential_of_the_report(path):
     report, config = report_of(path), load_distil_config(path)
     structure = read(FOLDER / config.structure)
-    species = (*sorted(set(structure.symbols)), *config.inert)
-    calculator = LammpsCalculator(LammpsSetup(report["lammps"], species, FOLDER))
+    calculator = LammpsCalculator(LammpsSetup(report["lammps"], report["species"], FOLDER))
     crystal = relaxed_crystal(structure, calculator)
     expected = report["constrained"]
     assert crystal.cell.lengths()[0] == pytest.approx(expected["lattice"]["a0"], abs=2e-5)
-    for name, value in elastic_constants(crystal).items():
+    for name, value in elastic_constants(crystal, cubic=True).items():
         assert value == pytest.approx(expected["elastic"][name], rel=2e-3)
 
 

@@ -15,10 +15,11 @@ import pytest
 import yaml
 from ase.build import bulk
 from ase.calculators.emt import EMT
-from ase.io import read
+from ase.io import read, write
 from conftest import MODELS, clean_environment, mixpi
 from mixpi.distil import distil, summary, write_report
 from mixpi.distil.lammps_engine import LammpsCalculator
+from mixpi.distil.report import lammps_yaml
 from mixpi.drivers.lammps import LammpsSetup
 from mixpi.errors import MixpiError
 
@@ -50,7 +51,7 @@ def write_case(folder: Path, *, symbol="Cu", crystal="fcc", a=3.6, **changes) ->
 @pytest.fixture(scope="module")
 def copper(tmp_path_factory):
     folder = tmp_path_factory.mktemp("copper")
-    return folder, distil(write_case(folder), calculator=EMT())
+    return folder, distil(write_case(folder), calculator=EMT(), identity="emt")
 
 
 def test_constrained_fit_has_the_crystal_of_the_expensive_one(copper):
@@ -82,7 +83,9 @@ def test_report_is_written_and_the_potential_can_be_used(copper):
     numbers = json.loads((folder / "out" / "Cu.json").read_text())
     text = (folder / "out" / "Cu.md").read_text()
     assert "| C44 (GPa) |" in text and "Speed ratio" in text
-    assert all(line in text for line in numbers["lammps"])
+    assert "\n".join(lammps_yaml(numbers)) in text
+    used = yaml.safe_load("\n".join(lammps_yaml(numbers)))["cheap"]["lammps"]
+    assert used == {"species": ["Cu"], "potential": numbers["lammps"]}
     # the lines of the report, as a user would paste them
     atoms = bulk("Cu", "fcc", a=3.6, cubic=True) * 2
     atoms.rattle(0.05, seed=3)
@@ -95,7 +98,7 @@ def test_report_is_written_and_the_potential_can_be_used(copper):
 
 def test_snap_through_the_same_door(tmp_path):
     path = write_case(tmp_path, basis={"snap": {"cutoff": 4.2, "twojmax": 4}})
-    numbers = summary(distil(path, calculator=EMT()))
+    numbers = summary(distil(path, calculator=EMT(), identity="emt"))
     assert max(abs(e) for e in numbers["constrained"]["elastic_error_percent"].values()) < 1.0
     assert max(numbers["constrained"]["read_back"].values()) < 1e-8
 
@@ -103,7 +106,7 @@ def test_snap_through_the_same_door(tmp_path):
 def test_basis_that_cannot_meet_the_constraint_says_by_how_much(tmp_path):
     path = write_case(tmp_path, basis={"snap": {"cutoff": 3.0, "twojmax": 0}})
     with pytest.raises(MixpiError, match=r"cannot meet the constraint.*as rms"):
-        distil(path, calculator=EMT())
+        distil(path, calculator=EMT(), identity="emt")
 
 
 def test_too_few_snapshots(tmp_path):
@@ -111,7 +114,7 @@ def test_too_few_snapshots(tmp_path):
             "equilibrate": 10, "spacing": 10}  # fmt: skip
     path = write_case(tmp_path, soft=soft)
     with pytest.raises(MixpiError, match=r"too few snapshots: 2 with 26 .* coefficients"):
-        distil(path, calculator=EMT())
+        distil(path, calculator=EMT(), identity="emt")
 
 
 @pytest.mark.parametrize(
@@ -125,13 +128,68 @@ def test_too_few_snapshots(tmp_path):
         ({"hard": {"tolerance": -1}}, "hard.tolerance"),
         ({"soft": {"snapshots": 0}}, "soft.snapshots"),
         ({"repulsion": {"inner": 2, "outer": 1}}, "inner"),
+        ({"repulsion": {"inner": 2.0, "outer": 2.6}}, "longer than the shortest distance"),
+        ({"soft": {"repeat": [-1, 1, 1]}}, "soft.repeat"),
+        ({"weights": {"energy": 0, "forces": 0}}, "nothing to fit to"),
+        ({"output": "crystal.extxyz"}, "output: cannot write into"),
+        ({"cache": "crystal.extxyz"}, "cache: cannot write into"),
         ({"surprise": 1}, "surprise: unknown key"),
     ],
 )
 def test_wrong_input_is_explained(tmp_path, changes, message):
     path = write_case(tmp_path, **changes)
     with pytest.raises(MixpiError, match=message):
-        distil(path, calculator=EMT())
+        distil(path, calculator=EMT(), identity="emt")
+
+
+def test_calculator_without_a_name_is_refused(tmp_path):
+    with pytest.raises(MixpiError, match="needs an identity"):
+        distil(write_case(tmp_path), calculator=EMT())
+
+
+def test_several_frames_are_no_crystal(tmp_path):
+    path = write_case(tmp_path)
+    crystal = bulk("Cu", "fcc", a=3.6, cubic=True)
+    write(tmp_path / "crystal.extxyz", [crystal, crystal])
+    with pytest.raises(MixpiError, match="has 2 frames"):
+        distil(path, calculator=EMT(), identity="emt")
+
+
+def test_wrong_input_is_found_before_anything_is_computed(tmp_path):
+    for changes in ({"extra": ["none.extxyz"]}, {"basis": {"uf3": {"intervals_3b": 30}}}):
+        with pytest.raises(MixpiError):
+            distil(write_case(tmp_path, **changes), calculator=EMT(), identity="emt")
+    assert not list(tmp_path.glob("data/*"))
+
+
+def test_hexagonal_crystal_and_equality(tmp_path):
+    """All elastic constants, also those that the strains of a cubic crystal do not see."""
+    path = write_case(
+        tmp_path,
+        hard={"points": 5, "tolerance": 0},
+        soft={"temperature": 300, "repeat": [4, 4, 3], "snapshots": 8, "held_out": 1,
+              "equilibrate": 100, "spacing": 30},
+        basis={"uf3": {"cutoff": 5.5, "intervals": 22, "cutoff_3b": 4.0, "intervals_3b": 6}},
+    )  # fmt: skip
+    bulk("Cu", "hcp", a=2.54, c=4.15).write(tmp_path / "crystal.extxyz")
+    try:
+        numbers = summary(distil(path, calculator=EMT(), identity="emt"))
+    except MixpiError as error:  # the EMT crystal is out of reach of the basis
+        assert "cannot meet the constraint" in str(error)
+        return
+    assert set(numbers["expensive"]["elastic"]) >= {"C11", "C33", "C13", "C66"}
+    assert max(abs(e) for e in numbers["constrained"]["elastic_error_percent"].values()) < 1.0
+
+
+def test_two_species(tmp_path):
+    path = write_case(tmp_path, basis={"snap": {"cutoff": 4.5, "twojmax": 5}})
+    alloy = bulk("Cu", "fcc", a=3.75, cubic=True)
+    alloy.symbols[0] = "Au"
+    alloy.write(tmp_path / "crystal.extxyz")
+    numbers = summary(distil(path, calculator=EMT(), identity="emt"))
+    assert numbers["species"] == ["Au", "Cu"]
+    assert max(numbers["constrained"]["read_back"].values()) < 1e-8
+    assert max(abs(e) for e in numbers["constrained"]["elastic_error_percent"].values()) < 1.0
 
 
 def silicon_case(folder: Path, **changes) -> Path:

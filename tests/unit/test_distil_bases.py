@@ -178,13 +178,13 @@ def test_inert_species_feels_only_the_repulsion(kind, tmp_path):
     c = coefficients(basis)
     host = distorted(bulk("W", "bcc", a=3.19, cubic=True) * (3, 3, 3), 4)
     alone = host.copy()
-    repulsion = default_repulsion(2.2, inert=True)
-    assert repulsion.outer <= 1.4
+    repulsion = default_repulsion(2.2)
     written = basis.write(c, {"W": -1.0}, tmp_path / "W", inert=["He"])
-    lines = with_repulsion(written, repulsion)
+    lines = with_repulsion(written, ["He"], repulsion)
     both = host + Atoms("He", [host.positions[3] + [1.595, 0.797, 0.0]])
     clear = both.copy()
-    setup = LammpsSetup(lines, ("W", "He"), tmp_path)
+    assert written.species == ("He", "W")  # alphabetical, as LAMMPS's types are by default
+    setup = LammpsSetup(lines, None, tmp_path)
     calculator = LammpsCalculator(setup)
     plain = basis.calculator(basis.write(c, {"W": -1.0}, tmp_path / "plain"))
     alone.calc = plain
@@ -200,15 +200,48 @@ def test_inert_species_feels_only_the_repulsion(kind, tmp_path):
     assert np.abs(push[1:]).max() < 1e-6 * push[0]
     # the potential without the repulsion leaves it alone entirely
     bare = both.copy()
-    bare.calc = LammpsCalculator(LammpsSetup(written.lammps, ("W", "He"), tmp_path))
+    bare.calc = LammpsCalculator(LammpsSetup(written.lammps, written.species, tmp_path))
     assert np.abs(bare.get_forces()[-1]).max() == 0.0
+
+
+def test_host_repels_at_its_own_distances(tmp_path):
+    """An inert species does not take the repulsion away from the others."""
+    basis = BASES["uf3"](("W",))
+    written = basis.write(np.zeros(basis.size), {}, tmp_path / "W", inert=["He"])
+    lines = with_repulsion(written, ["He"], default_repulsion(2.4))
+    pair = Atoms("W2", [[5, 5, 5], [7.0, 5, 5]], cell=[12, 12, 12], pbc=True)
+    pair.calc = LammpsCalculator(LammpsSetup(lines, written.species, tmp_path))
+    assert pair.get_forces()[1, 0] > 1.0
+    pair.positions[1, 0] = 5 + 2.2
+    assert np.abs(pair.get_forces()).max() == 0.0
+
+
+def test_dots_in_a_name_survive(tmp_path):
+    for basis in (SnapBasis(("Si",), twojmax=2), BASES["uf3"](("Si",))):
+        written = basis.write(np.zeros(basis.size), {}, tmp_path / "my.v2")
+        assert all(path.name.startswith("my.v2.") for path in written.files)
+
+
+def test_atoms_closer_than_the_splines_begin_are_refused():
+    atoms = silicon()
+    with pytest.raises(MixpiError, match="closer than start_3b"):
+        Uf3Basis(("Si",), cutoff_3b=3.6, start_3b=2.4).rows(atoms)
+
+
+def test_many_triples_are_done_in_pieces(monkeypatch):
+    basis, atoms = BASES["uf3"](("C", "Si")), carbide()
+    whole = basis.rows(atoms)
+    monkeypatch.setattr("mixpi.distil.uf3._TRIPLES", 37)
+    parts = basis.rows(atoms)
+    assert np.allclose(parts.energy, whole.energy, atol=1e-12)
+    assert np.allclose(parts.forces, whole.forces, atol=1e-12)
 
 
 def test_repulsion_is_zero_where_the_data_are(tmp_path):
     basis = BASES["uf3"](("Si",))
     c = coefficients(basis)
     written = basis.write(c, {}, tmp_path / "Si")
-    lines = with_repulsion(written, RepulsionConfig(inner=1.0, outer=1.6))
+    lines = with_repulsion(written, [], RepulsionConfig(inner=1.0, outer=1.6))
     atoms = silicon()
     atoms.calc = basis.calculator(written)
     other = silicon()

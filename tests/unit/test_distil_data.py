@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import numpy as np
 import pytest
 from ase.build import bulk
@@ -9,13 +12,14 @@ from ase.calculators.emt import EMT
 from ase.io import read
 from mixpi.distil.config import HardConfig, SoftConfig
 from mixpi.distil.data import (
-    STRAINS,
+    CUBIC_STRAINS,
     Cache,
     count_segments,
     count_strained_cells,
     extra_frames,
     relaxed_crystal,
     snapshots,
+    strain_types,
     strained_cells,
     supercell_repeats,
 )
@@ -37,9 +41,9 @@ def silent(*_):
 
 def test_strains_determine_a_cubic_crystal():
     """The energies of the six types depend on C11, C12 and C44 in three independent ways."""
-    assert len(STRAINS) == 6
+    assert len(CUBIC_STRAINS) == 6
     parts = []
-    for e in STRAINS.values():
+    for e in CUBIC_STRAINS.values():
         assert np.allclose(e, e.T)
         diagonal = np.diag(e)
         parts.append(
@@ -53,11 +57,23 @@ def test_strains_determine_a_cubic_crystal():
     assert np.linalg.cond(parts) < 20
 
 
+def test_strains_of_other_crystals_determine_everything():
+    """21 energies see each of the 21 elastic constants."""
+    strains = strain_types(bulk("Cu", "hcp", a=2.5, c=4.1))
+    voigt = []
+    for e in strains.values():
+        assert np.allclose(e, e.T)
+        voigt.append([e[0, 0], e[1, 1], e[2, 2], 2 * e[1, 2], 2 * e[0, 2], 2 * e[0, 1]])
+    i, j = np.triu_indices(6)
+    products = [np.outer(v, v)[i, j] * np.where(i == j, 0.5, 1.0) for v in voigt]
+    assert np.linalg.matrix_rank(products) == 21
+
+
 def test_hard_set_is_strained_around_the_minimum():
     settings = HardConfig(points=5)
     crystal = relaxed_crystal(copper(), EMT())
     frames = list(strained_cells(crystal, EMT(), settings))
-    assert len(frames) == count_strained_cells(settings) == 1 + 6 * 4
+    assert len(frames) == count_strained_cells(crystal, settings) == 1 + 6 * 4
     energies = np.array([atoms.get_potential_energy() for atoms in frames])
     assert (energies[1:] > energies[0]).all()
     volumes = [atoms.get_volume() / crystal.get_volume() for atoms in frames]
@@ -74,8 +90,9 @@ def test_internal_atoms_are_relaxed():
 
 
 def test_counts():
-    assert count_strained_cells(HardConfig(points=17)) == 97
-    assert count_strained_cells(HardConfig(points=4)) == 25
+    assert count_strained_cells(copper(), HardConfig(points=17)) == 97
+    assert count_strained_cells(copper(), HardConfig(points=4)) == 25
+    assert count_strained_cells(bulk("Cu", "hcp", a=2.5, c=4.1), HardConfig(points=3)) == 43
     assert count_segments(SOFT) == (2, 7)
     assert supercell_repeats(copper(), SOFT) == (2, 2, 2)
     assert supercell_repeats(copper(), SoftConfig()) == (3, 3, 3)
@@ -132,6 +149,27 @@ def test_other_settings_have_another_folder(tmp_path):
     assert Cache(tmp_path, {"temperature": 300}).folder in folders
 
 
+def test_two_commands_wait_for_each_other(tmp_path):
+    """The second finds what the first computed instead of computing it again."""
+    cache, made, told = Cache(tmp_path, {}), [], []
+
+    def make(done):
+        for k in range(len(done), 3):
+            time.sleep(0.2)
+            made.append(k)
+            yield copper()
+
+    def second():
+        Cache(tmp_path, {}).extend("set", 3, make, lambda what, _: told.append(what))
+
+    other = threading.Thread(target=second)
+    cache.extend("set", 3, make, lambda what, _: other.start() if what == "set 1/3" else None)
+    other.join()
+    assert made == [0, 1, 2]
+    assert "waiting" in told[0]
+    assert len(cache.frames("set")) == 3
+
+
 def test_damaged_file_is_named(tmp_path):
     cache = Cache(tmp_path, {})
     path = cache.folder / "strained.traj"
@@ -153,7 +191,7 @@ def test_snapshots_are_thermal():
 
 
 def test_a_crystal_that_is_none(tmp_path):
-    with pytest.raises(MixpiError, match="relaxing changed the cell"):
+    with pytest.raises(MixpiError, match="relaxing under the expensive potential changed the cell"):
         relaxed_crystal(bulk("Cu", "fcc", a=4.15, cubic=True), EMT())
 
 
@@ -175,5 +213,9 @@ def test_extra_frames_need_energy_and_forces(tmp_path):
     assert read(tmp_path / "bad.extxyz").calc is None
     with pytest.raises(MixpiError, match=r"frame 0 of .*bad\.extxyz has no energy"):
         extra_frames([tmp_path / "bad.extxyz"])
+    atoms.pbc = [True, True, False]
+    atoms.write(tmp_path / "slab.extxyz")
+    with pytest.raises(MixpiError, match="not periodic in all directions"):
+        extra_frames([tmp_path / "slab.extxyz"])
     with pytest.raises(MixpiError, match="cannot read"):
         extra_frames([tmp_path / "missing.extxyz"])

@@ -1,0 +1,162 @@
+"""A fit on disk, measured as it will be used: by reading its files back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+
+from ..drivers.lammps import LammpsSetup
+from ..errors import MixpiError
+from .basis import Basis, Written
+from .fitting import Fit
+from .lammps_engine import LammpsCalculator
+from .properties import Crystal, crystal_of
+
+
+#: What the written file may differ from the fit by: eV per cell and eV/Å.
+READ_BACK = 1e-8
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Cheap against expensive on a set of frames.
+
+    Attributes
+    ----------
+    energy : ndarray, shape (k, 2)
+        Expensive and cheap energy per atom of each frame, eV.
+    forces : ndarray, shape (m, 2)
+        Expensive and cheap force components, eV/Å.
+    """
+
+    energy: np.ndarray
+    forces: np.ndarray
+
+    @property
+    def energy_rmse(self) -> float:
+        """eV/atom."""
+        return float(np.sqrt(np.mean((self.energy[:, 0] - self.energy[:, 1]) ** 2)))
+
+    @property
+    def force_rmse(self) -> float:
+        """eV/Å, of components."""
+        return float(np.sqrt(np.mean((self.forces[:, 0] - self.forces[:, 1]) ** 2)))
+
+
+@dataclass
+class Candidate:
+    """One fitted potential with everything measured of it.
+
+    Attributes
+    ----------
+    fit : Fit
+        Coefficients.
+    written : Written
+        Its files.
+    lammps : tuple of str
+        ``pair_style`` and ``pair_coeff`` lines with the repulsion.
+    in_lammps : bool
+        Whether the LAMMPS at hand knows the style; else the repulsion is not
+        measured.
+    held_out : Errors
+        On snapshots that were not fitted to.
+    crystal : Crystal or None
+        None if it has no stable crystal near the expensive one.
+    read_back : tuple of float
+        Largest difference of energy (eV) and of force components (eV/Å) between the
+        fit and what the file gives.
+    why_no_crystal : str
+        If there is none.
+    """
+
+    fit: Fit
+    written: Written
+    lammps: tuple[str, ...]
+    in_lammps: bool
+    held_out: Errors
+    crystal: Crystal | None
+    read_back: tuple[float, float]
+    why_no_crystal: str = ""
+
+
+def measure(
+    name: str,
+    basis: Basis,
+    fit: Fit,
+    written: Written,
+    lines: Sequence[str],
+    *,
+    held_out: Sequence[Atoms],
+    checks: Sequence[Atoms],
+    crystal: Atoms,
+) -> Candidate:
+    """Everything about one fit that the report says.
+
+    Parameters
+    ----------
+    name : str
+        What messages call it.
+    basis, fit, written
+        The fit and its files.
+    lines : sequence of str
+        LAMMPS lines with the repulsion.
+    held_out : sequence of Atoms
+        Frames that were not fitted to, with energies and forces.
+    checks : sequence of Atoms
+        Further frames to read the file back on.
+    crystal : Atoms
+        Near the minimum.
+
+    Returns
+    -------
+    Candidate
+    """
+    plain = basis.calculator(written)
+    read_back = np.zeros(2)
+    for frame in [held_out[0], *checks]:
+        energy, forces = fit.predict(basis, frame)
+        fresh = frame.copy()
+        fresh.calc = plain
+        difference = (
+            abs(fresh.get_potential_energy() + _missing(fit, written, frame) - energy),
+            np.abs(fresh.get_forces() - forces).max(),
+        )
+        read_back = np.maximum(read_back, difference)
+    in_lammps = written.lammps[0].split()[1] != "pace"
+    calculator = lammps_calculator(written, lines) if in_lammps else plain
+    errors = compare(calculator, held_out, lambda frame: _missing(fit, written, frame))
+    try:
+        measured, why = crystal_of(crystal, calculator, whose=name), ""
+    except MixpiError as error:
+        measured, why = None, str(error)
+    return Candidate(
+        fit, written, tuple(lines), in_lammps, errors, measured, tuple(map(float, read_back)), why
+    )
+
+
+def _missing(fit: Fit, written: Written, atoms: Atoms) -> float:
+    """The constant energy (eV) that the file cannot hold."""
+    return 0.0 if written.has_offset else sum(fit.offsets[s] for s in atoms.symbols)
+
+
+def lammps_calculator(written: Written, lines: Sequence[str]) -> LammpsCalculator:
+    """LAMMPS with the potential as it will be used."""
+    return LammpsCalculator(LammpsSetup(lines, written.species, written.files[0].parent))
+
+
+def compare(calculator, frames: Sequence[Atoms], offset) -> Errors:
+    """Energies and forces of a calculator beside those that the frames carry.
+
+    ``offset(frame)`` (eV) is added to the calculator's energies.
+    """
+    energy, forces = [], []
+    for atoms in frames:
+        fresh = atoms.copy()
+        fresh.calc = calculator
+        n, cheap = len(atoms), fresh.get_potential_energy() + offset(atoms)
+        energy.append((atoms.get_potential_energy() / n, cheap / n))
+        forces.append(np.column_stack([atoms.get_forces().ravel(), fresh.get_forces().ravel()]))
+    return Errors(np.array(energy), np.vstack(forces))

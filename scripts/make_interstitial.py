@@ -1,0 +1,58 @@
+"""Write a bcc crystal with an interstitial and print the seeds.
+
+python scripts/make_interstitial.py w-he CELLS OUTPUT       He in a tetrahedral site of W
+python scripts/make_interstitial.py fe-dumbbell CELLS OUTPUT    a <110> dumbbell in Fe
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+from ase import Atoms
+from ase.build import bulk
+
+
+#: Å; of the small MACE models.
+LATTICE = {"W": 3.189, "Fe": 2.8457}
+
+
+def crystal(symbol: str, cells: int) -> tuple[Atoms, int]:
+    """A cubic supercell, and its most central atom."""
+    atoms = bulk(symbol, "bcc", a=LATTICE[symbol], cubic=True) * (cells, cells, cells)
+    distances = np.linalg.norm(atoms.positions - atoms.cell.sum(axis=0) / 2, axis=1)
+    return atoms, int(np.argmin(distances))
+
+
+def helium_in_tungsten(cells: int) -> tuple[Atoms, list[int]]:
+    """He in a tetrahedral site; the seed is the He."""
+    atoms, centre = crystal("W", cells)
+    atoms += Atoms("He", [atoms.positions[centre] + np.array([0.5, 0.25, 0.0]) * LATTICE["W"]])
+    return atoms, [len(atoms) - 1]
+
+
+def dumbbell_in_iron(cells: int) -> tuple[Atoms, list[int]]:
+    """Two atoms that share a site, 0.75 lattice constants apart; they are the seeds."""
+    atoms, centre = crystal("Fe", cells)
+    half = np.array([1.0, 1.0, 0.0]) / np.sqrt(2) * 0.375 * LATTICE["Fe"]
+    atoms += Atoms("Fe", [atoms.positions[centre] + half])
+    atoms.positions[centre] -= half
+    return atoms, [centre, len(atoms) - 1]
+
+
+KINDS = {"w-he": helium_in_tungsten, "fe-dumbbell": dumbbell_in_iron}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("cells", type=int, help="unit cells along each edge")
+    parser.add_argument("output")
+    arguments = parser.parse_args()
+    atoms, seeds = KINDS[arguments.kind](arguments.cells)
+    atoms.write(arguments.output, columns=["symbols", "positions"])
+    print(f"{len(atoms)} atoms in {arguments.output}; seeds: {seeds}")
+
+
+if __name__ == "__main__":
+    main()
