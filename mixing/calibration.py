@@ -44,6 +44,8 @@ TOLERANCE = 0.005
 LARGEST_REFERENCE = {"cpu": 3_000, "cuda": 10_000}
 #: Snapshots of a thermal run.
 SNAPSHOTS = 5
+#: Å; rms displacement per coordinate that no thermal snapshot stays below.
+COLD = 0.02
 
 
 @dataclass
@@ -80,6 +82,8 @@ class Calibration:
         The error of the recommended (else the widest) buffer on another snapshot, and which.
     mismatch, mismatch_skipped : Mismatch or None, str
         Of the two potentials, or why it is not known.
+    warning : str
+        Why the figures may mislead; empty if they need not.
     """
 
     system: str
@@ -99,6 +103,7 @@ class Calibration:
     check_source: str = ""
     mismatch: Mismatch | None = None
     mismatch_skipped: str = ""
+    warning: str = ""
 
     @property
     def chosen(self) -> BufferResult:
@@ -156,7 +161,7 @@ def calibrate(
     MixpiError
         If an argument, the input, a snapshot or an engine is not what it must be.
     """
-    _require_sense(buffers, tolerance, temperature, snapshots, full_atoms, masked)
+    _require_sense(buffers, tolerance, temperature, snapshots, full_atoms, masked, frame)
     ipi_input = read_ipi_input(path)
     config, home = ipi_input.config, ipi_input.config_path.parent
     if config.seeds == "none":
@@ -228,11 +233,20 @@ def calibrate(
         tell("checking the answer on another snapshot", 0.0)
         found.check = _check(clusters, to_check, found.chosen.buffer, reference.buffer)
         found.check_source = checked
+    moved = frames[0] - atoms.positions
+    moved -= np.round(moved @ np.linalg.inv(atoms.cell.array)) @ atoms.cell.array
+    if root_mean_square(moved - moved.mean(axis=0)) < COLD:
+        found.warning = (
+            "the atoms of the snapshot hardly left the sites of the structure: errors there cancel "
+            "by symmetry; give a thermal snapshot"
+        )
     _compare_potentials(found, ipi_input, atoms, clusters, frames, tell)
     return found
 
 
-def _require_sense(buffers, tolerance, temperature, snapshots, full_atoms, masked) -> None:
+def _require_sense(
+    buffers, tolerance, temperature, snapshots, full_atoms, masked, frame
+) -> None:
     def positive(name: str, value: float | None, unit: str = "") -> None:
         if value is not None and not (np.isfinite(value) and value > 0.0):
             raise MixpiError(f"{name} must be a number above 0{unit}, got {value:g}")
@@ -240,6 +254,8 @@ def _require_sense(buffers, tolerance, temperature, snapshots, full_atoms, maske
     positive("tolerance", tolerance, " (eV/Å)")
     positive("temperature", temperature, " (K)")
     positive("snapshots", snapshots)
+    if frame is not None and temperature is not None:
+        raise MixpiError("a temperature is for the thermal run, which a given frame replaces")
     positive("full-atoms", full_atoms)
     for depth in masked or ():
         positive("a mask's depth", depth, " (Å)")

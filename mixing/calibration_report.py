@@ -63,7 +63,8 @@ def write(found: Calibration, folder: Path) -> list[Path]:
 
 def sentences(found: Calibration) -> list[str]:
     """What the table means, a line each."""
-    return [*_about_reference(found), *_answer(found), *_about_potentials(found)]
+    warning = [f"warning: {found.warning}"] if found.warning else []
+    return [*_about_reference(found), *warning, *_answer(found), *_about_potentials(found)]
 
 
 def _about_reference(found: Calibration) -> list[str]:

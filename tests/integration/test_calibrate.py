@@ -192,6 +192,16 @@ def other_cell() -> Atoms:
     return atoms
 
 
+def test_the_structure_itself_is_no_thermal_snapshot(make, run):
+    case = make()
+    code, out, err = run(case, "--frame", "init.extxyz", "--buffers", "3", "6")
+    assert code == 0, err
+    assert "hardly left the sites" in out.replace("\n", " ")
+    frame_of(case, silicon(3, rattle=0.08, seed=11))
+    code, out, err = run(case, *FRAME, "--buffers", "3", "6")
+    assert code == 0 and "hardly left" not in out.replace("\n", " ")
+
+
 FRAME = ("--frame", "frame.extxyz")
 MISTAKES = {
     "no region": (lambda c: c.config.update(seeds="none"), (), "there is no region to calibrate"),
@@ -204,6 +214,7 @@ MISTAKES = {
     "buffer NaN": (None, ("--buffers", "nan"), "a buffer must be a number >= 0"),
     "tolerance zero": (None, ("--tolerance", "0"), "tolerance must be a number above 0"),
     "temperature negative": (None, ("--temperature", "-3"), "temperature must be a number above"),
+    "temperature with frame": (None, (*FRAME, "--temperature", "300"), "temperature is for the"),
     "no snapshots": (None, ("--snapshots", "0"), "snapshots must be a number above 0"),
     "frame missing": (None, FRAME, "frame frame.extxyz does not exist"),
     "frame unreadable": (

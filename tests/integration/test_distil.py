@@ -172,13 +172,10 @@ def test_hexagonal_crystal_and_equality(tmp_path):
         basis={"uf3": {"cutoff": 5.5, "intervals": 22, "cutoff_3b": 4.0, "intervals_3b": 6}},
     )  # fmt: skip
     bulk("Cu", "hcp", a=2.54, c=4.15).write(tmp_path / "crystal.extxyz")
-    try:
-        numbers = summary(distil(path, calculator=EMT(), identity="emt"))
-    except MixpiError as error:  # the EMT crystal is out of reach of the basis
-        assert "cannot meet the constraint" in str(error)
-        return
+    numbers = summary(distil(path, calculator=EMT(), identity="emt"))
+    assert numbers["constraint"]["residual"] < 1e-20
     assert set(numbers["expensive"]["elastic"]) >= {"C11", "C33", "C13", "C66"}
-    assert max(abs(e) for e in numbers["constrained"]["elastic_error_percent"].values()) < 1.0
+    assert max(abs(e) for e in numbers["constrained"]["elastic_error_percent"].values()) < 0.1
 
 
 def test_two_species(tmp_path):
