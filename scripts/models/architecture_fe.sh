@@ -3,7 +3,7 @@ case $1 in
 small) ARCHITECTURE=(--r_max 4.5 --hidden_irreps 32x0e --MLP_irreps 16x0e
     --max_num_epochs 80 --start_swa 58) ;;
 tiny) ARCHITECTURE=(--r_max 3.8 --hidden_irreps 8x0e --MLP_irreps 8x0e
-    --max_num_epochs 100 --start_swa 74) ;;
+    --max_num_epochs 72 --start_swa 54) ;;
 *) echo "unknown size $1: small or tiny" >&2; exit 2 ;;
 esac
 ARCHITECTURE+=(--scheduler ExponentialLR --lr_scheduler_gamma 0.965)
