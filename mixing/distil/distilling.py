@@ -257,15 +257,17 @@ def _data(config, home, structure, source, calculator, tell):
         ),
         tell,
     )
+    settings = config.soft.model_copy(
+        update={"repeat": list(supercell_repeats(structure, config.soft))}
+    )
     # how many there are, and which are used, does not change the trajectory
-    dynamics = config.soft.model_dump(exclude={"snapshots", "held_out", "equilibrate", "repeat"})
-    dynamics["repeat"] = supercell_repeats(structure, config.soft)
+    dynamics = settings.model_dump(exclude={"snapshots", "held_out", "equilibrate"})
     thermal = Cache(root, {**source, "set": "snapshots", **dynamics})
-    before, total = count_segments(config.soft)
+    before, total = count_segments(settings)
     soft = thermal.extend(
         "snapshots",
         total,
-        lambda done: snapshots(hard[0].copy(), calculator, config.soft, done),
+        lambda done: snapshots(hard[0].copy(), calculator, settings, done),
         tell,
     )
     return hard, soft[before:]
