@@ -19,7 +19,7 @@ from ase import Atoms
 from .clusters import Cluster, extract_cluster
 from .errors import MixpiError
 from .periodic import PeriodicCell
-from .progress import Tell
+from .progress import Tell, silent
 from .regions import build_regions
 
 
@@ -169,7 +169,7 @@ def measure_reference(
     reach: float,
     limit: int,
     *,
-    tell: Tell = lambda _what, _share: None,
+    tell: Tell = silent,
 ) -> tuple[np.ndarray, Reference]:
     """The forces that clusters are compared with.
 
@@ -252,7 +252,7 @@ def measure_buffers(
     depths: Sequence[float] = (),
     always: float | None = None,
     refine: bool = True,
-    tell: Tell = lambda _what, _share: None,
+    tell: Tell = silent,
 ) -> tuple[list[BufferResult], float | None]:
     """The error and the cost of each buffer.
 

@@ -24,7 +24,7 @@ from .commands import mace_engine
 from .errors import MixpiError
 from .ipi_input import IpiInput, read_ipi_input
 from .mismatch import Mismatch, measure_mismatch
-from .progress import Tell
+from .progress import Tell, silent
 from .structure import read_structure
 from .thermal import (
     APART,
@@ -122,7 +122,7 @@ def calibrate(
     snapshots: int = SNAPSHOTS,
     full_atoms: int | None = None,
     masked: Sequence[float] | None = None,
-    tell: Tell = lambda _what, _share: None,
+    tell: Tell = silent,
 ) -> Calibration:
     """Measure what buffers of all widths leave and cost, for a simulation.
 

@@ -258,17 +258,17 @@ def _calibrate(arguments: argparse.Namespace) -> int:
 
 
 def _distil(arguments: argparse.Namespace) -> int:
-    from .distil import distil, summary, write_report
+    from .distil import as_markdown, distil, write_report
     from .progress import StageProgress
 
     with _ending_as_ctrl_c(), StageProgress(quiet=arguments.quiet) as tell:
         result = distil(arguments.config, tell=tell)
     folder = arguments.config.parent / result.config.output
     files = [*result.constrained.written.files, *write_report(result, folder)]
-    print((folder / f"{result.config.name}.md").read_text().split("\n![", 1)[0].rstrip())
+    print(as_markdown(result).rstrip())
     for path in files:
         print(os.path.relpath(path))
-    return 0 if summary(result)["constrained"].get("lattice") else 1
+    return 0 if result.constrained.crystal else 1
 
 
 @contextlib.contextmanager

@@ -106,10 +106,8 @@ def mace_command(config: MaceConfig, home: Path) -> list[str]:
     MixpiError
         If the model file is missing.
     """
-    model = _own_path(config.model, home)
-    if config.model.endswith(".model") and not Path(model).is_file():
-        raise MixpiError(f"model file {home / config.model} does not exist (mace: model)")
-    argv = [sys.executable, "-m", "mixpi.cli", "driver", "mace", "--model", model]
+    argv = [sys.executable, "-m", "mixpi.cli", "driver", "mace"]
+    argv += ["--model", _model_path(config, home)]
     argv += ["--device", config.device, "--dtype", config.dtype]
     return argv + (["--threads", str(config.threads)] if config.threads else [])
 
@@ -122,13 +120,20 @@ def mace_engine(config: MaceConfig, home: Path) -> MaceEngine:
     MixpiError
         If it is missing or cannot be loaded.
     """
-    mace_command(config, home)  # says if the model file is missing
     return MaceEngine(
-        _own_path(config.model, home),
+        _model_path(config, home),
         device=config.device,
         dtype=config.dtype,
         threads=config.threads,
     )
+
+
+def _model_path(config: MaceConfig, home: Path) -> str:
+    """The model's file, which must be there, or the name of a foundation model."""
+    model = _own_path(config.model, home)
+    if config.model.endswith(".model") and not Path(model).is_file():
+        raise MixpiError(f"model file {home / config.model} does not exist (mace: model)")
+    return model
 
 
 def socket_flags(socket: SocketConfig) -> list[str]:

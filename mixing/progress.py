@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -19,7 +20,26 @@ SPEAK_EVERY = 15.0
 Tell = Callable[[str, float], None]
 
 
-class Progress:
+def silent(_what: str, _share: float) -> None:
+    """The ``Tell`` of those who do not want to know."""
+
+
+class _WithBar:
+    """Shows its bar inside a ``with`` block, if it has one."""
+
+    _bar: RichProgress | None
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self._bar:
+            self._bar.stop()
+
+
+class Progress(_WithBar):
     """A progress bar on a terminal, a line now and then elsewhere.
 
     Parameters
@@ -62,15 +82,6 @@ class Progress:
             )
             self._task = self._bar.add_task("", total=total, rate="starting", regions="")
 
-    def __enter__(self) -> Progress:
-        if self._bar:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        if self._bar:
-            self._bar.stop()
-
     def update(self) -> None:
         """Read what is new and show it."""
         self._read()
@@ -109,7 +120,7 @@ class Progress:
             self._last = lines[-1]
 
 
-class StageProgress:
+class StageProgress(_WithBar):
     """How far a command is that goes from stage to stage; called with (what, share).
 
     A bar on a terminal, a line now and then elsewhere.
@@ -129,15 +140,6 @@ class StageProgress:
             )
             self._task = self._bar.add_task("starting", total=1.0)
         self._stage = ""
-
-    def __enter__(self) -> StageProgress:
-        if self._bar:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        if self._bar:
-            self._bar.stop()
 
     def __call__(self, what: str, share: float) -> None:
         """Show what is being done, and the share (0 to 1) of it that is done."""

@@ -15,7 +15,7 @@ from matscipy.neighbours import neighbour_list
 
 from ..commands import mace_engine
 from ..errors import MixpiError
-from ..progress import Tell
+from ..progress import Tell, silent
 from .bases import make_basis
 from .basis import Basis
 from .config import DistilConfig, RepulsionConfig, load_distil_config
@@ -31,7 +31,8 @@ from .data import (
     supercell_repeats,
 )
 from .fitting import Problem, require_enough
-from .measuring import READ_BACK, Candidate, lammps_calculator, measure
+from .lammps_engine import LammpsCalculator
+from .measuring import READ_BACK, Candidate, measure
 from .properties import Crystal, crystal_of
 from .repulsion import default_repulsion, with_repulsion
 
@@ -77,7 +78,7 @@ def distil(
     *,
     calculator=None,
     identity: str | None = None,
-    tell: Tell = lambda _what, _share: None,
+    tell: Tell = silent,
 ) -> Distilled:
     """Distil a cheap potential from an expensive one.
 
@@ -307,7 +308,7 @@ def _cost(frame: Atoms, calculator, candidate: Candidate, basis: Basis) -> Cost:
         if len(atoms) < 400:
             atoms = atoms * [2 if k == axis else 1 for k in range(3)]
     cheap = (
-        time_lammps(lammps_calculator(candidate.written, candidate.lammps).setup)
+        time_lammps(LammpsCalculator.of(candidate.written, candidate.lammps).setup)
         if candidate.in_lammps
         else time_calculator(basis.calculator(candidate.written))
     )

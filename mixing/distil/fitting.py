@@ -21,7 +21,7 @@ import numpy as np
 from ase import Atoms
 
 from ..errors import MixpiError
-from ..progress import Tell
+from ..progress import Tell, silent
 from .basis import Basis
 from .config import WeightsConfig
 from .least_squares import ConstrainedLeastSquares, Solution, Triangle
@@ -93,7 +93,7 @@ class Problem:
         hard: Sequence[Atoms],
         soft: Sequence[Atoms],
         weights: WeightsConfig,
-        tell: Tell = lambda _what, _share: None,
+        tell: Tell = silent,
     ) -> None:
         self.basis, self._species = basis, basis.species
         self.size = basis.size

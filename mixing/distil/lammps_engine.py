@@ -17,6 +17,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from ..drivers.lammps import LammpsSetup
 from ..errors import MixpiError
+from .basis import Written
 
 
 #: bar in eV/Å³
@@ -86,7 +87,7 @@ class LammpsCalculator(Calculator):
     Parameters
     ----------
     setup : LammpsSetup
-        Potential and species.
+        Potential and species; :meth:`of` makes it for a potential on disk.
     """
 
     implemented_properties = ("energy", "forces", "stress")
@@ -94,6 +95,12 @@ class LammpsCalculator(Calculator):
     def __init__(self, setup: LammpsSetup) -> None:
         super().__init__()
         self.setup = setup
+
+    @classmethod
+    def of(cls, written: Written, lines: Sequence[str] | None = None) -> LammpsCalculator:
+        """The calculator of written files, with other LAMMPS lines than their own if given."""
+        folder = written.files[0].parent
+        return cls(LammpsSetup(lines or written.lammps, written.species, folder))
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes) -> None:
         """Energy (eV), forces (eV/Å) and stress (eV/Å³)."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 
-from ..drivers.lammps import LammpsSetup
 from ..errors import MixpiError
 from .basis import Basis, Written
 from .fitting import Fit
@@ -126,7 +125,7 @@ def measure(
         )
         read_back = np.maximum(read_back, difference)
     in_lammps = written.lammps[0].split()[1] != "pace"
-    calculator = lammps_calculator(written, lines) if in_lammps else plain
+    calculator = LammpsCalculator.of(written, lines) if in_lammps else plain
     errors = compare(calculator, held_out, lambda frame: _missing(fit, written, frame))
     try:
         measured, why = crystal_of(crystal, calculator, whose=name), ""
@@ -140,11 +139,6 @@ def measure(
 def _missing(fit: Fit, written: Written, atoms: Atoms) -> float:
     """The constant energy (eV) that the file cannot hold."""
     return 0.0 if written.has_offset else sum(fit.offsets[s] for s in atoms.symbols)
-
-
-def lammps_calculator(written: Written, lines: Sequence[str]) -> LammpsCalculator:
-    """LAMMPS with the potential as it will be used."""
-    return LammpsCalculator(LammpsSetup(lines, written.species, written.files[0].parent))
 
 
 def compare(calculator, frames: Sequence[Atoms], offset) -> Errors:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -88,8 +89,8 @@ def _candidate(result: Distilled, candidate: Candidate) -> dict:
     }
 
 
-def as_markdown(result: Distilled, figures: list[str]) -> str:
-    """The report to read."""
+def as_markdown(result: Distilled, figures: Sequence[str] = ()) -> str:
+    """The report to read, with pictures by their file names."""
     numbers = summary(result)
     names = ("expensive", "unconstrained", "constrained")
     lines = [f"# {numbers['name']}: a cheap potential distilled by mixpi", ""]

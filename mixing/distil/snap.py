@@ -132,6 +132,4 @@ class SnapBasis(Basis):
 
     def calculator(self, written: Written):
         """LAMMPS with the written files."""
-        return LammpsCalculator(
-            LammpsSetup(written.lammps, written.species, written.files[0].parent)
-        )
+        return LammpsCalculator.of(written)

@@ -22,7 +22,6 @@ from ase import Atoms
 from matscipy.neighbours import neighbour_list
 from scipy import sparse
 
-from ..drivers.lammps import LammpsSetup
 from ..errors import MixpiError
 from .basis import Basis, Rows, Written
 from .bsplines import clamped_knots, local_splines, second_differences
@@ -303,9 +302,7 @@ class Uf3Basis(Basis):
 
     def calculator(self, written: Written):
         """LAMMPS with the written file."""
-        return LammpsCalculator(
-            LammpsSetup(written.lammps, written.species, written.files[0].parent)
-        )
+        return LammpsCalculator.of(written)
 
 
 def _neighbour_pairs(i: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
