@@ -16,55 +16,21 @@ ace-jax's calculator.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from ase import Atoms
-from ase.data import atomic_numbers
 from ase.neighborlist import neighbor_list
 from scipy.sparse import csr_array
 
 from ..errors import MixpiError
 from .basis import Basis, Rows, Written
-
-
-#: Weight of an angular degree relative to a radial one, as in ACEpotentials.
-ANGULAR_WEIGHT = 1.5
-
-#: A product of complex densities: (neighbour species, n, l, m) of each factor, sorted.
-Term = tuple[tuple[int, int, int, int], ...]
-
-
-@dataclass(frozen=True)
-class _Couplings:
-    """Invariants as sums of products of real densities, the same for every centre.
-
-    Attributes
-    ----------
-    species, n, ell, m : ndarray of int, shape (a,)
-        Each density's neighbour species (index), radial function (from 1) and harmonic.
-    products : ndarray of int, shape (t, correlation order)
-        Densities in each product; filled up with a, which stands for the factor 1.
-    matrix : csr_array, shape (b, t)
-        From products to invariants.
-    bodies : list
-        (n, l) of each invariant's densities.
-    """
-
-    species: np.ndarray
-    n: np.ndarray
-    ell: np.ndarray
-    m: np.ndarray
-    products: np.ndarray
-    matrix: csr_array
-    bodies: list[list[tuple[int, int]]]
+from .couplings import ANGULAR_WEIGHT, Couplings, couplings, missing_ace_jax
+from .yace import pace_tree
 
 
 @dataclass(frozen=True)
@@ -92,9 +58,7 @@ class AceBasis(Basis):
     smoothness: ClassVar[float] = 1e-6
 
     def __post_init__(self) -> None:
-        self._check_symbols("species", self.species)
-        if not self.species:
-            raise MixpiError("ACE: no species; name at least one")
+        super().__post_init__()
         if self.cutoff <= 0:
             raise MixpiError("ACE: cutoff must be larger than 0 Å")
         if self.correlation_order < 1 or self.max_degree < 2:
@@ -106,31 +70,8 @@ class AceBasis(Basis):
         return len(self.species) * len(self._couplings.bodies)
 
     @cached_property
-    def _couplings(self) -> _Couplings:
-        try:
-            from ace_jax.basis.coupling import couple
-            from ace_jax.basis.spec import build_spec
-        except ImportError as error:
-            raise _missing() from error
-        kinds, order = len(self.species), self.correlation_order
-        bodies, radials, harmonics = build_spec(kinds, order, self.max_degree, ANGULAR_WEIGHT)
-        coupled = couple(bodies, radials, harmonics)
-        # ace-jax counts the neighbour species within the radial index
-        index = np.array([radials[i][0] for i, _ in coupled.aspec]) - 1
-        ell, m = np.array([harmonics[j] for _, j in coupled.aspec]).T
-        products = [
-            np.pad(spec, ((0, 0), (0, order - spec.shape[1])), constant_values=len(index))
-            for spec in map(np.asarray, coupled.aa_specs)
-        ]
-        return _Couplings(
-            species=index % kinds,
-            n=index // kinds + 1,
-            ell=ell,
-            m=m,
-            products=np.vstack(products),
-            matrix=csr_array(coupled.A2B),
-            bodies=[[((n - 1) // kinds + 1, ell) for n, ell in b] for b in coupled.nnll_spec],
-        )
+    def _couplings(self) -> Couplings:
+        return couplings(len(self.species), self.correlation_order, self.max_degree)
 
     @cached_property
     def _slopes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -157,7 +98,7 @@ class AceBasis(Basis):
 
     def rows(self, atoms: Atoms) -> Rows:
         """The design rows of a structure; see :meth:`Basis.rows`."""
-        kind = self._kinds(atoms)
+        kind = self.kinds(atoms)
         table = self._couplings
         size, densities = table.matrix.shape[0], len(table.n)
         value, others, starts, place = self._slopes
@@ -216,50 +157,15 @@ class AceBasis(Basis):
         try:
             from ace_jax.eval.pace_io import dump_tree
         except ImportError as error:
-            raise _missing() from error
-        elements = [*self.species, *inert]
-        self._check_symbols("species and inert", elements)
-        terms, matrix = self._terms
-        values = matrix @ np.asarray(coefficients, float).reshape(len(self.species), -1).T
-        lmax, count = int(self._couplings.ell.max()), int(self._couplings.n.max())
-        bond = {
-            "nradmax": count,
-            "lmax": lmax,
-            "nradbasemax": count,
-            "radbasename": "SBessel",
-            "radparameters": [1.0],  # no meaning here, but read
-            "radcoefficients": [
-                [[float(k == n) for k in range(count)] for _ in range(lmax + 1)]
-                for n in range(count)
-            ],
-            "rcut": float(self.cutoff),
-            "dcut": 0.01,
-            # no core repulsion
-            "prehc": 0.0,
-            "lambdahc": 1.0,
-            "rcut_in": 0.0,
-            "dcut_in": 0.0,
-            "inner_cutoff_type": "distance",
-        }
-        linear = {
-            "ndensity": 1,
-            "FS_parameters": [1.0, 1.0],
-            "npoti": "FinnisSinclairShiftedScaled",
-            "rho_core_cutoff": 100000.0,
-            "drho_core_cutoff": 250.0,
-        }
-        every = range(len(elements))
-        functions = {z: _functions(z, terms, values[:, z]) for z in every[: len(self.species)]}
-        nothing = {z: _functions(z, [((z, 1, 0, 0),)], [0.0]) for z in every[len(self.species) :]}
-        tree = {
-            "elements": elements,
-            "E0": [float(offsets.get(s, 0.0)) for s in elements],
-            "deltaSplineBins": 0.001,
-            # copies, or the file would have YAML references
-            "embeddings": {z: deepcopy(linear) for z in every},
-            "bonds": {pair: deepcopy(bond) for pair in product(every, every)},
-            "functions": functions | nothing,
-        }
+            raise missing_ace_jax() from error
+        elements = self.everyone(inert)
+        tree = pace_tree(
+            self._couplings,
+            np.asarray(coefficients, float).reshape(len(self.species), -1),
+            elements=elements,
+            offsets=offsets,
+            cutoff=self.cutoff,
+        )
         path = Path(f"{target}.yace")
         path.parent.mkdir(parents=True, exist_ok=True)
         dump_tree(tree, path)
@@ -276,7 +182,7 @@ class AceBasis(Basis):
             import jax
             from ace_jax import ACECalculator
         except ImportError as error:
-            raise _missing() from error
+            raise missing_ace_jax() from error
 
         class DoubleCalculator(ACECalculator):
             def calculate(self, *args, **kwargs) -> None:
@@ -285,23 +191,6 @@ class AceBasis(Basis):
 
         with jax.enable_x64(True):
             return DoubleCalculator(written.files[0])
-
-    def _check_symbols(self, what: str, symbols: Sequence[str]) -> None:
-        unknown = [s for s in symbols if s not in atomic_numbers]
-        if unknown or len(set(symbols)) < len(symbols):
-            listed = ", ".join(symbols)
-            raise MixpiError(f"ACE: {what} must be different chemical symbols, not {listed}")
-
-    def _kinds(self, atoms: Atoms) -> np.ndarray:
-        """Each atom's index in `species`."""
-        symbols = atoms.get_chemical_symbols()
-        foreign = sorted(set(symbols) - set(self.species))
-        if foreign:
-            raise MixpiError(
-                f"ACE: the structure has {', '.join(foreign)}, the potential is for "
-                f"{', '.join(self.species)}; add the species or leave the structure out"
-            )
-        return np.array([self.species.index(s) for s in symbols], dtype=int)
 
     def _radial(self, distance: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """PACE's ``SBessel`` and its derivative, shapes (e, count), Å^-1.5 and Å^-2.5.
@@ -323,75 +212,6 @@ class AceBasis(Basis):
                 last = 1 - overlap / last
                 out[..., n] /= math.sqrt(last)
         return out[0], out[1]
-
-    @cached_property
-    def _terms(self) -> tuple[list[Term], csr_array]:
-        """PACE's products, and the matrix (products, b) that the invariants are made of.
-
-        A product stands for itself and its conjugate, with every m reversed. The matrix is
-        real, as the invariants are, and without products whose m do not add up to 0.
-        """
-        table = self._couplings
-        found: dict[Term, dict[int, float]] = defaultdict(lambda: defaultdict(float))
-        for b, t in zip(*map(np.ndarray.tolist, table.matrix.nonzero()), strict=True):
-            factors = [a for a in table.products[t].tolist() if a < len(table.n)]
-            options = [_complex(int(table.ell[a]), int(table.m[a])) for a in factors]
-            for choice in product(*options):
-                key = tuple(
-                    (int(table.species[a]), int(table.n[a]), int(table.ell[a]), m)
-                    for a, (m, _) in zip(factors, choice, strict=True)
-                )
-                conjugate = tuple((*factor[:3], -factor[3]) for factor in key)
-                key = min(tuple(sorted(key)), tuple(sorted(conjugate)))
-                found[key][b] += (table.matrix[b, t] * math.prod(c for _, c in choice)).real
-        rows = {
-            key: kept
-            for key, row in found.items()
-            if (kept := {b: v for b, v in row.items() if abs(v) > 1e-12})
-        }
-        terms = sorted(rows, key=lambda key: (len(key), key))
-        entries = [(i, b, v) for i, key in enumerate(terms) for b, v in rows[key].items()]
-        i, b, v = zip(*entries, strict=True)
-        return terms, csr_array((v, (i, b)), shape=(len(terms), len(table.bodies)))
-
-
-def _missing() -> MixpiError:
-    return MixpiError("the ACE basis needs ace-jax: pip install 'mixpi[ace]'")
-
-
-def _functions(centre: int, terms: Sequence[Term], values: Sequence[float]) -> list[dict]:
-    """PACE's functions around one species: products that differ only in m together."""
-    groups: dict[tuple, list[tuple[list[int], float]]] = defaultdict(list)
-    for key, value in zip(terms, values, strict=True):
-        groups[tuple(f[:3] for f in key)].append(([f[3] for f in key], float(value)))
-    return [
-        {
-            "mu0": centre,
-            "rank": len(key),
-            "ndensity": 1,
-            "num_ms_combs": len(group),
-            "mus": [f[0] for f in key],
-            "ns": [f[1] for f in key],
-            "ls": [f[2] for f in key],
-            "ms_combs": [m for ms, _ in group for m in ms],
-            "ctildes": [value for _, value in group],
-        }
-        for key, group in groups.items()
-    ]
-
-
-def _complex(ell: int, m: int) -> list[tuple[int, complex]]:
-    """A real harmonic as a sum of PACE's: (m, coefficient) of each.
-
-    PACE's Y(0, 0) is 1, and they have the Condon-Shortley phase, which the real ones lack.
-    """
-    unit = 1 / math.sqrt(4 * math.pi)
-    if m == 0:
-        return [(0, unit)]
-    k, half = abs(m), unit / math.sqrt(2)
-    if m > 0:
-        return [(k, (-1) ** k * half), (-k, half)]
-    return [(k, -1j * (-1) ** k * half), (-k, 1j * half)]
 
 
 def _harmonics(unit: np.ndarray, lmax: int) -> tuple[np.ndarray, np.ndarray]:

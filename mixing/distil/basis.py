@@ -14,6 +14,9 @@ from typing import ClassVar
 
 import numpy as np
 from ase import Atoms
+from ase.data import chemical_symbols
+
+from ..errors import MixpiError
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,43 @@ class Basis(ABC):
 
     #: Strength of :meth:`penalty` unless another is asked for.
     smoothness: ClassVar[float] = 0.0
+
+    def __post_init__(self) -> None:
+        self.everyone()
+
+    def everyone(self, inert: Sequence[str] = ()) -> tuple[str, ...]:
+        """The species, then the inert ones.
+
+        Raises
+        ------
+        MixpiError
+            If one is no chemical symbol or there twice, or there is none.
+        """
+        symbols = (*self.species, *inert)
+        wrong = [s for s in symbols if s not in chemical_symbols[1:]]
+        if wrong or not symbols or len(set(symbols)) < len(symbols):
+            raise MixpiError(
+                f"species{' and inert' if inert else ''} must be different chemical symbols, "
+                f"got {', '.join(symbols) or 'none'}"
+            )
+        return symbols
+
+    def kinds(self, atoms: Atoms) -> np.ndarray:
+        """Each atom's index in the species, shape (n,).
+
+        Raises
+        ------
+        MixpiError
+            If a structure has other species.
+        """
+        foreign = sorted(set(atoms.symbols) - set(self.species))
+        if foreign:
+            raise MixpiError(
+                f"the structure has {', '.join(foreign)}, the potential is for "
+                f"{', '.join(self.species)}; add the species, make it inert, or leave the "
+                "structure out"
+            )
+        return np.array([self.species.index(s) for s in atoms.symbols], dtype=int)
 
     @property
     @abstractmethod

@@ -67,6 +67,7 @@ class SnapBasis(Basis):
 
     def rows(self, atoms: Atoms) -> Rows:
         """The design rows, from ``compute snap``: shapes (p,) and (3 n, p)."""
+        self.kinds(atoms)  # says which species is missing
         n, kinds = len(atoms), len(self.species)
         radii = " ".join([str(_RADIUS)] * kinds)
         weights = " ".join(map(str, self._weights()))
@@ -118,7 +119,7 @@ class SnapBasis(Basis):
             "quadraticflag": int(self.quadratic),
         }
         param.write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
-        everyone = tuple(sorted([*self.species, *inert]))
+        everyone = tuple(sorted(self.everyone(inert)))
         types = " ".join("NULL" if symbol in inert else symbol for symbol in everyone)
         lammps = ("pair_style snap", f"pair_coeff * * {coeff.name} {param.name} {types}")
         if inert:  # every pair of types must have some style

@@ -68,6 +68,7 @@ class Uf3Basis(Basis):
     intervals_3b: int = 6
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.start_3b < self.cutoff_3b <= self.cutoff:
             raise MixpiError(
                 "UF3 needs start_3b < cutoff_3b <= cutoff (LAMMPS looks for triples among the "
@@ -143,19 +144,13 @@ class Uf3Basis(Basis):
 
     def rows(self, atoms: Atoms) -> Rows:
         """The design rows: shapes (p,) and (3 n, p)."""
-        unknown = sorted(set(atoms.symbols) - set(self.species))
-        if unknown:
-            raise MixpiError(
-                f"the UF3 basis is for {' '.join(self.species)}, the structure has "
-                f"{' '.join(unknown)}: add it to species, or make it inert"
-            )
+        kinds = self.kinds(atoms)
         i, j, bonds, r = neighbour_list("ijDd", atoms, self.cutoff)
         if len(r) and r.min() < self.start_3b:
             raise MixpiError(
                 f"two atoms are {r.min():.3f} Å apart, closer than start_3b ({self.start_3b} Å), "
                 "where the three-body term begins: lower basis: uf3: start_3b"
             )
-        kinds = np.array([self.species.index(s) for s in atoms.symbols])
         energy = np.zeros(self.size)
         forces = self._two_body(len(atoms), kinds, i, j, bonds, r, energy)
         near = r <= self.cutoff_3b  # as LAMMPS does
@@ -268,7 +263,7 @@ class Uf3Basis(Basis):
         """Write one ``.uf3`` file; the format has no place for constant energies."""
         target.parent.mkdir(parents=True, exist_ok=True)
         path = Path(f"{target}.uf3")
-        everyone = sorted([*self.species, *inert])
+        everyone = sorted(self.everyone(inert))
         blocks = [_two_body_block(p, self._knots, self._pair_values(p, coefficients))
                   for p in self.pairs]  # fmt: skip
         blocks += [

@@ -152,11 +152,17 @@ def test_penalty_is_blind_to_straight_lines():
     assert np.count_nonzero(np.abs(bent) > 1e-12) == 1
 
 
-def test_unknown_species_is_refused():
-    with pytest.raises(MixpiError, match="the structure has C"):
-        Uf3Basis(("Si",)).rows(carbide())
-    with pytest.raises(MixpiError, match="the structure has C"):
-        SnapBasis(("Si",)).rows(carbide())
+@pytest.mark.parametrize("make", BASES.values(), ids=BASES)
+def test_unknown_species_is_refused(make, tmp_path):
+    basis = make(("Si",))
+    with pytest.raises(MixpiError, match=r"has Ge, the potential is for Si; add"):
+        basis.rows(bulk("Ge"))
+    with pytest.raises(MixpiError, match=r"different chemical symbols, got Si, Xx"):
+        make(("Si", "Xx"))
+    with pytest.raises(MixpiError, match=r"different chemical symbols, got none"):
+        make(())
+    with pytest.raises(MixpiError, match=r"species and inert must .* got Si, Si"):
+        basis.write(np.ones(basis.size), {}, tmp_path / "fit", inert=["Si"])
 
 
 @pytest.mark.parametrize("knots", [clamped_knots(0.5, 4.0, 6), clamped_knots(0.0, 1.0, 1)])
