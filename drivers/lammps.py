@@ -249,6 +249,11 @@ def error_in(log: str) -> str | None:
     return found[-1].strip() if found else None
 
 
+def failure(log: str) -> MixpiError:
+    """What to raise when LAMMPS ended with an error, in its own words."""
+    return MixpiError(f"LAMMPS cannot compute this system:\n{error_in(log) or log[-800:]}")
+
+
 def _mass(atoms: Atoms, symbol: str) -> float:
     """Mass of a species; only i-PI moves atoms, LAMMPS just wants a number."""
     chosen = atoms.get_masses()[np.array(atoms.get_chemical_symbols()) == symbol]

@@ -17,6 +17,10 @@ from ase.data import chemical_symbols
 from ..errors import MixpiError
 
 
+#: Names that end so are files, not foundation models.
+MODEL_SUFFIXES = (".model", ".pt", ".pth")
+
+
 class MaceEngine:
     """Evaluates a MACE model on whatever arrives.
 
@@ -74,7 +78,7 @@ class MaceEngine:
             with _quiet():
                 if path.exists():
                     self._calculator = MACECalculator(model_paths=[str(path)], **settings)
-                elif path.suffix == ".model" or path.parent != Path("."):
+                elif path.suffix in MODEL_SUFFIXES or path.parent != Path("."):
                     raise MixpiError(f"model file {path} does not exist")
                 else:
                     self._calculator = mace_mp(model=str(model), **settings)

@@ -196,6 +196,8 @@ def calibrate(
     if to_check is None and len(frames) > 1:
         to_check, checked = frames[-1], "the last snapshot"
 
+    # first, because a wrong cheap potential would else cost all that follows
+    cheap, no_cheap = _cheap_forces(ipi_input, atoms, frames, tell)
     limit = full_atoms or LARGEST_REFERENCE[config.expensive.mace.device.split(":")[0]]
     exact, reference = measure_reference(
         clusters, frames[0], engine.interaction_range, limit, tell=tell
@@ -240,7 +242,9 @@ def calibrate(
             "the atoms of the snapshot hardly left the sites of the structure: errors there cancel "
             "by symmetry; give a thermal snapshot"
         )
-    _compare_potentials(found, ipi_input, atoms, clusters, frames, tell)
+    found.mismatch_skipped = no_cheap
+    if cheap is not None:
+        found.mismatch = _mismatch(clusters, found.chosen.buffer, frames, cheap, tell)
     return found
 
 
@@ -348,33 +352,36 @@ def _check(
     return force_error(forces, exact[cluster.indices], cluster.weights)
 
 
-def _compare_potentials(
-    found: Calibration,
-    ipi_input: IpiInput,
-    atoms: Atoms,
-    clusters: Clusters,
-    frames: Sequence[np.ndarray],
-    tell: Tell,
-) -> None:
-    """Fill in the mismatch of the two potentials along the snapshots."""
+def _cheap_forces(
+    ipi_input: IpiInput, atoms: Atoms, frames: Sequence[np.ndarray], tell: Tell
+) -> tuple[list[np.ndarray] | None, str]:
+    """The cheap forces (n, 3) on each snapshot, or None and why not."""
     driver, home = ipi_input.config.cheap, ipi_input.config_path.parent
     if driver.lammps:
-        cheap = lammps_forces(driver.lammps, home, atoms, frames, tell=tell)
-    elif driver.mace:
+        return lammps_forces(driver.lammps, home, atoms, frames, tell=tell), ""
+    if driver.mace:
         engine = mace_engine(driver.mace, home)
         tell("cheap forces", 0.0)
-        cheap = [engine.evaluate(atoms.numbers, x, atoms.cell.array)[1] for x in frames]
-    else:
-        found.mismatch_skipped = (
-            f"the cheap driver is '{driver.kind}': its forces are known only in a run, so the "
-            "two potentials are not compared"
-        )
-        return
+        return [engine.evaluate(atoms.numbers, x, atoms.cell.array)[1] for x in frames], ""
+    return None, (
+        f"the cheap driver is '{driver.kind}': its forces are known only in a run, so the "
+        "two potentials are not compared"
+    )
+
+
+def _mismatch(
+    clusters: Clusters,
+    buffer: float,
+    frames: Sequence[np.ndarray],
+    cheap: Sequence[np.ndarray],
+    tell: Tell,
+) -> Mismatch:
+    """How far apart the two potentials' forces are along the snapshots."""
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for number, (positions, forces) in enumerate(zip(frames, cheap, strict=True)):
         tell("expensive forces on the snapshots", number / len(frames))
-        cluster = clusters.carve(positions, found.chosen.buffer)
+        cluster = clusters.carve(positions, buffer)
         inside = cluster.weights > 0.0
         expensive = clusters.forces(positions, cluster)
         parts.append((expensive[inside], forces[cluster.indices[inside]], cluster.weights[inside]))
-    found.mismatch = measure_mismatch(*zip(*parts, strict=True))
+    return measure_mismatch(*zip(*parts, strict=True))

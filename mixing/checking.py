@@ -189,8 +189,7 @@ def _try_lammps(ipi_input: IpiInput, driver: DriverConfig, atoms: Atoms) -> Iter
             argv, cwd=folder, env=driver_environment(driver), capture_output=True, text=True
         )
     if done.returncode:
-        reason = lammps.error_in(done.stdout + done.stderr) or (done.stdout + done.stderr)[-800:]
-        raise MixpiError(f"LAMMPS cannot compute this system:\n{reason}")
+        raise lammps.failure(done.stdout + done.stderr)
     yield "LAMMPS computes this system"
 
 

@@ -17,7 +17,7 @@ from .errors import MixpiError
 
 
 #: Atoms up to which an all-expensive evaluation is timed without being asked for.
-LARGEST_REFERENCE = 20_000
+LARGEST_TIMED = 20_000
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         "--reference",
         action=argparse.BooleanOptionalAction,
         help="time one all-expensive evaluation at the end, for the speed-up in the report "
-        f"(default: up to {LARGEST_REFERENCE} atoms)",
+        f"(default: up to {LARGEST_TIMED} atoms)",
     )
     run.set_defaults(run=_run)
 
@@ -187,7 +187,7 @@ def _run(arguments: argparse.Namespace) -> int:
             raise MixpiError("the run did not get as far as its first forces")
         wanted = arguments.reference
         if wanted is None:
-            wanted = len(run.atoms) <= LARGEST_REFERENCE
+            wanted = len(run.atoms) <= LARGEST_TIMED
         finished = outcome.status == "finished"
         seconds = time_all_expensive(run.ipi_input) if wanted and finished else None
         report = make_report(run.ipi_input, reference_seconds=seconds)
@@ -268,12 +268,12 @@ def _distil(arguments: argparse.Namespace) -> int:
     print(as_markdown(result).rstrip())
     for path in files:
         print(os.path.relpath(path))
-    return 0 if result.constrained.crystal else 1
+    return 0 if result.usable else 1
 
 
 @contextlib.contextmanager
 def _ending_as_ctrl_c() -> Iterator[None]:
-    """Signals end a command as Ctrl-C does: what was started ends, what is done is kept."""
+    """Signals end a command as Ctrl-C does: what it started ends with it."""
 
     def stop(_signum, _frame):
         raise KeyboardInterrupt

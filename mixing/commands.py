@@ -11,7 +11,7 @@ from ase import Atoms
 
 from .config import DriverConfig, LammpsConfig, MaceConfig, SocketConfig
 from .drivers import lammps
-from .drivers.mace import MaceEngine
+from .drivers.mace import MODEL_SUFFIXES, MaceEngine
 from .errors import MixpiError
 from .ipi_input import IpiInput
 
@@ -107,7 +107,7 @@ def mace_command(config: MaceConfig, home: Path) -> list[str]:
         If the model file is missing.
     """
     argv = [sys.executable, "-m", "mixpi.cli", "driver", "mace"]
-    argv += ["--model", _model_path(config, home)]
+    argv += ["--model", model_path(config, home)]
     argv += ["--device", config.device, "--dtype", config.dtype]
     return argv + (["--threads", str(config.threads)] if config.threads else [])
 
@@ -121,17 +121,23 @@ def mace_engine(config: MaceConfig, home: Path) -> MaceEngine:
         If it is missing or cannot be loaded.
     """
     return MaceEngine(
-        _model_path(config, home),
+        model_path(config, home),
         device=config.device,
         dtype=config.dtype,
         threads=config.threads,
     )
 
 
-def _model_path(config: MaceConfig, home: Path) -> str:
-    """The model's file, which must be there, or the name of a foundation model."""
+def model_path(config: MaceConfig, home: Path) -> str:
+    """The model's file, absolute, or the name of a foundation model.
+
+    Raises
+    ------
+    MixpiError
+        If the name is that of a file, and the file is missing.
+    """
     model = _own_path(config.model, home)
-    if config.model.endswith(".model") and not Path(model).is_file():
+    if model.endswith(MODEL_SUFFIXES) and not Path(model).is_file():
         raise MixpiError(f"model file {home / config.model} does not exist (mace: model)")
     return model
 

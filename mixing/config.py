@@ -105,7 +105,7 @@ class MaceConfig(Section):
         description="Model file (relative to this file), or the name of a MACE foundation model "
         "such as 'medium-mpa-0', which mace-torch then looks up in its cache or downloads."
     )
-    device: str = Field("cpu", description="cpu, cuda or cuda:<n>.")
+    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:<n>.")
     dtype: Literal["float64", "float32"] = Field("float64", description="Floating point type.")
     threads: int | None = Field(
         None, ge=1, description="Threads for torch on the CPU (default: torch's choice)."

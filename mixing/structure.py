@@ -39,6 +39,28 @@ def read_structure(path: str | Path) -> Atoms:
         raise MixpiError(f"structure {path} does not exist") from None
     except Exception as error:
         raise MixpiError(f"ASE cannot read the structure {path}: {error}") from None
+    require_periodic(atoms, path)
+    if atoms.cell.handedness < 0:
+        raise MixpiError(
+            f"structure {path} has a left-handed cell, which i-PI and LAMMPS refuse: "
+            "exchange two cell vectors"
+        )
+    if not np.allclose(np.triu(atoms.cell.array, 1), 0.0, atol=1e-9):
+        standard, _ = atoms.cell.standard_form()
+        scaled = atoms.get_scaled_positions(wrap=False)
+        atoms.set_cell(standard)
+        atoms.set_scaled_positions(scaled)
+    return atoms
+
+
+def require_periodic(atoms: Atoms, path: str | Path) -> None:
+    """Refuse what is no sound periodic structure.
+
+    Raises
+    ------
+    MixpiError
+        If it has no atoms, no volume, open boundaries or NaN in it.
+    """
     if len(atoms) == 0:
         raise MixpiError(f"structure {path} has no atoms")
     if not atoms.pbc.all():
@@ -52,14 +74,3 @@ def read_structure(path: str | Path) -> Atoms:
         raise MixpiError(f"structure {path}: {error}") from None
     if not np.isfinite(atoms.positions).all():
         raise MixpiError(f"structure {path} has NaN or infinite positions")
-    if atoms.cell.handedness < 0:
-        raise MixpiError(
-            f"structure {path} has a left-handed cell, which i-PI and LAMMPS refuse: "
-            "exchange two cell vectors"
-        )
-    if not np.allclose(np.triu(atoms.cell.array, 1), 0.0, atol=1e-9):
-        standard, _ = atoms.cell.standard_form()
-        scaled = atoms.get_scaled_positions(wrap=False)
-        atoms.set_cell(standard)
-        atoms.set_scaled_positions(scaled)
-    return atoms

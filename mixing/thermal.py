@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tempfile
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ import numpy as np
 from ase import Atoms, units
 from ase.io import read
 from ipi.utils.units import unit_to_internal, unit_to_user
+from scipy.spatial import cKDTree
 
 from .commands import lammps_command, lammps_setup
 from .config import LammpsConfig
@@ -64,8 +66,20 @@ def read_frames(source: str | Path, atoms: Atoms) -> list[np.ndarray]:
     if not frames:
         raise MixpiError(f"{source} selects no frame")
     for frame in frames:
+        if not frame.cell.rank:
+            frame.positions *= _ipi_length_unit(Path(name))
         _require_same(frame, atoms, str(source))
     return [frame.positions.copy() for frame in frames]
+
+
+def _ipi_length_unit(path: Path) -> float:
+    """Å; that of the positions in i-PI's xyz, whose comment says it; 1 for other files."""
+    with path.open(errors="replace") as file:
+        head = [file.readline() for _ in range(2)]
+    unit = re.search(r"\bpositions\{(\w+)\}", head[1])
+    if not unit:
+        return 1.0
+    return float(unit_to_user("length", "angstrom", unit_to_internal("length", unit[1], 1.0)))
 
 
 def _require_same(frame: Atoms, atoms: Atoms, source: str) -> None:
@@ -82,12 +96,27 @@ def _require_same(frame: Atoms, atoms: Atoms, source: str) -> None:
         )
     if not np.isfinite(frame.positions).all():
         raise MixpiError(f"{source} has NaN or infinite positions")
-    # files without a cell are taken at their word, as i-PI's own xyz
+    ratio = _spacing(frame.positions, atoms) / _spacing(atoms.positions, atoms)
+    if not 0.7 < ratio < 1.4:
+        raise MixpiError(
+            f"{source} has atoms {ratio:.2g} times as far apart as the structure: is it in another "
+            "unit than Å, or of another system?"
+        )
+    # files without a cell are taken at their word
     if frame.cell.rank and not np.allclose(frame.cell.array, atoms.cell.array, atol=1e-3):
         raise MixpiError(
             f"{source} has another cell than the structure as i-PI has it (first vector along x, "
             "second in the xy plane): give a frame that i-PI or mixpi wrote in a run of this input"
         )
+
+
+def _spacing(positions: np.ndarray, atoms: Atoms) -> float:
+    """Median distance to the nearest other atom (Å), positions in the structure's cell."""
+    if len(atoms) < 2:
+        return 1.0
+    wrapped = Atoms(positions=positions, cell=atoms.cell, pbc=True)
+    wrapped.wrap()
+    return float(np.median(cKDTree(wrapped.positions).query(wrapped.positions, k=2)[0][:, 1]))
 
 
 def temperature_of(ipi_input: IpiInput) -> float:
@@ -166,7 +195,8 @@ def thermal_run(
         If LAMMPS fails, or atoms fly apart.
     """
     apart = max(1, round(APART / time_step))
-    warm_up = max(apart, round(WARM_UP / time_step))
+    # LAMMPS dumps at multiples of the interval
+    warm_up = apart * math.ceil(WARM_UP / (apart * time_step) - 1e-9)
     last = warm_up + (count - 1) * apart
     commands = [
         f"timestep {time_step * 1e-3:.10g}",
@@ -176,7 +206,7 @@ def thermal_run(
         "thermo 20",
         f"run {warm_up}",
         f"dump 1 all custom {apart} frames.dump id xu yu zu",
-        "dump_modify 1 sort id format float %.17g first yes",
+        "dump_modify 1 sort id format float %.17g",
         f"run {last - warm_up}",
     ]
     with tempfile.TemporaryDirectory(prefix="mixpi-") as folder:
@@ -270,9 +300,7 @@ def _run_lammps(
     finally:
         stop_all([child], patience=0.5)
     if child.returncode:
-        output = child.output()
-        reason = lammps.error_in(output) or output[-800:]
-        raise MixpiError(f"LAMMPS cannot compute this system:\n{reason}")
+        raise lammps.failure(child.output())
 
 
 def _read_dump(path: Path, n: int) -> list[np.ndarray]:

@@ -56,6 +56,8 @@ class AceBasis(Basis):
     max_degree: int = field(kw_only=True, default=12)
     exponent: float = field(kw_only=True, default=4.0)
     smoothness: ClassVar[float] = 1e-6
+    pair_style: ClassVar[str] = "pace"
+    needs_lammps: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

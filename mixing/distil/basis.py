@@ -75,6 +75,10 @@ class Basis(ABC):
 
     #: Strength of :meth:`penalty` unless another is asked for.
     smoothness: ClassVar[float] = 0.0
+    #: Of LAMMPS, which reads the files.
+    pair_style: ClassVar[str]
+    #: Whether LAMMPS is needed to read them back, or for the rows.
+    needs_lammps: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         self.everyone()

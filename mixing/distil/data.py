@@ -10,11 +10,13 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import spglib
 from ase import Atoms, units
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.filters import FrechetCellFilter
@@ -29,8 +31,12 @@ from .config import HardConfig, SoftConfig
 
 #: eV/Å; forces that remain after a relaxation.
 FMAX = 1e-4
+#: Of a relaxation, at most.
+STEPS = 300
 #: Of the data; another number makes kept data worthless.
 FORMAT = 1
+#: Number of the first cubic space group in the International Tables.
+FIRST_CUBIC_GROUP = 195
 
 
 def _unit(*direction: float) -> np.ndarray:
@@ -79,9 +85,19 @@ def strain_types(crystal: Atoms) -> dict[str, np.ndarray]:
 
 
 def is_cubic(atoms: Atoms) -> bool:
-    """Whether the cell is a cube along x, y, z."""
+    """Whether the crystal has cubic symmetry and its cell is a cube along x, y, z.
+
+    A cube full of a random alloy is not.
+    """
     cell = atoms.cell.array
-    return bool(np.allclose(cell, np.eye(3) * cell[0, 0], atol=1e-3 * abs(cell[0, 0])))
+    if not np.allclose(cell, np.eye(3) * cell[0, 0], atol=1e-3 * abs(cell[0, 0])):
+        return False
+    with warnings.catch_warnings():  # spglib announces how it will report errors one day
+        warnings.simplefilter("ignore", DeprecationWarning)
+        symmetry = spglib.get_symmetry_dataset(
+            (cell, atoms.get_scaled_positions(), atoms.numbers), symprec=0.01
+        )
+    return symmetry is not None and symmetry.number >= FIRST_CUBIC_GROUP
 
 
 class Cache:
@@ -137,7 +153,7 @@ class Cache:
         total : int
             Number of frames of the whole set.
         make : callable
-            Given the frames so far, yields the following ones.
+            Given the frames so far, yields the missing ones.
         tell : callable
             Gets the progress.
         """
@@ -150,7 +166,8 @@ class Cache:
             frames = self.frames(name)
             tell(f"{name} {len(frames)}/{total}", len(frames) / total)
             if len(frames) < total:
-                for frame in make(list(frames)):
+                missing = range(len(frames), total)
+                for frame, _ in zip(make(list(frames)), missing, strict=True):
                     frames.append(frame)
                     partial = self.folder / f"{name}.part"
                     write(partial, frames, format="traj")
@@ -187,9 +204,9 @@ def relaxed_crystal(atoms: Atoms, calculator, *, whose: str = "expensive") -> At
     moving = atoms.copy()
     moving.calc = calculator
     before = moving.cell.lengths()
-    if not LBFGS(FrechetCellFilter(moving), logfile=None).run(fmax=FMAX, steps=300):
+    if not LBFGS(FrechetCellFilter(moving), logfile=None).run(fmax=FMAX, steps=STEPS):
         raise MixpiError(
-            f"the crystal does not relax under the {whose} potential in 300 steps: is it a "
+            f"the crystal does not relax under the {whose} potential in {STEPS} steps: is it a "
             "crystal that this potential knows?"
         )
     change = moving.cell.lengths() / before - 1
@@ -222,10 +239,10 @@ def strained_cells(
         atoms.set_cell(crystal.cell.array @ (np.eye(3) + size * tensor), scale_atoms=True)
         if size:
             atoms.calc = calculator
-            if not LBFGS(atoms, logfile=None).run(fmax=FMAX, steps=300):
+            if not LBFGS(atoms, logfile=None).run(fmax=FMAX, steps=STEPS):
                 raise MixpiError(
-                    f"the atoms of the strained cell '{name}' do not relax in 300 steps under the "
-                    "expensive potential"
+                    f"the atoms of the strained cell '{name}' do not relax in {STEPS} steps under "
+                    "the expensive potential"
                 )
         frame = labelled(atoms, calculator)
         frame.info["strain"] = name
@@ -303,9 +320,9 @@ def extra_frames(paths: list[Path]) -> list[Atoms]:
             raise MixpiError(f"extra: cannot read {path}: {error}") from None
         for number, atoms in enumerate(found):
             energy, forces = atoms.info.get("REF_energy"), atoms.arrays.get("REF_forces")
-            results = atoms.calc.results if atoms.calc else {}
-            energy = results.get("energy") if energy is None else energy
-            forces = results.get("forces") if forces is None else forces
+            if energy is None or forces is None:  # both from one source
+                results = atoms.calc.results if atoms.calc else {}
+                energy, forces = results.get("energy"), results.get("forces")
             if energy is None or forces is None:
                 raise MixpiError(
                     f"extra: frame {number} of {path} has no energy or no forces (keys energy "
@@ -318,6 +335,7 @@ def extra_frames(paths: list[Path]) -> list[Atoms]:
                 )
             if not (np.isfinite(energy) and np.isfinite(forces).all()):
                 raise MixpiError(f"extra: frame {number} of {path} has NaN or infinite values")
+            atoms.set_constraint()  # ASE would set the forces on fixed atoms to 0
             atoms.calc = SinglePointCalculator(
                 atoms, energy=float(energy), forces=np.array(forces, dtype=float)
             )

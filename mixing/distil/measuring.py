@@ -11,7 +11,7 @@ from ase import Atoms
 from ..errors import MixpiError
 from .basis import Basis, Written
 from .fitting import Fit
-from .lammps_engine import LammpsCalculator
+from .lammps_engine import LammpsCalculator, has_pair_style
 from .properties import Crystal, crystal_of
 
 
@@ -58,8 +58,8 @@ class Candidate:
     lammps : tuple of str
         ``pair_style`` and ``pair_coeff`` lines with the repulsion.
     in_lammps : bool
-        Whether the LAMMPS at hand knows the style; else the repulsion is not
-        measured.
+        Whether the LAMMPS at hand knows the style; else the potential is measured
+        without the repulsion.
     held_out : Errors
         On snapshots that were not fitted to.
     crystal : Crystal or None
@@ -124,7 +124,7 @@ def measure(
             np.abs(fresh.get_forces() - forces).max(),
         )
         read_back = np.maximum(read_back, difference)
-    in_lammps = written.lammps[0].split()[1] != "pace"
+    in_lammps = has_pair_style(basis.pair_style)
     calculator = LammpsCalculator.of(written, lines) if in_lammps else plain
     errors = compare(calculator, held_out, lambda frame: _missing(fit, written, frame))
     try:

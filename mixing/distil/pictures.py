@@ -93,6 +93,10 @@ def _acoustic(figure, result: Distilled) -> None:
         style = {"lw": 2.5, "alpha": 0.5} if name == "expensive" else {"lw": 1.0}
         lines = axes.plot(x, crystal.frequencies, color=COLOURS[name], **style)
         lines[0].set_label(name)
-    axes.set(xlabel="wave vector along x (2π/cell)", ylabel="energy (meV)", xlim=(0.0, 0.5))
+    axes.set(
+        xlabel="wave vector (of the first reciprocal vector)",
+        ylabel="energy (meV)",
+        xlim=(0.0, 0.5),
+    )
     axes.axhline(0.0, color="0.6", lw=0.8)
     axes.legend(frameon=False)

@@ -98,7 +98,9 @@ def as_markdown(result: Distilled, figures: Sequence[str] = ()) -> str:
     words = ", ".join(f"{key} {value}" for key, value in settings.items())
     lines += [
         f"Basis {kind} ({words}), {numbers['coefficients']} coefficients; the data determine "
-        f"{numbers['determined_by_data']} directions of them, smoothness the others.",
+        f"{numbers['determined_by_data']} directions of them, "
+        + ("smoothness" if result.basis.smoothness else "the ridge")
+        + " the others.",
         "Data: " + ", ".join(f"{n} {what}" for what, n in numbers["frames"].items()) + ".",
         "",
         "*Constrained* is the potential in the files: among all that reproduce the strained cells "
@@ -131,7 +133,7 @@ def as_markdown(result: Distilled, figures: Sequence[str] = ()) -> str:
             )
         row(f"{key} (GPa)", values)
     row(
-        "lowest phonon branches along x, largest difference (meV)",
+        "lowest phonon branches along the first reciprocal vector, largest difference (meV)",
         ["", *(f"{numbers[n].get('acoustic_max_error_meV', np.nan):.3f}" for n in names[1:])],
     )
     row("held-out energy RMSE (meV/atom)",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from ase import Atoms
@@ -40,6 +41,7 @@ class SnapBasis(Basis):
         Add the products of all pairs of components.
     """
 
+    pair_style: ClassVar[str] = "snap"
     cutoff: float = 4.8
     twojmax: int = 6
     quadratic: bool = False

@@ -61,6 +61,7 @@ class Uf3Basis(Basis):
     """
 
     smoothness: ClassVar[float] = 1e-3
+    pair_style: ClassVar[str] = "uf3"
     cutoff: float = 5.5
     intervals: int = 22
     cutoff_3b: float = 3.6

@@ -1,9 +1,10 @@
-# Sizes of the tungsten-helium model: $1 -> ARCHITECTURE (flags of mace_run_train)
+# Sizes of the tungsten-helium model: $1 -> ARCHITECTURE, TRAINING (flags of mace_run_train)
+# shellcheck source=/dev/null
+source "$(dirname "${BASH_SOURCE[0]}")/training_metals.sh"
 case $1 in
 small) ARCHITECTURE=(--r_max 5.0 --hidden_irreps 32x0e --MLP_irreps 16x0e
-    --max_num_epochs 80 --start_swa 46) ;;
+    --max_num_epochs 145 --start_swa 112 --lr_scheduler_gamma 0.975) ;;
 tiny) ARCHITECTURE=(--r_max 4.2 --hidden_irreps 8x0e --MLP_irreps 8x0e
-    --max_num_epochs 72 --start_swa 54) ;;
+    --max_num_epochs 160 --start_swa 124 --lr_scheduler_gamma 0.977) ;;
 *) echo "unknown size $1: small or tiny" >&2; exit 2 ;;
 esac
-ARCHITECTURE+=(--scheduler ExponentialLR --lr_scheduler_gamma 0.965)

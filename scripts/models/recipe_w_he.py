@@ -19,6 +19,7 @@ from sampling import bare, model_md, rattled, relaxation
 
 SAMPLER, LABELLER = "7net-l3i5", "7net-l3i5"
 LARGEST_FORCE = 12.0  # eV/Å; frames with larger ones are left out
+ISOLATED_ATOMS = False  # else energies count from the mean of each species
 LATTICE = 3.189  # Å, of the labelling model
 LATTICE_CLASSICAL = 3.165
 TETRAHEDRAL, OCTAHEDRAL = np.array([0.5, 0.25, 0.0]), np.array([0.5, 0.5, 0.0])

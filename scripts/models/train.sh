@@ -34,10 +34,8 @@ cd "$work"
     --model MACE --num_interactions 2 --correlation 3 --max_ell 3 "${ARCHITECTURE[@]}" \
     --interaction_first RealAgnosticResidualInteractionBlock \
     --interaction RealAgnosticResidualInteractionBlock \
-    --scaling rms_forces_scaling --batch_size 5 --valid_batch_size 10 \
-    --loss weighted --energy_weight 5 --forces_weight 100 \
-    --lr 0.01 --ema --ema_decay 0.99 --amsgrad --clip_grad 10 \
-    --swa --swa_lr 0.001 --swa_energy_weight 500 --swa_forces_weight 100 \
+    --scaling rms_forces_scaling --valid_batch_size 10 \
+    --lr 0.01 --ema --ema_decay 0.99 --amsgrad --clip_grad 10 --swa "${TRAINING[@]}" \
     --eval_interval 4 --restart_latest --save_cpu --error_table PerAtomMAE "${@:4}"
 
 "$python" "$here/evaluate.py" "$work/${recipe}-${size}_stagetwo.model" "$work/test.xyz" \

@@ -21,7 +21,8 @@ from mixpi.calibration import calibrate
 from mixpi.cli import main
 from mixpi.config import LammpsConfig
 from mixpi.drivers.mace import MaceEngine
-from mixpi.thermal import thermal_run
+from mixpi.structure import read_structure
+from mixpi.thermal import read_frames, thermal_run
 
 
 REGIONS = {"core": 2.6, "blend": 2.6, "buffer": 4.0}
@@ -151,6 +152,9 @@ def test_the_thermal_run_has_its_temperature(tmp_path):
         moves = [(f - start.positions) @ np.linalg.inv(start.cell.array) for f in frames]
         moves = [(m - np.round(m)) @ start.cell.array for m in moves]
         widths.append(np.sqrt(np.mean([m.var(axis=0) for m in moves])))
+        steps = np.diff([m.ravel() for m in moves], axis=0)
+        # independent, not one snapshot twice: a difference of two is √2 times as wide
+        assert np.sqrt((steps**2).mean(axis=1)).min() > 1.1 * widths[-1]
     assert widths[0] == pytest.approx(0.076, rel=0.25)
     assert widths[1] / widths[0] == pytest.approx(np.sqrt(3.0), rel=0.25)
 
@@ -180,6 +184,13 @@ def frame_of(case, atoms: Atoms) -> None:
     atoms.write(case.folder / "frame.extxyz")
 
 
+def write_ipi_frame(case, comment: str) -> None:
+    """As i-PI writes positions in bohr, its default: no cell that ASE would know."""
+    atoms = silicon(3, rattle=0.08, seed=11)
+    rows = [f"Si {x:.10f} {y:.10f} {z:.10f}" for x, y, z in atoms.positions / 0.529177210903]
+    (case.folder / "frame.xyz").write_text("\n".join(["216", comment, *rows]) + "\n")
+
+
 def other_species() -> Atoms:
     atoms = silicon(3)
     atoms.numbers[7] = 6
@@ -200,6 +211,17 @@ def test_the_structure_itself_is_no_thermal_snapshot(make, run):
     frame_of(case, silicon(3, rattle=0.08, seed=11))
     code, out, err = run(case, *FRAME, "--buffers", "3", "6")
     assert code == 0 and "hardly left" not in out.replace("\n", " ")
+
+
+def test_i_pis_own_xyz_is_read_in_its_units(make):
+    """i-PI writes bohr unless it is told otherwise, and says so in the comment."""
+    case = make()
+    case.write()
+    cell = "CELL(abcABC): 30.97 30.97 30.97 90.00000 90.00000 90.00000"
+    write_ipi_frame(case, f"# {cell} cell{{atomic_unit}} Traj: positions{{atomic_unit}} Step: 0")
+    atoms = read_structure(case.folder / "init.extxyz")
+    [positions] = read_frames(case.folder / "frame.xyz", atoms)
+    assert np.abs(positions - silicon(3, rattle=0.08, seed=11).positions).max() < 1e-6
 
 
 FRAME = ("--frame", "frame.extxyz")
@@ -225,6 +247,11 @@ MISTAKES = {
     "frame smaller": (lambda c: frame_of(c, silicon(2)), FRAME, "64 atoms, the structure has 216"),
     "frame of others": (lambda c: frame_of(c, other_species()), FRAME, "has C as atom 7 where the"),
     "frame of another cell": (lambda c: frame_of(c, other_cell()), FRAME, "another cell than"),
+    "frame in bohr": (
+        lambda c: write_ipi_frame(c, "no unit is said"),
+        ("--frame", "frame.xyz"),
+        "1.9 times as far apart as the structure: is it in another unit than Å",
+    ),
     "index out of range": (
         lambda c: frame_of(c, silicon(3)),
         ("--frame", "frame.extxyz@7"),

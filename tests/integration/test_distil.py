@@ -18,6 +18,7 @@ from ase.calculators.emt import EMT
 from ase.io import read, write
 from conftest import MODELS, clean_environment, mixpi
 from mixpi.distil import distil, summary, write_report
+from mixpi.distil.config import load_distil_config
 from mixpi.distil.lammps_engine import LammpsCalculator
 from mixpi.distil.report import lammps_yaml
 from mixpi.drivers.lammps import LammpsSetup
@@ -134,12 +135,34 @@ def test_too_few_snapshots(tmp_path):
         ({"output": "crystal.extxyz"}, "output: cannot write into"),
         ({"cache": "crystal.extxyz"}, "cache: cannot write into"),
         ({"surprise": 1}, "surprise: unknown key"),
+        ({"inert": ["Hee"]}, "must be different chemical symbols"),
+        ({"inert": ["He", "He"]}, "must be different chemical symbols"),
+        ({"basis": {"uf3": {"start_3b": 3.0}}}, "closer than start_3b"),
+        ({"expensive": {"model": "no.pt", "launch": "srun"}}, "launch is for drivers"),
     ],
 )
 def test_wrong_input_is_explained(tmp_path, changes, message):
     path = write_case(tmp_path, **changes)
     with pytest.raises(MixpiError, match=message):
         distil(path, calculator=EMT(), identity="emt")
+    assert not list(tmp_path.glob("data/*/*.traj")), "it was found after the first computation"
+
+
+def test_model_file_that_is_not_there(tmp_path):
+    with pytest.raises(MixpiError, match=r"model file .*no\.pt does not exist"):
+        distil(write_case(tmp_path, expensive={"model": "no.pt"}))
+
+
+def test_bare_name_is_a_basis_with_its_defaults(tmp_path):
+    path = write_case(tmp_path, basis={"snap": None})
+    assert load_distil_config(path).basis.snap.twojmax == 6
+
+
+def test_without_lammps_nothing_is_computed(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lammps", None)
+    with pytest.raises(MixpiError, match=r"needs the LAMMPS library .*mixpi\[lammps\]"):
+        distil(write_case(tmp_path), calculator=EMT(), identity="emt")
+    assert not list(tmp_path.glob("data/*"))
 
 
 def test_calculator_without_a_name_is_refused(tmp_path):
@@ -176,6 +199,37 @@ def test_hexagonal_crystal_and_equality(tmp_path):
     assert numbers["constraint"]["residual"] < 1e-20
     assert set(numbers["expensive"]["elastic"]) >= {"C11", "C33", "C13", "C66"}
     assert max(abs(e) for e in numbers["constrained"]["elastic_error_percent"].values()) < 0.1
+
+
+def test_crystal_that_relaxes_to_less_symmetry(tmp_path):
+    """L1_0 given in a cube becomes tetragonal: the strains follow the relaxed crystal."""
+    path = write_case(
+        tmp_path,
+        hard={"points": 3},
+        soft={"temperature": 300, "repeat": [2, 2, 2], "snapshots": 8, "held_out": 1,
+              "equilibrate": 60, "spacing": 30},
+        basis={"snap": {"cutoff": 4.5, "twojmax": 6}},
+    )  # fmt: skip
+    layered = bulk("Cu", "fcc", a=3.8, cubic=True)
+    layered.symbols[layered.positions[:, 2] < 0.1] = "Au"
+    layered.write(tmp_path / "crystal.extxyz")
+    result = distil(path, calculator=EMT(), identity="emt")
+    numbers = summary(result)
+    lattice = numbers["expensive"]["lattice"]
+    assert abs(lattice["c"] / lattice["a"] - 1) > 0.02
+    assert numbers["frames"]["strained cells"] == 1 + 21 * 2
+    assert max(abs(e) for e in numbers["constrained"]["elastic_error_percent"].values()) < 1.0
+    assert result.usable and not numbers["notes"]
+
+
+def test_poor_fit_is_called_so(tmp_path):
+    path = write_case(
+        tmp_path, basis={"snap": {"twojmax": 5}}, hard={"points": 5, "tolerance": 1e-2}
+    )
+    result = distil(path, calculator=EMT(), identity="emt")
+    off = max(abs(e) for e in summary(result)["constrained"]["elastic_error_percent"].values())
+    assert off > 2.0
+    assert any("of the constrained fit is off by" in note for note in result.notes)
 
 
 def test_two_species(tmp_path):

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixAtoms
 from ase.io import read
 from mixpi.distil.config import HardConfig, SoftConfig
 from mixpi.distil.data import (
@@ -17,6 +19,7 @@ from mixpi.distil.data import (
     count_segments,
     count_strained_cells,
     extra_frames,
+    is_cubic,
     relaxed_crystal,
     snapshots,
     strain_types,
@@ -87,6 +90,29 @@ def test_internal_atoms_are_relaxed():
     crystal = relaxed_crystal(bulk("Cu", "hcp", a=2.5, c=4.1), EMT())
     for frame in strained_cells(crystal, EMT(), HardConfig(points=3, strain=0.01)):
         assert np.abs(frame.get_forces()).max() < 2e-4
+
+
+def test_only_a_crystal_of_cubic_symmetry_is_cubic():
+    assert is_cubic(copper())
+    assert is_cubic(bulk("Si", "diamond", a=5.4, cubic=True) * (2, 2, 2))
+    assert is_cubic(bulk("NaCl", "rocksalt", a=5.6, cubic=True))
+    assert not is_cubic(bulk("Cu", "fcc", a=3.6))  # the primitive cell is no cube
+    layered = copper()
+    layered.symbols[layered.positions[:, 2] < 0.1] = "Au"  # L1_0 in a cube
+    assert not is_cubic(layered)
+    rng = np.random.default_rng(0)
+    alloy = copper() * (2, 2, 2)
+    alloy.symbols[rng.permutation(32)[:9]] = "Au"
+    assert not is_cubic(alloy)
+    assert len(strain_types(alloy)) == 21
+
+
+def test_sets_have_the_length_that_was_announced(tmp_path):
+    cache = Cache(tmp_path, {})
+    with pytest.raises(ValueError, match="zip"):
+        cache.extend("short", 3, lambda _: iter([copper()]), silent)
+    with pytest.raises(ValueError, match="zip"):
+        cache.extend("long", 1, lambda _: iter([copper()] * 2), silent)
 
 
 def test_counts():
@@ -209,6 +235,18 @@ def test_extra_frames_need_energy_and_forces(tmp_path):
     bare.arrays["REF_forces"] = np.ones((4, 3))
     bare.write(tmp_path / "ref.extxyz")
     assert extra_frames([tmp_path / "ref.extxyz"])[0].get_forces()[0, 0] == 1.0
+    atoms.set_constraint(FixAtoms([0]))
+    atoms.rattle(0.1, seed=1)
+    forces = atoms.get_forces(apply_constraint=False)
+    atoms.write(tmp_path / "fixed.traj")
+    assert np.abs(extra_frames([tmp_path / "fixed.traj"])[0].get_forces() - forces).max() < 1e-12
+    atoms.set_constraint()
+    # energy and forces are from one source
+    half = copper()
+    half.calc = SinglePointCalculator(half, energy=-3.0, forces=np.full((4, 3), 2.0))
+    half.info["REF_energy"] = -1.0
+    half.write(tmp_path / "half.extxyz")
+    assert extra_frames([tmp_path / "half.extxyz"])[0].get_potential_energy() == -3.0
     copper().write(tmp_path / "bad.extxyz")
     assert read(tmp_path / "bad.extxyz").calc is None
     with pytest.raises(MixpiError, match=r"frame 0 of .*bad\.extxyz has no energy"):
