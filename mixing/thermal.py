@@ -96,10 +96,16 @@ def _require_same(frame: Atoms, atoms: Atoms, source: str) -> None:
         )
     if not np.isfinite(frame.positions).all():
         raise MixpiError(f"{source} has NaN or infinite positions")
-    ratio = _spacing(frame.positions, atoms) / _spacing(atoms.positions, atoms)
-    if not 0.7 < ratio < 1.4:
+    # atoms that diffused through the boundaries are near their neighbours only if wrapped
+    wrapped = Atoms(positions=frame.positions, cell=atoms.cell, pbc=True)
+    wrapped.wrap()
+    plain, inside = (
+        _spacing(positions) / _spacing(atoms.positions)
+        for positions in (frame.positions, wrapped.positions)
+    )
+    if not (0.7 < plain < 1.4 or 0.7 < inside < 1.4):
         raise MixpiError(
-            f"{source} has atoms {ratio:.2g} times as far apart as the structure: is it in another "
+            f"{source} has atoms {plain:.2g} times as far apart as the structure: is it in another "
             "unit than Å, or of another system?"
         )
     # files without a cell are taken at their word
@@ -110,13 +116,11 @@ def _require_same(frame: Atoms, atoms: Atoms, source: str) -> None:
         )
 
 
-def _spacing(positions: np.ndarray, atoms: Atoms) -> float:
-    """Median distance to the nearest other atom (Å), positions in the structure's cell."""
-    if len(atoms) < 2:
+def _spacing(positions: np.ndarray) -> float:
+    """Median distance to the nearest other atom, Å."""
+    if len(positions) < 2:
         return 1.0
-    wrapped = Atoms(positions=positions, cell=atoms.cell, pbc=True)
-    wrapped.wrap()
-    return float(np.median(cKDTree(wrapped.positions).query(wrapped.positions, k=2)[0][:, 1]))
+    return float(np.median(cKDTree(positions).query(positions, k=2)[0][:, 1]))
 
 
 def temperature_of(ipi_input: IpiInput) -> float:
