@@ -32,7 +32,6 @@ cd "$work"
     --train_file train.xyz --valid_fraction 0.07 --test_file test.xyz \
     --energy_key REF_energy --forces_key REF_forces \
     --model MACE --num_interactions 2 --correlation 3 --max_ell 3 "${ARCHITECTURE[@]}" \
-    --interaction_first RealAgnosticResidualInteractionBlock \
     --interaction RealAgnosticResidualInteractionBlock \
     --scaling rms_forces_scaling --valid_batch_size 10 \
     --lr 0.01 --ema --ema_decay 0.99 --amsgrad --clip_grad 10 --swa "${TRAINING[@]}" \
