@@ -134,7 +134,13 @@ def as_markdown(result: Distilled, figures: Sequence[str] = ()) -> str:
         row(f"{key} (GPa)", values)
     row(
         "lowest phonon branches along the first reciprocal vector, largest difference (meV)",
-        ["", *(f"{numbers[n].get('acoustic_max_error_meV', np.nan):.3f}" for n in names[1:])],
+        [
+            "",
+            *(
+                f"{numbers[n]['acoustic_max_error_meV']:.3f}" if "lattice" in numbers[n] else "none"
+                for n in names[1:]
+            ),
+        ],
     )
     row("held-out energy RMSE (meV/atom)",
         ["", *(f"{1e3 * numbers[n]['energy_rmse']:.3f}" for n in names[1:])])  # fmt: skip
