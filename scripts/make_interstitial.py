@@ -14,7 +14,7 @@ from ase.build import bulk
 
 
 #: Å; of the small MACE models.
-LATTICE = {"W": 3.2002, "Fe": 2.8466}
+LATTICE = {"W": 3.1881, "Fe": 2.8466}
 
 
 def crystal(symbol: str, cells: int) -> tuple[Atoms, int]:
