@@ -235,13 +235,7 @@ def calibrate(
         tell("checking the answer on another snapshot", 0.0)
         found.check = _check(clusters, to_check, found.chosen.buffer, reference.buffer)
         found.check_source = checked
-    moved = frames[0] - atoms.positions
-    moved -= np.round(moved @ np.linalg.inv(atoms.cell.array)) @ atoms.cell.array
-    if root_mean_square(moved - moved.mean(axis=0)) < COLD:
-        found.warning = (
-            "the atoms of the snapshot hardly left the sites of the structure: errors there cancel "
-            "by symmetry; give a thermal snapshot"
-        )
+    found.warning = _warning(atoms, frames[0], None if given else cheap)
     found.mismatch_skipped = no_cheap
     if cheap is not None:
         found.mismatch = _mismatch(clusters, found.chosen.buffer, frames, cheap, tell)
@@ -350,6 +344,28 @@ def _check(
     cluster = clusters.carve(positions, buffer)
     forces = clusters.forces(positions, cluster)
     return force_error(forces, exact[cluster.indices], cluster.weights)
+
+
+def _warning(atoms: Atoms, frame: np.ndarray, cheap: Sequence[np.ndarray] | None) -> str:
+    """Why snapshots may mislead; `cheap` are the forces that led there, if known."""
+    moved = frame - atoms.positions
+    moved -= np.round(moved @ np.linalg.inv(atoms.cell.array)) @ atoms.cell.array
+    if root_mean_square(moved - moved.mean(axis=0)) < COLD:
+        return (
+            "the atoms of the snapshot hardly left the sites of the structure: errors there cancel "
+            "by symmetry; give a thermal snapshot"
+        )
+    if cheap is None:
+        return ""
+    strength = np.median([np.linalg.norm(forces, axis=1) for forces in cheap], axis=0)
+    alone = sorted(set(atoms.symbols[strength == 0.0]))
+    if not alone:
+        return ""
+    return (
+        f"the cheap potential leaves {' '.join(alone)} alone, so in its thermal run they come "
+        "closer to others than the expensive one allows, and errors are larger than in a mixed "
+        "run; give snapshots of one (--frame)"
+    )
 
 
 def _cheap_forces(

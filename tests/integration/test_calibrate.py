@@ -213,6 +213,18 @@ def test_the_structure_itself_is_no_thermal_snapshot(make, run):
     assert code == 0 and "hardly left" not in out.replace("\n", " ")
 
 
+def test_atoms_that_the_cheap_potential_leaves_alone(make, run):
+    """Nothing keeps them away from others in its thermal run: the figures are too large."""
+    lines = ["pair_style zero 5.0", "pair_coeff * *"]
+    case = make(cheap={"lammps": {"potential": lines}})
+    code, out, err = run(case, "--buffers", "3", "--snapshots", "1", "--temperature", "30")
+    assert code == 0, err
+    assert "leaves Si alone" in out.replace("\n", " ")
+    frame_of(case, silicon(3, rattle=0.08, seed=11))
+    code, out, err = run(case, *FRAME, "--buffers", "3")
+    assert code == 0 and "leaves Si alone" not in out.replace("\n", " ")
+
+
 def test_i_pis_own_xyz_is_read_in_its_units(make):
     """i-PI writes bohr unless it is told otherwise, and says so in the comment."""
     case = make()
