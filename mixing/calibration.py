@@ -84,6 +84,8 @@ class Calibration:
         Of the two potentials, or why it is not known.
     warning : str
         Why the figures may mislead; empty if they need not.
+    alone : str
+        Species on which the cheap potential exerts no forces.
     """
 
     system: str
@@ -104,6 +106,7 @@ class Calibration:
     mismatch: Mismatch | None = None
     mismatch_skipped: str = ""
     warning: str = ""
+    alone: str = ""
 
     @property
     def chosen(self) -> BufferResult:
@@ -235,7 +238,8 @@ def calibrate(
         tell("checking the answer on another snapshot", 0.0)
         found.check = _check(clusters, to_check, found.chosen.buffer, reference.buffer)
         found.check_source = checked
-    found.warning = _warning(atoms, frames[0], None if given else cheap)
+    found.alone = _left_alone(atoms, cheap)
+    found.warning = _warning(atoms, frames[0], "" if given else found.alone)
     found.mismatch_skipped = no_cheap
     if cheap is not None:
         found.mismatch = _mismatch(clusters, found.chosen.buffer, frames, cheap, tell)
@@ -346,8 +350,16 @@ def _check(
     return force_error(forces, exact[cluster.indices], cluster.weights)
 
 
-def _warning(atoms: Atoms, frame: np.ndarray, cheap: Sequence[np.ndarray] | None) -> str:
-    """Why snapshots may mislead; `cheap` are the forces that led there, if known."""
+def _left_alone(atoms: Atoms, cheap: Sequence[np.ndarray] | None) -> str:
+    """Species with atoms on which the cheap potential exerts no forces."""
+    if cheap is None:
+        return ""
+    strength = np.median([np.linalg.norm(forces, axis=1) for forces in cheap], axis=0)
+    return " ".join(sorted(set(atoms.symbols[strength == 0.0])))
+
+
+def _warning(atoms: Atoms, frame: np.ndarray, alone: str) -> str:
+    """Why a snapshot may mislead, which a run led to that left some species alone."""
     moved = frame - atoms.positions
     moved -= np.round(moved @ np.linalg.inv(atoms.cell.array)) @ atoms.cell.array
     if root_mean_square(moved - moved.mean(axis=0)) < COLD:
@@ -355,14 +367,10 @@ def _warning(atoms: Atoms, frame: np.ndarray, cheap: Sequence[np.ndarray] | None
             "the atoms of the snapshot hardly left the sites of the structure: errors there cancel "
             "by symmetry; give a thermal snapshot"
         )
-    if cheap is None:
-        return ""
-    strength = np.median([np.linalg.norm(forces, axis=1) for forces in cheap], axis=0)
-    alone = sorted(set(atoms.symbols[strength == 0.0]))
     if not alone:
         return ""
     return (
-        f"the cheap potential leaves {' '.join(alone)} alone, so in its thermal run they come "
+        f"the cheap potential leaves {alone} alone, so in its thermal run they come "
         "closer to others than the expensive one allows, and errors are larger than in a mixed "
         "run; give snapshots of one (--frame)"
     )

@@ -51,7 +51,7 @@ def write(found: Calibration, folder: Path) -> list[Path]:
     content = asdict(found)
     content["units"] = {"length": "Å", "force": "eV/Å", "time": "s"}
     if found.mismatch:
-        content["advice"] = advice(found.mismatch, found.tolerance)
+        content["advice"] = advice(found.mismatch, found.tolerance, found.alone)
     try:
         paths[0].write_text(json.dumps(content, indent=2) + "\n")
         paths[1].write_text(_markdown(found))
@@ -138,7 +138,7 @@ def _about_potentials(found: Calibration) -> list[str]:
         f"expensive − cheap on the {where}, {mismatch.frames} snapshot(s): rms "
         f"{mismatch.rms:.3g} eV/Å ({mismatch.mixed:.3g} weighted by 4w(1 − w)); rms force there "
         f"{mismatch.force:.3g} eV/Å{share}",
-        f"so: {advice(mismatch, found.tolerance)}",
+        f"so: {advice(mismatch, found.tolerance, found.alone)}",
         f"(rule: up to {ALIKE:g} × tolerance: alike; above {DIFFERENT:.0%} of the rms force: a "
         "better cheap potential first; between: a wider blend)",
     ]

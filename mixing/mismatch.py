@@ -70,13 +70,21 @@ def measure_mismatch(
     return Mismatch(len(weights), len(w), rms, mixed, root_mean_square(accurate), abrupt)
 
 
-def advice(mismatch: Mismatch, tolerance: float) -> str:
-    """What the mismatch calls for: a better cheap potential, a wider blend, or nothing."""
+def advice(mismatch: Mismatch, tolerance: float, alone: str = "") -> str:
+    """What the mismatch calls for: a better cheap potential, a wider blend or core, or nothing.
+
+    `alone` names the species on which the cheap potential exerts no forces.
+    """
     share = mismatch.rms / mismatch.force if mismatch.force else np.inf
     if mismatch.rms <= ALIKE * tolerance:
         return (
             "the two potentials agree as well as the buffer is asked to: nothing is gained by a "
             "better cheap potential or a wider blend"
+        )
+    if share > DIFFERENT and alone:
+        return (
+            f"a wider core is what is needed: the cheap potential leaves {alone} alone, so what "
+            f"{alone} does to the blend atoms is missing from it, and fades with the distance"
         )
     if share > DIFFERENT:
         return (
