@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Set up what is needed (once) and run the tests; arguments go to pytest.
 #
-#   ./scripts/test.sh                   everything (twelve minutes)
+#   ./scripts/test.sh                   everything (thirteen minutes)
 #   ./scripts/test.sh tests/unit        a part
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
