@@ -24,6 +24,7 @@ from .commands import mace_engine
 from .errors import MixpiError
 from .ipi_input import IpiInput, read_ipi_input
 from .mismatch import Mismatch, measure_mismatch
+from .periodic import PeriodicCell
 from .progress import Tell, silent
 from .structure import read_structure
 from .thermal import (
@@ -360,8 +361,7 @@ def _left_alone(atoms: Atoms, cheap: Sequence[np.ndarray] | None) -> str:
 
 def _warning(atoms: Atoms, frame: np.ndarray, alone: str) -> str:
     """Why a snapshot may mislead, which a run led to that left some species alone."""
-    moved = frame - atoms.positions
-    moved -= np.round(moved @ np.linalg.inv(atoms.cell.array)) @ atoms.cell.array
+    moved = PeriodicCell(atoms.cell.array).fold(frame - atoms.positions)
     if root_mean_square(moved - moved.mean(axis=0)) < COLD:
         return (
             "the atoms of the snapshot hardly left the sites of the structure: errors there cancel "

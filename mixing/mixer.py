@@ -13,6 +13,7 @@ import numpy as np
 
 from .blending import blend_forces, net_force, without_net_force
 from .clusters import Cluster, extract_cluster
+from .periodic import PeriodicCell
 from .regions import Regions, build_regions, union, valid_seeds
 
 
@@ -175,12 +176,10 @@ class WorkOfCorrection:
         if len(self._previous) != len(geometries):
             self._work = [0.0] * len(geometries)
         else:
-            inverse = np.linalg.inv(cell)
+            periodic = PeriodicCell(cell)
 
             def work(force, atoms, new, old) -> float:
-                step = new[atoms] - old[atoms]
-                step -= np.round(step @ inverse) @ cell
-                return 0.5 * float(np.sum(force * step))
+                return 0.5 * float(np.sum(force * periodic.fold(new[atoms] - old[atoms])))
 
             for bead, (old, old_indices, old_correction) in enumerate(self._previous):
                 new = geometries[bead]

@@ -55,6 +55,23 @@ class PeriodicCell:
         self.inverse = np.linalg.inv(vectors)
         self.heights = 1.0 / np.linalg.norm(self.inverse, axis=0)
 
+    def fold(self, vectors: np.ndarray) -> np.ndarray:
+        """Vectors less whole lattice vectors, so that no fraction is beyond ±1/2.
+
+        Of a displacement that is short against the cell, its shortest image.
+
+        Parameters
+        ----------
+        vectors : ndarray, shape (..., 3)
+            Å.
+
+        Returns
+        -------
+        ndarray, shape (..., 3)
+            Å.
+        """
+        return vectors - np.round(vectors @ self.inverse) @ self.vectors
+
     def near(self, positions: np.ndarray, centres: np.ndarray, reach: float) -> np.ndarray:
         """Indices of a superset of the atoms within ``reach`` of any centre.
 

@@ -27,6 +27,8 @@ from .progress import Tell
 WARM_UP, APART = 500.0, 100.0
 #: fs; damping time of the thermostat, short against the warm-up.
 DAMPING = 100.0
+#: Between them is the spacing of a snapshot's atoms, relative to the structure's.
+LEAST_RATIO, LARGEST_RATIO = 0.7, 1.4
 #: fs; the longest time step of the thermal run, whatever the input has.
 LONGEST_STEP = 2.0
 
@@ -65,10 +67,13 @@ def read_frames(source: str | Path, atoms: Atoms) -> list[np.ndarray]:
     frames = frames if isinstance(frames, list) else [frames]
     if not frames:
         raise MixpiError(f"{source} selects no frame")
+    without_cell = [frame for frame in frames if not frame.cell.rank]
+    unit = _ipi_length_unit(Path(name)) if without_cell else 1.0
+    for frame in without_cell:
+        frame.positions *= unit
+    spacing = _spacing(atoms.positions)
     for frame in frames:
-        if not frame.cell.rank:
-            frame.positions *= _ipi_length_unit(Path(name))
-        _require_same(frame, atoms, str(source))
+        _require_same(frame, atoms, spacing, str(source))
     return [frame.positions.copy() for frame in frames]
 
 
@@ -82,7 +87,8 @@ def _ipi_length_unit(path: Path) -> float:
     return float(unit_to_user("length", "angstrom", unit_to_internal("length", unit[1], 1.0)))
 
 
-def _require_same(frame: Atoms, atoms: Atoms, source: str) -> None:
+def _require_same(frame: Atoms, atoms: Atoms, spacing: float, source: str) -> None:
+    """Refuse what is no snapshot of the atoms, whose neighbours have that spacing (Å)."""
     if len(frame) != len(atoms):
         raise MixpiError(
             f"{source} has {len(frame)} atoms, the structure has {len(atoms)}: give a snapshot "
@@ -96,18 +102,16 @@ def _require_same(frame: Atoms, atoms: Atoms, source: str) -> None:
         )
     if not np.isfinite(frame.positions).all():
         raise MixpiError(f"{source} has NaN or infinite positions")
-    # atoms that diffused through the boundaries are near their neighbours only if wrapped
-    wrapped = Atoms(positions=frame.positions, cell=atoms.cell, pbc=True)
-    wrapped.wrap()
-    plain, inside = (
-        _spacing(positions) / _spacing(atoms.positions)
-        for positions in (frame.positions, wrapped.positions)
-    )
-    if not (0.7 < plain < 1.4 or 0.7 < inside < 1.4):
-        raise MixpiError(
-            f"{source} has atoms {plain:.2g} times as far apart as the structure: is it in another "
-            "unit than Å, or of another system?"
-        )
+    ratio = _spacing(frame.positions) / spacing
+    if not LEAST_RATIO < ratio < LARGEST_RATIO:
+        # atoms that diffused through the boundaries are near their neighbours only if wrapped
+        wrapped = Atoms(positions=frame.positions, cell=atoms.cell, pbc=True)
+        wrapped.wrap()
+        if not LEAST_RATIO < _spacing(wrapped.positions) / spacing < LARGEST_RATIO:
+            raise MixpiError(
+                f"{source} has atoms {ratio:.2g} times as far apart as the structure: is it in "
+                "another unit than Å, or of another system?"
+            )
     # files without a cell are taken at their word
     if frame.cell.rank and not np.allclose(frame.cell.array, atoms.cell.array, atol=1e-3):
         raise MixpiError(
@@ -220,7 +224,7 @@ def thermal_run(
             tell("thermal run of the cheap potential", steps[-1] / last if steps else 0.0)
 
         _run_lammps(config, home, atoms, commands, Path(folder), watch)
-        frames = _read_dump(Path(folder) / "frames.dump", len(atoms))[-count:]
+        frames = _read_dump(Path(folder) / "frames.dump", len(atoms))
     if not all(np.isfinite(frame).all() for frame in frames):
         raise MixpiError(
             "the thermal run with the cheap potential blew up: its potential does not fit the "

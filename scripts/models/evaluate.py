@@ -14,10 +14,9 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from ase import Atoms
-from ase.filters import FrechetCellFilter
+from ase.build import bulk
 from ase.io import read
-from ase.optimize import LBFGS
+from mixpi.distil.data import relaxed_crystal
 from mixpi.drivers.mace import MaceEngine
 
 
@@ -50,8 +49,8 @@ def main() -> None:
         f"\ninteraction range {engine.interaction_range} Å, {arguments.model.stat().st_size} bytes"
     )
     for symbol in CRYSTALS:
-        if symbol in engine.species:
-            print(f"lattice constant {lattice_constant(arguments.model, symbol):.4f} Å")
+        if symbol in engine.species.split():
+            print(f"lattice constant {lattice_constant(engine, symbol):.4f} Å")
     if arguments.output:
         if arguments.model.stat().st_size > LARGEST:
             raise SystemExit(f"{arguments.model} is larger than {LARGEST} bytes")
@@ -59,16 +58,11 @@ def main() -> None:
         print(f"copied to {arguments.output}")
 
 
-def lattice_constant(model: Path, symbol: str) -> float:
+def lattice_constant(engine: MaceEngine, symbol: str) -> float:
     """Å, of the cubic unit cell at rest."""
-    from ase.build import bulk
-    from mace.calculators import MACECalculator
-
     structure, guess = CRYSTALS[symbol]
-    atoms: Atoms = bulk(symbol, structure, a=guess, cubic=True)
-    atoms.calc = MACECalculator(model_paths=[str(model)], device="cpu", default_dtype="float64")
-    LBFGS(FrechetCellFilter(atoms), logfile=None).run(fmax=1e-5)
-    return float(atoms.get_volume() ** (1 / 3))
+    crystal = bulk(symbol, structure, a=guess, cubic=True)
+    return float(relaxed_crystal(crystal, engine.calculator).cell.lengths()[0])
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from ase.build import bulk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mixpi import build_regions
+from mixpi.periodic import PeriodicCell
 from mixpi.regions import PROFILES, union
 from scipy.spatial.transform import Rotation
 
@@ -103,6 +104,17 @@ def brute_force_near(positions, cell, seeds):
     fractional = vectors @ np.linalg.inv(cell)
     vectors -= np.round(fractional) @ cell
     return np.flatnonzero(np.linalg.norm(vectors, axis=2).min(axis=1) < 13.0)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_displacements_are_folded_by_whole_lattice_vectors(name):
+    cell = SYSTEMS[name][1]
+    rng = np.random.default_rng(8)
+    short = rng.uniform(-0.49, 0.49, (40, 3)) @ cell
+    long = short + rng.integers(-3, 4, (40, 3)) @ cell
+    np.testing.assert_allclose(
+        PeriodicCell(cell).fold(long), short, atol=1e-12 * np.abs(cell).max()
+    )
 
 
 def build_part(regions, indices):
