@@ -193,6 +193,7 @@ def _run(arguments: argparse.Namespace) -> int:
         report = make_report(run.ipi_input, reference_seconds=seconds)
         report["status"] = outcome.status
         report["driver_restarts"] = outcome.restarts
+        report["warnings"] = outcome.warnings
         report["wall_s"] = outcome.seconds
         path = write_report(report, run.ipi_input.folder)
         show(report, console)

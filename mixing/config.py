@@ -157,9 +157,13 @@ class OutputConfig(Section):
 
     trajectory: str | None = Field(
         "mix.extxyz",
-        description="Extended XYZ with mix_weight and mix_region of every atom; null for none.",
+        description="Extended XYZ with step, time (fs) and energy estimate, mix_weight and "
+        "mix_region of every atom, in the frame of the structure's file; with several beads a "
+        "file a bead; null for none.",
     )
-    stride: int = Field(10, ge=1, description="Force evaluations between frames.")
+    stride: int = Field(10, ge=1, description="Steps between frames.")
+    forces: bool = Field(False, description="Mixed forces (eV/Å) in the frames.")
+    velocities: bool = Field(False, description="Velocities (Å/fs) in the frames.")
     steps: str = Field("mix.steps", description="Columns, one line a force evaluation.")
 
 
@@ -176,8 +180,8 @@ class MixingConfig(Section):
     regions: RegionConfig = Field(description="Radii that grow the regions from the seeds.")
     remove_net_force: bool = Field(
         True,
-        description="Subtract the mean force from every atom (the blend of two potentials does "
-        "not conserve momentum by itself); the size removed is in the steps file.",
+        description="Take the net force from all atoms in proportion to their masses (the blend "
+        "of two potentials does not conserve momentum by itself); its size is in the steps file.",
     )
     cheap: DriverConfig = Field(description="Drivers that see the whole system.")
     expensive: DriverConfig = Field(description="Drivers that see the cluster.")
@@ -206,6 +210,11 @@ class MixingConfig(Section):
     def seed_indices(self) -> list[int]:
         """The seeds, an empty list for 'none'."""
         return [] if self.seeds == "none" else list(self.seeds)
+
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """The driver pools in use: without seeds nothing is ever asked of the expensive one."""
+        return ("cheap",) if self.seeds == "none" else POOLS
 
 
 def load_config(path: str | os.PathLike) -> MixingConfig:

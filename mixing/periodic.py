@@ -72,6 +72,14 @@ class PeriodicCell:
         """
         return vectors - np.round(vectors @ self.inverse) @ self.vectors
 
+    def shortest(self, moves: np.ndarray) -> np.ndarray:
+        """Displacements (n, 3), Å, folded if one of them may have crossed the cell.
+
+        What moves by less than a quarter of the cell between two calls needs no folding,
+        which costs more than all else that is done with it.
+        """
+        return self.fold(moves) if np.abs(moves).max() > 0.25 * self.heights.min() else moves
+
     def near(self, positions: np.ndarray, centres: np.ndarray, reach: float) -> np.ndarray:
         """Indices of a superset of the atoms within ``reach`` of any centre.
 

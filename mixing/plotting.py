@@ -58,7 +58,6 @@ def plot(ipi_input: IpiInput) -> list[Path]:
         )
     paths = [ipi_input.folder / "mixpi.steps.png"]
     steps = read_steps(steps_file)
-    steps["step"] = steps["evaluation"] / ipi_input.evaluations_per_step
     _draw_steps(steps, ipi_input.properties_file, paths[0])
     if output.trajectory and (ipi_input.folder / output.trajectory).exists():
         paths.append(ipi_input.folder / "mixpi.cell.png")
@@ -151,7 +150,7 @@ def draw_cell(trajectory: Path, target: Path) -> None:
         axes.plot(*edge[:, :2].T, color="black", lw=0.7, alpha=0.6)
     axes.set(aspect="equal")
     axes.set_axis_off()
-    axes.set_title(f"{len(atoms)} atoms, evaluation {atoms.info.get('evaluation', '?')}")
+    axes.set_title(f"{len(atoms)} atoms, step {atoms.info.get('step', '?')}")
     counts = np.bincount(region, minlength=4)
     handles = [
         Line2D([], [], marker="o", ls="", color=colour, label=f"{name} ({count})")

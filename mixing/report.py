@@ -64,7 +64,7 @@ def make_report(ipi_input: IpiInput, *, reference_seconds: float | None = None) 
     evaluations = len(steps["evaluation"])
     report = {
         "evaluations": evaluations,
-        "steps": ipi_input.first_step + (evaluations - 1) // ipi_input.evaluations_per_step,
+        "steps": int(steps["step"][-1]),
         "evaluation_ms": {"median": _median(total), "mean": float(np.mean(total))},
         "stages_ms": {name: _median(later[name]) for name in STAGES},
         "stage_share": {name: float(later[name].sum() / total.sum()) for name in STAGES},

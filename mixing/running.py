@@ -21,10 +21,9 @@ from .drivers import lammps
 from .errors import MixpiError
 from .ipi_input import IpiInput, read_ipi_input
 from .ipi_pes import FAILURE_FILE
-from .pool import HUNG
+from .pool import HUNG, WARNING
 from .processes import Child, stop_all
 from .progress import Progress
-from .records import CONTINUE
 from .structure import read_structure
 
 
@@ -48,6 +47,8 @@ class Outcome:
         Why, if not finished.
     restarts : dict
         Driver name → times it was replaced.
+    warnings : list of str
+        What the mixing layer found suspicious.
     signum : int or None
         The signal, if interrupted.
     seconds : float
@@ -57,6 +58,7 @@ class Outcome:
     status: str = "failed"
     message: str = ""
     restarts: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
     signum: int | None = None
     seconds: float = 0.0
 
@@ -125,8 +127,8 @@ class Run:
         config = self.ipi_input.config
         progress = Progress(
             self.ipi_input.folder / config.output.steps,
-            total=self.ipi_input.total_steps - self.ipi_input.first_step,
-            evaluations_per_step=self.ipi_input.evaluations_per_step,
+            first=self.ipi_input.first_step,
+            total=self.ipi_input.total_steps,
             quiet=quiet,
         )
         try:
@@ -156,9 +158,6 @@ class Run:
         log.unlink(missing_ok=True)
         # With more threads, OpenBLAS makes i-PI's small matrix products slower.
         env = dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", PYTHONUNBUFFERED="1")
-        if self.ipi_input.first_step > 0:
-            first = self.ipi_input.first_step * self.ipi_input.evaluations_per_step
-            env[CONTINUE] = str(first)
         # what an earlier run left must not be taken for this one's
         (self.ipi_input.folder / FAILURE_FILE).unlink(missing_ok=True)
         self._started = time.time()
@@ -172,7 +171,7 @@ class Run:
 
     def _start_drivers(self) -> None:
         """Start each driver when its socket is there: LAMMPS tries only once."""
-        for pool in POOLS:
+        for pool in self.ipi_input.config.pools:
             driver: DriverConfig = getattr(self.ipi_input.config, pool)
             deadline = time.monotonic() + driver.socket.connect_deadline
             while not is_listening(driver.socket):
@@ -209,15 +208,20 @@ class Run:
     def _watch(self, progress: Progress) -> None:
         while self._ipi.returncode is None and self._signum is None:
             progress.update()
-            self._end_hung_drivers()
+            self._listen()
             for name in list(self._drivers):
                 self._look_after(name, progress.evaluations)
             time.sleep(0.05)
         progress.update()
+        self._listen()
 
-    def _end_hung_drivers(self) -> None:
-        """End the drivers that the mixing layer has dropped because they do not reply."""
-        for pid in re.findall(HUNG.format(pid=r"(\d+)"), self._ipi.fresh()):
+    def _listen(self) -> None:
+        """Do what the mixing layer says in i-PI's log: repeat warnings, end hung drivers."""
+        text = self._ipi.fresh()
+        for warning in re.findall(rf"^ {re.escape(WARNING)} (.+)$", text, re.M):
+            self._outcome.warnings.append(warning)
+            print(f"mixpi: warning: {warning}", file=sys.stderr)
+        for pid in re.findall(HUNG.format(pid=r"(\d+)"), text):
             for child in self._drivers.values():
                 if child.owns(int(pid)):
                     print(f"mixpi: driver {child.name} does not reply; ended", file=sys.stderr)
