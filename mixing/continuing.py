@@ -74,10 +74,13 @@ def cut_frames(path: Path, step: int) -> int | None:
             return None
         above = text[: marks[0][0]].count(b"\n")  # lines of a frame over the one with its step
         begins = [_line_start(text, position, above) for position, _ in marks] + [len(text)]
+        size = _lines_of_a_frame(text, begins, above)
         left = next((k for k, (_, its) in enumerate(marks) if its > step), len(marks))
-        if left and left == len(marks) and not _is_whole(text, begins, above):
+        end = _behind(text, begins[left - 1], size) if left else 0
+        if end is None:  # broken off in the middle
             left -= 1
-    _cut(path, begins[left])
+            end = begins[left]
+    _cut(path, end)
     return marks[left - 1][1] if left else None
 
 
@@ -88,13 +91,20 @@ def _line_start(text: mmap.mmap, position: int, above: int) -> int:
     return position + 1
 
 
-def _is_whole(text: mmap.mmap, begins: list[int], above: int) -> bool:
-    """Whether the last frame has all its lines: as many as the first, or as it says itself."""
-    last = text[begins[-2] : begins[-1]]
-    lines = last.count(b"\n")
-    if above == 1 and last.split(maxsplit=1)[0].isdigit():  # the number of atoms
-        return lines >= int(last.split(maxsplit=1)[0]) + 2
-    return lines >= text[begins[0] : begins[1]].count(b"\n")
+def _lines_of_a_frame(text: mmap.mmap, begins: list[int], above: int) -> int:
+    """How many lines a frame has: as many as it says itself, or as the first."""
+    first = text[begins[0] : begins[1]]
+    atoms = first.split(maxsplit=1)[0]
+    return int(atoms) + 2 if above == 1 and atoms.isdigit() else first.count(b"\n")
+
+
+def _behind(text: mmap.mmap, position: int, lines: int) -> int | None:
+    """Where so many whole lines end; None if there are not as many."""
+    for _ in range(lines):
+        position = text.find(b"\n", position) + 1
+        if position == 0:
+            return None
+    return position
 
 
 def step_column(path: Path) -> int | None:

@@ -33,7 +33,7 @@ from .frames import Evaluated, Frames
 from .mixer import Mixer, Plan, WorkOfCorrection
 from .pool import DriverPool, PoolStopped, say_aloud, wait
 from .records import StepRecord, StepsFile
-from .simulation import RunningSimulation, running_simulation
+from .simulation import RunningSimulation, keep_restarts_readable, running_simulation
 from .structure import read_oriented
 
 
@@ -59,6 +59,7 @@ class MixingPES(Dummy_driver):
 
     def __init__(self, config: str = "mixing.yaml", *args, **kwargs) -> None:
         Path(FAILURE_FILE).unlink(missing_ok=True)
+        keep_restarts_readable()
         self._config = load_config(config)
         self._structure, self._rotation = read_oriented(
             Path(config).parent / self._config.structure

@@ -7,13 +7,16 @@ which registers itself for an orderly exit and is found there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from ipi.engine import outputs as ipi_outputs
 from ipi.engine.outputs import CheckpointOutput, PropertyOutput, TrajectoryOutput
 from ipi.engine.simulation import Simulation
+from ipi.utils.messages import get_identification_info
 from ipi.utils.softexit import softexit
 from ipi.utils.units import unit_to_user
 
@@ -129,3 +132,11 @@ def running_simulation() -> RunningSimulation | None:
         if isinstance(owner, Simulation) and len(owner.syslist) == 1:
             return RunningSimulation(owner)
     return None
+
+
+def keep_restarts_readable() -> None:
+    """Let i-PI write checkpoints that it can read in a folder with ``--`` in its name.
+
+    It puts the working folder into a comment, where XML does not allow that.
+    """
+    ipi_outputs.get_identification_info = lambda: re.sub("-(?=-)", "- ", get_identification_info())

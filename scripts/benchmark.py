@@ -4,6 +4,8 @@ python scripts/benchmark.py regions      time of build_regions, and of other nei
 python scripts/benchmark.py cluster      a cluster in its periodic cell against an unwrapped one
 python scripts/benchmark.py overhead     8,000 atoms with LAMMPS and MACE: overhead and speed-up
 python scripts/benchmark.py large        200,000 atoms with drivers that cost nothing
+python scripts/benchmark.py beads        overhead against the number of beads and of drivers
+python scripts/benchmark.py net_force    drift of the energy estimate, net force removed or not
 
 Compared things are measured in turns and the medians are printed: absolute times on
 a shared machine mean little.
@@ -12,19 +14,22 @@ a shared machine mean little.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import yaml
-from ase import Atoms
+from ase import Atoms, units
 from ase.build import bulk
 from ase.io import read
+from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
 from mixpi import build_regions
 from mixpi.commands import lammps_setup
 from mixpi.config import load_config
@@ -231,11 +236,112 @@ def large() -> None:
                   f"step {report['evaluation_ms']['median']:.1f} ms, stages {stages}")  # fmt: skip
 
 
+BEADS, DRIVERS = (1, 4, 8, 16, 32), (1, 2)
+
+
+def beads() -> None:
+    """Beads of 64 atoms on toy drivers that cost next to nothing: what is left is overhead."""
+    print("ms an evaluation of all beads (median of 3 runs of 10 steps, in turns)")
+    times: dict[tuple[int, int], list[float]] = {}
+    for _ in range(3):
+        for key in ((beads, drivers) for beads in BEADS for drivers in DRIVERS):
+            with tempfile.TemporaryDirectory() as folder:
+                case = Path(folder) / "case"
+                _toy_case(case, *key)
+                times.setdefault(key, []).append(_mixed_run(case)["evaluation_ms"]["median"])
+    print("beads  " + "".join(f"{n:>9} driver(s) a pool" for n in DRIVERS))
+    for number in BEADS:
+        print(f"{number:>5}  " + "".join(f"{np.median(times[number, n]):>26.1f}" for n in DRIVERS))
+
+
+def _toy_case(case: Path, beads: int, drivers: int) -> None:
+    shutil.copytree(CASE, case)
+    rattled_silicon((2, 2, 2)).write(case / "init.extxyz", columns=["symbols", "positions"])
+    config = yaml.safe_load((case / "mixing.yaml").read_text())
+    command = f"{sys.executable} -m mixpi.cli driver toy --address {{address}}"
+    driver = {"command": command, "count": drivers}
+    config |= {"cheap": driver, "expensive": driver, "output": {"trajectory": None}, "seeds": [0]}
+    config["regions"] = {"core": 2.5, "blend": 2.0, "buffer": 3.0}
+    (case / "mixing.yaml").write_text(yaml.safe_dump(config))
+    text = (case / "input.xml").read_text()
+    text = re.sub(r"<trajectory.*?</trajectory>|<checkpoint[^>]*/>", "", text, flags=re.S)
+    text = re.sub(r"<total_steps>\d+", "<total_steps>10", text)
+    text = re.sub(r"nbeads='1'", f"nbeads='{beads}'", text)
+    batch = f"<batch_size>{beads}</batch_size></ffdirect>"
+    (case / "input.xml").write_text(text.replace("</ffdirect>", batch))
+
+
+def _verlet(atoms: Atoms, forces, *, steps: int) -> list[float]:
+    """Total energies (eV) along ``steps`` of 1 fs; ``forces()`` gives energy and forces."""
+    energy, force = forces()
+    totals = [energy + atoms.get_kinetic_energy()]
+    for _ in range(steps):
+        atoms.set_momenta(atoms.get_momenta() + 0.5 * units.fs * force)
+        atoms.positions += units.fs * atoms.get_velocities()
+        energy, force = forces()
+        atoms.set_momenta(atoms.get_momenta() + 0.5 * units.fs * force)
+        totals.append(energy + atoms.get_kinetic_energy())
+    return totals
+
+
+def net_force() -> None:
+    """NVE of helium in 250 tungsten atoms: who bears the removal, and is its work counted?"""
+    from mixpi.distil.lammps_engine import LammpsCalculator
+    from mixpi.drivers.lammps import LammpsSetup
+    from mixpi.mixer import Mixer, WorkOfCorrection
+
+    models, potentials = ROOT / "ipi_inputs" / "models", ROOT / "ipi_inputs" / "potentials"
+    lines = json.loads((potentials / "w-uf3.json").read_text())["lammps"]
+    cheap = LammpsCalculator(LammpsSetup(lines, ["He", "W"], potentials))
+    engine = MaceEngine(models / "w-he-tiny.model", threads=1)
+    atoms = bulk("W", cubic=True, a=3.18) * (5, 5, 5)
+    atoms += Atoms("He", [(np.array([0.5, 0.25, 0.0]) + 2) * 3.18])
+    masses, he = atoms.get_masses(), len(atoms) - 1
+    equal = np.ones(len(atoms))
+    variants = {
+        "left in": (False, equal, True),
+        "removed equally, work not counted": (True, equal, False),
+        "removed equally, work counted": (True, equal, True),
+        "removed by mass, work counted": (True, masses, True),
+    }
+    print("150 fs of NVE at 600 K, 1 fs steps, three starts each")
+    print(f"{'':<36}{'energy estimate, end − start (meV)':<38}{'push on He (meV/Å, rms)':>24}")
+    for name, (remove, shares, counted) in variants.items():
+        ends, pushes = [], []
+        for seed in range(3):
+            system = atoms.copy()
+            MaxwellBoltzmannDistribution(
+                system, temperature_K=1200, rng=np.random.default_rng(seed)
+            )
+            Stationary(system)
+            mixer = Mixer(system.numbers, [he], core=3.5, blend=3.0, buffer=4.0,
+                          remove_net_force=remove, masses=shares)  # fmt: skip
+            work = WorkOfCorrection(shares)
+
+            def forces(system=system, mixer=mixer, work=work, shares=shares, counted=counted,
+                       pushes=pushes):  # fmt: skip
+                plan = mixer.plan([system.positions], [system.cell.array])
+                fresh = Atoms(system.numbers, system.positions, cell=system.cell, pbc=True)
+                fresh.calc = cheap
+                part = fresh[plan.cluster.indices]
+                _, expensive, _ = engine.evaluate(part.numbers, part.positions, part.cell.array)
+                mixed = mixer.combine(plan, fresh.get_forces(), expensive)
+                pushes.append(mixed.removed * shares[he] / shares.sum())
+                seen = mixed if counted else replace(mixed, removed=np.zeros(3))
+                [done] = work.add([system.positions.copy()], system.cell.array, plan, [seen])
+                return fresh.get_potential_energy() - done, mixed.forces
+
+            totals = _verlet(system, forces, steps=150)
+            ends.append(1e3 * (totals[-1] - totals[0]))
+        push = 1e3 * np.sqrt(np.mean(np.square(pushes)))
+        print(f"{name:<36}{np.array2string(np.array(ends), precision=2):<38}{push:>24.3f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parts = {f.__name__: f for f in (regions, cluster, overhead, large)}
+    parts = {f.__name__: f for f in (regions, cluster, overhead, large, beads, net_force)}
     parser.add_argument("part", choices=parts)
     parts[parser.parse_args().part]()
 
