@@ -75,7 +75,8 @@ def test_thermostat_holds_the_temperature(make_case, mace_tiny):
     atoms = silicon(2)
     everywhere = {"core": 2.6, "blend": 2.6, "buffer": 3.0}
     thermostat = (
-        "<dynamics mode='nvt'><timestep units='femtosecond'>2</timestep><thermostat mode='langevin'>"
+        "<dynamics mode='nvt'><timestep units='femtosecond'>2</timestep>"
+        "<thermostat mode='langevin'>"
         "<tau units='femtosecond'>50</tau></thermostat></dynamics>"
     )
     case = make_case(
