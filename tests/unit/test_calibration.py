@@ -15,7 +15,6 @@ from conftest import silicon
 from mixpi import MixpiError
 from mixpi.buffers import (
     BufferResult,
-    Clusters,
     ForceError,
     force_error,
     measure_buffers,
@@ -23,6 +22,7 @@ from mixpi.buffers import (
 )
 from mixpi.drivers.mace import MaceEngine
 from mixpi.mismatch import advice, measure_mismatch
+from mixpi.reference import Clusters
 from mixpi.thermal import read_frames, temperature_of, thermal_width, time_step_of
 
 
@@ -102,8 +102,7 @@ def test_the_curve_and_its_answer(clusters, rod, exact):
     seen = []
     results, recommended = measure_buffers(
         clusters,
-        rod.positions,
-        exact,
+        [clusters.snapshot(rod.positions, exact)],
         [2.0, 4.0, 6.0, 8.0, 12.0, 15.0],
         tolerance=0.01,
         depths=[4.0],
@@ -122,8 +121,9 @@ def test_the_curve_and_its_answer(clusters, rod, exact):
 
 
 def test_a_buffer_that_must_be_in_the_curve_is(clusters, rod, exact):
+    first = clusters.snapshot(rod.positions, exact)
     results, _ = measure_buffers(
-        clusters, rod.positions, exact, [12.0, 14.0, 15.0], tolerance=1.0, always=15.0, refine=False
+        clusters, [first], [12.0, 14.0, 15.0], tolerance=1.0, always=15.0, refine=False
     )
     assert [r.buffer for r in results] == [12.0, 15.0]
 
@@ -243,18 +243,15 @@ def test_a_frame_without_a_cell_has_the_systems(tmp_path):
     np.testing.assert_allclose(found, moved.positions, atol=1e-7)
 
 
-def simulation(text: str, evaluations_per_step: int = 1) -> SimpleNamespace:
+def simulation(text: str) -> SimpleNamespace:
     root = ElementTree.fromstring(f"<simulation>{textwrap.dedent(text)}</simulation>")
-    return SimpleNamespace(
-        root=root, path=SimpleNamespace(name="x"), evaluations_per_step=evaluations_per_step
-    )
+    return SimpleNamespace(root=root, path=SimpleNamespace(name="x"))
 
 
 def test_temperature_and_time_step_of_an_input():
     thermal = simulation(
         "<ensemble><temperature units='kelvin'> 450 </temperature></ensemble>"
-        "<dynamics><timestep units='femtosecond'>3.0</timestep></dynamics>",
-        2,
+        "<dynamics><timestep units='femtosecond'>3.0</timestep><nmts>[1, 2]</nmts></dynamics>",
     )
     assert temperature_of(thermal) == pytest.approx(450.0)
     assert time_step_of(thermal) == pytest.approx(1.5)
