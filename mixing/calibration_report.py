@@ -21,12 +21,18 @@ from .plotting import COLOURS
 ALIKE_SNAPSHOTS = 0.2
 
 TITLE = "Forces of the cluster against exact ones"
+COLUMNS = (
+    "weighted: rms weighted by the blend weight, upper value over n snapshots, then its median and "
+    "largest; rms, max: upper values; cost: share of an all-expensive evaluation. Buffers that "
+    "cannot be the answer are measured on one snapshot."
+)
 
 
 def show(found: Calibration, console: Console) -> None:
     """Print a calibration for people."""
     head, rows = _cells(found)
-    table = Table(title=f"{TITLE} (eV/Å)", title_justify="left")
+    table = Table(title=f"{TITLE} (eV/Å)", caption=COLUMNS, title_justify="left")
+    table.caption_justify = "left"
     for name in head:
         table.add_column(name, justify="right")
     for result, row in zip(found.results, rows, strict=True):
@@ -199,9 +205,9 @@ def _spread(result: BufferResult) -> dict[str, float | int]:
 def _cells(found: Calibration) -> tuple[list[str], list[list[str]]]:
     """Head and rows of the table, as text."""
     depths = list(found.results[0].masked)
-    head = ["buffer (Å)", "atoms", "weighted rms", "median", "largest", "snapshots", "rms", "max"]
+    head = ["buffer (Å)", "atoms", "weighted", "median", "largest", "n", "rms", "max"]
     head += [f"masked {depth:g} Å" for depth in depths]
-    head += ["time (s)", "of all-expensive"]
+    head += ["time (s)", "cost"]
     rows = []
     for result in found.results:
         spread = _spread(result)
@@ -219,11 +225,7 @@ def _cells(found: Calibration) -> tuple[list[str], list[list[str]]]:
 def _markdown(found: Calibration) -> str:
     head, rows = _cells(found)
     lines = ["# How wide must the buffer be?", "", *(f"- {line}" for line in sentences(found)), ""]
-    lines += [
-        f"{TITLE}, on the atoms of positive weight, eV/Å: the upper value over the snapshots, and "
-        "of the weighted rms the median and the largest too. Buffers that cannot be the answer are "
-        "measured on one snapshot only."
-    ]
+    lines += [f"{TITLE}, on the atoms of positive weight, eV/Å; {COLUMNS}"]
     if found.results[0].masked:
         lines += ["Masked: only site energies of atoms with nothing missing within that depth."]
     lines += ["", f"| {' | '.join(head)} |", "|" + "---:|" * len(head)]

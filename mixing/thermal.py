@@ -264,6 +264,7 @@ def thermal_run(
         f"velocity all create {temperature:.10g} {seed} mom yes dist gaussian",
         "fix 1 all nve",
         f"fix 2 all langevin {temperature:.10g} {temperature:.10g} {DAMPING * 1e-3} {seed}",
+        "thermo_style custom step temp",
         "thermo 20",
         f"run {warm_up}",
         f"dump 1 all custom {apart} frames.dump id xu yu zu",
@@ -278,7 +279,11 @@ def thermal_run(
 
         _run_lammps(config, home, atoms, commands, Path(folder), watch)
         frames = _read_dump(Path(folder) / "frames.dump", len(atoms))
-        rows = re.findall(r"^ +(\d+) +(\S+)", (Path(folder) / "output.log").read_text(), re.M)
+        rows = re.findall(
+            r"^ +(\d+) +(-?(?:[.\deE+-]+|nan|inf)) *$",
+            (Path(folder) / "output.log").read_text(),
+            re.M,
+        )
     kelvin = np.mean([float(value) for step, value in rows if int(step) >= warm_up // 2])
     if not all(np.isfinite(frame).all() for frame in frames) or not kelvin < TOO_HOT * temperature:
         raise MixpiError(
