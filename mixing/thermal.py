@@ -34,6 +34,11 @@ DAMPING = 100.0
 LEAST_RATIO, LARGEST_RATIO, CLOSEST = 0.7, 1.4, 0.1
 #: Å; units that files are mistaken in.
 UNITS = {"bohr": units.Bohr, "nm": 10.0, "pm": 0.01}
+#: Why a thermal run blows up, and what to do.
+WHY = (
+    "its potential does not fit the structure, or the time step is too long; give snapshots with "
+    "--frame"
+)
 #: How much hotter than asked a thermal run may be.
 TOO_HOT = 3.0
 #: fs; the longest time step of the thermal run, whatever the input has.
@@ -277,7 +282,14 @@ def thermal_run(
             steps = [int(n) for n in re.findall(r"^ +(\d+) ", output, re.M)]
             tell("thermal run of the cheap potential", steps[-1] / last if steps else 0.0)
 
-        _run_lammps(config, home, atoms, commands, Path(folder), watch)
+        try:
+            _run_lammps(config, home, atoms, commands, Path(folder), watch)
+        except MixpiError as error:
+            if "Lost atoms" not in str(error) and "Non-numeric" not in str(error):
+                raise
+            raise MixpiError(
+                f"the thermal run with the cheap potential blew up: {WHY}. {error}"
+            ) from None
         frames = _read_dump(Path(folder) / "frames.dump", len(atoms))
         rows = re.findall(
             r"^ +(\d+) +(-?(?:[.\deE+-]+|nan|inf)) *$",
@@ -288,8 +300,7 @@ def thermal_run(
     if not all(np.isfinite(frame).all() for frame in frames) or not kelvin < TOO_HOT * temperature:
         raise MixpiError(
             f"the thermal run with the cheap potential blew up ({kelvin:.3g} K instead of "
-            f"{temperature:g} K): its potential does not fit the structure, or the time step is "
-            "too long; give snapshots with --frame"
+            f"{temperature:g} K): {WHY}"
         )
     return frames
 

@@ -283,7 +283,12 @@ def test_without_a_blend_the_core_is_compared():
 
 @pytest.mark.parametrize(
     ("share", "words"),
-    [(0.005, "nothing is gained"), (0.1, "a wider blend"), (0.4, "a better cheap potential")],
+    [
+        (0.005, "nothing is gained"),
+        (0.1, "a wider blend"),
+        (0.4, "a better cheap potential"),
+        (1.5, "than no forces at all"),
+    ],
 )
 def test_the_advice_follows_the_rule(share, words):
     forces = np.ones((4, 3))
