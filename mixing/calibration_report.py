@@ -213,7 +213,9 @@ def _cells(found: Calibration) -> tuple[list[str], list[list[str]]]:
         spread = _spread(result)
         mark = "* " if result.buffer == found.recommended else ""
         row = [f"{mark}{result.buffer:g}", str(result.atoms)]
-        row += [f"{spread[name]:.1e}" for name in ("upper", "median", "largest")]
+        row += [f"{spread['upper']:.1e}"]
+        several = spread["snapshots"] > 1
+        row += [f"{spread[name]:.1e}" if several else "–" for name in ("median", "largest")]
         row += [str(spread["snapshots"])]
         row += [f"{value:.1e}" for value in (result.error.rms, result.error.max)]
         row += [f"{result.masked[depth].weighted:.1e}" for depth in depths]

@@ -80,6 +80,7 @@ def read_frames(source: str | Path, atoms: Atoms) -> list[np.ndarray]:
     if not frames:
         raise MixpiError(f"{source} selects no frame")
     unit, box = (1.0, None) if all(f.cell.rank for f in frames) else _ipi_comment(Path(name))
+    spacings = nearest_distances(atoms.positions, PeriodicCell(atoms.cell.array))
     for frame in frames:
         _require_atoms(frame, atoms, str(source))
         if frame.cell.rank:
@@ -87,7 +88,7 @@ def read_frames(source: str | Path, atoms: Atoms) -> list[np.ndarray]:
         else:
             _require_box(box, atoms, str(source))
             frame.positions *= unit
-        _require_near(frame.positions, atoms, str(source))
+        _require_near(frame.positions, atoms, spacings, str(source))
     return [frame.positions.copy() for frame in frames]
 
 
@@ -157,10 +158,12 @@ def _in_words(cell: Cell) -> str:
     return " ".join(f"{number:.6g}" for number in cell.cellpar())
 
 
-def _require_near(positions: np.ndarray, atoms: Atoms, source: str) -> None:
-    """Refuse positions in another unit, or of another system, wherever they were unwrapped to."""
+def _require_near(positions: np.ndarray, atoms: Atoms, spacings: np.ndarray, source: str) -> None:
+    """Refuse positions in another unit, or of another system, wherever they were unwrapped to.
+
+    ``spacings`` are the distances from the structure's atoms to the nearest others, Å.
+    """
     cell, home = PeriodicCell(atoms.cell.array), atoms.positions
-    spacings = nearest_distances(home, cell)
     near = NEAR * float(np.median(spacings))
     distance = typical_distance(positions, home, cell)
     for name, unit in UNITS.items():
