@@ -106,8 +106,8 @@ def _add_calibrate(commands) -> None:
     calibrate.add_argument(
         "--frame",
         metavar="FILE[@INDEX]",
-        help="thermal snapshot(s) of the system, e.g. md.pos_0.extxyz or md.pos_0.extxyz@-5: "
-        "(default: a short run of the cheap potential)",
+        help="thermal snapshots of the system, e.g. md.pos_0.extxyz@-12: for the last twelve; "
+        "without @ the last one only (default: a short run of the cheap potential)",
     )
     calibrate.add_argument("--check-frame", metavar="FILE", help="snapshot to check the answer on")
     calibrate.add_argument("--buffers", type=float, nargs="+", metavar="Å", help="buffers to try")
@@ -115,7 +115,7 @@ def _add_calibrate(commands) -> None:
         "--tolerance", type=float, default=0.005, help="weighted rms error, eV/Å (default: 0.005)"
     )
     calibrate.add_argument("--temperature", type=float, help="K (default: the input's)")
-    calibrate.add_argument("--snapshots", type=int, default=5, help="of the run (default: 5)")
+    calibrate.add_argument("--snapshots", type=int, default=12, help="of the run (default: 12)")
     calibrate.add_argument(
         "--full-atoms", type=int, help="atoms that the reference may have (default: 3000 on a CPU)"
     )
