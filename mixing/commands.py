@@ -109,6 +109,7 @@ def mace_command(config: MaceConfig, home: Path) -> list[str]:
     argv = [sys.executable, "-m", "mixpi.cli", "driver", "mace"]
     argv += ["--model", model_path(config, home)]
     argv += ["--device", config.device, "--dtype", config.dtype]
+    argv += ["--head", config.head] if config.head else []
     return argv + (["--threads", str(config.threads)] if config.threads else [])
 
 
@@ -125,6 +126,7 @@ def mace_engine(config: MaceConfig, home: Path) -> MaceEngine:
         device=config.device,
         dtype=config.dtype,
         threads=config.threads,
+        head=config.head,
     )
 
 
