@@ -60,10 +60,9 @@ def write_data(path: Path, atoms: Atoms, species: Sequence[str]) -> None:
     species : sequence of str
         Chemical symbols in the order of LAMMPS atom types.
     """
-    cell = atoms.cell.array
-    box, rotation = lammps_frame(cell)
-    home = np.floor(atoms.positions @ np.linalg.inv(cell))
-    positions = (atoms.positions - home @ cell) @ rotation
+    box, rotation = lammps_frame(atoms.cell.array)
+    positions = atoms.positions @ rotation
+    positions -= np.floor(positions @ np.linalg.inv(box)) @ box
     kinds = [species.index(symbol) + 1 for symbol in atoms.symbols]
     lines = ["# written by mixpi", "", f"{len(atoms)} atoms", f"{len(species)} atom types"]
     lines += [f"0 {box[k, k]:.17g} {axis}lo {axis}hi" for k, axis in enumerate("xyz")]
