@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import product
+from pathlib import Path
 
 from ase.data import atomic_numbers, chemical_symbols
 
@@ -50,7 +51,8 @@ def require_order(lines: Sequence[Line], species: Sequence[str]) -> None:
     Looked at are the names at the end of ``pair_coeff`` lines, whatever the style, if all
     are chemical symbols or NULL (others are labels of the file, of which only LAMMPS
     knows the meaning); the atomic numbers of ``zbl``, ``quip`` and in the files of
-    ``eam``; ``labelmap``, and the ``emap`` of ``hdnnp``.
+    ``eam``; ``labelmap``, and the ``emap`` of ``hdnnp``; the order of the elements in files
+    where LAMMPS goes by it and not by the names.
 
     Parameters
     ----------
@@ -139,6 +141,7 @@ def _check_names(line: Line, one: set[int], two: set[int], species: list[str]) -
     every = set(range(len(species)))
     if len(names) == len(species):
         _compare(line, names, species)
+        _compare_with_file(line, names, species)
     elif one == two == every:
         # before the names of all types there is a file or nothing, before others a label
         if before is None or before.file is not None:
@@ -167,6 +170,57 @@ def _compare(
         f"'{line.text.strip()}' takes atoms of {symbol} for {name}; {_the_types(species)}. "
         + _way_out(names, species)
     )
+
+
+def _compare_with_file(line: Line, names: Sequence[str], species: list[str]) -> None:
+    """Refuse types in another order than the file's, of styles that need the file's.
+
+    Seen in LAMMPS 2025: ``meam/spline`` ignores the names, ``snap`` with chemflag 1 takes
+    the coefficients of triples of elements in the order of the types.
+    """
+    files = [word.file for word in line.words[line.first :] if word.file]
+    named = [name for name in dict.fromkeys(names) if name != "NULL"]
+    style = _style(line)
+    if style == "meam/spline" and files:
+        order = _meam_spline_elements(files[0])
+    elif style == "snap" and len(files) > 1 and _is_chemical(files[1]):
+        order = _snap_elements(files[0])
+    else:
+        return
+    if order and named != order[: len(named)]:
+        rest = [symbol for symbol in species if symbol not in order]
+        raise MixpiError(
+            f"'{line.text.strip()}': the elements in {files[0].name} are in the order "
+            f"{' '.join(order)}, and pair_style {style} needs the atom types in that order, "
+            f"whatever the names; {_the_types(species)}: give species: "
+            f"[{', '.join([*order, *rest])}], and the names so"
+        )
+
+
+def _content(file: Path) -> list[list[str]]:
+    """The words of each line that has any, without comments."""
+    lines = (ln.partition("#")[0].split() for ln in file.read_text(errors="replace").splitlines())
+    return [words for words in lines if words]
+
+
+def _meam_spline_elements(file: Path) -> list[str]:
+    """Of a file for several elements: ``meam/spline 2 Ti O``."""
+    head = _content(file)[:1]
+    return head[0][2:] if head and head[0][0] == "meam/spline" else []
+
+
+def _is_chemical(file: Path) -> bool:
+    """Whether a ``.snapparam`` has coefficients for each triple of elements."""
+    return any(words[:2] == ["chemflag", "1"] for words in _content(file))
+
+
+def _snap_elements(file: Path) -> list[str]:
+    """Of a ``.snapcoeff``: one block each of a line with the element and the coefficients."""
+    (head, *blocks) = _content(file) or [[]]
+    if len(head) < 2 or not (head[0].isdigit() and head[1].isdigit()):
+        return []  # LAMMPS will say so
+    elements, coefficients = map(int, head[:2])
+    return [block[0] for block in blocks[:: coefficients + 1]][:elements]
 
 
 def _way_out(names: Sequence[str], species: list[str]) -> str:
