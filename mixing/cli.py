@@ -134,6 +134,7 @@ def _add_calibrate(commands) -> None:
 def _add_mace(kinds) -> None:
     mace = kinds.add_parser("mace", help="a MACE model, on clusters or (--template) whole systems")
     mace.add_argument("--model", required=True, help="model file, or name of a foundation model")
+    mace.add_argument("--head", help="which head of a model with several")
     mace.add_argument("--device", default="cpu", help="cpu, cuda or cuda:<n> (default: cpu)")
     mace.add_argument("--dtype", default="float64", choices=["float64", "float32"])
     mace.add_argument("--threads", type=int, help="torch threads on the CPU")
@@ -307,14 +308,15 @@ def _drive_mace(arguments: argparse.Namespace) -> int:
             device=arguments.device,
             dtype=arguments.dtype,
             threads=arguments.threads,
+            head=arguments.head,
         )
         made.require(arguments.species.split(",") if arguments.species else [])
         return made
 
     if arguments.describe:
         made = engine()
-        facts = {"numbers": made.numbers, "interaction_range": made.interaction_range}
-        print(json.dumps(facts))
+        facts = ("numbers", "interaction_range", "heads", "head")
+        print(json.dumps({fact: getattr(made, fact) for fact in facts}))
         return 0
     if arguments.time:
         print(json.dumps({"seconds": engine().time_one_call(read_structure(arguments.time))}))

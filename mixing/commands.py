@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from ase import Atoms
 from .config import DriverConfig, LammpsConfig, MaceConfig, SocketConfig
 from .drivers import lammps
 from .drivers.mace import MODEL_SUFFIXES, MaceEngine
+from .drivers.programs import find_program, launch_prefix, own_path, split_words
 from .errors import MixpiError
 from .ipi_input import IpiInput
 
@@ -47,7 +47,7 @@ def driver_command(pool: str, ipi_input: IpiInput, atoms: Atoms, folder: Path) -
         return lammps_command(driver.lammps, home)
     if driver.mace:
         return [
-            *shlex.split(driver.mace.launch),
+            *launch_prefix(driver.mace.launch, f"{pool}: mace: launch", home),
             *mace_command(driver.mace, home),
             *("--species", ",".join(sorted(set(atoms.symbols)))),
             # the cheap pool's structure is always the whole system
@@ -58,11 +58,15 @@ def driver_command(pool: str, ipi_input: IpiInput, atoms: Atoms, folder: Path) -
             *socket_flags(socket),
         ]
     fields = {"address": socket.address, "port": socket.port, "mode": socket.mode}
+    words = split_words(driver.command, f"{pool}: command")
     try:
-        argv = [_own_path(word, home) for word in shlex.split(driver.command.format(**fields))]
-    except (KeyError, IndexError, ValueError) as error:
-        raise MixpiError(f"{pool}: command: {error!r}; known fields: {sorted(fields)}") from None
-    program = lammps.find_program(argv[0]) if argv else None
+        # filled in word by word: a value may hold spaces
+        argv = [own_path(word.format(**fields), home) for word in words]
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        raise MixpiError(
+            f"{pool}: command: {error!r}; known fields: {sorted(fields)}; other braces are doubled"
+        ) from None
+    program = find_program(argv[0], home) if argv else None
     if program is None:
         raise MixpiError(f"{pool}: command: program {argv[0] if argv else ''!r} not found")
     return [program, *argv[1:]]
@@ -87,9 +91,10 @@ def lammps_command(config: LammpsConfig, home: Path) -> list[str]:
         If a program is not found.
     """
     return lammps.command(
-        executable=_own_path(config.executable, home),
+        executable=config.executable,
         launch=config.launch,
         arguments=config.arguments,
+        folder=home,
     )
 
 
@@ -109,6 +114,7 @@ def mace_command(config: MaceConfig, home: Path) -> list[str]:
     argv = [sys.executable, "-m", "mixpi.cli", "driver", "mace"]
     argv += ["--model", model_path(config, home)]
     argv += ["--device", config.device, "--dtype", config.dtype]
+    argv += ["--head", config.head] if config.head else []
     return argv + (["--threads", str(config.threads)] if config.threads else [])
 
 
@@ -125,6 +131,7 @@ def mace_engine(config: MaceConfig, home: Path) -> MaceEngine:
         device=config.device,
         dtype=config.dtype,
         threads=config.threads,
+        head=config.head,
     )
 
 
@@ -136,7 +143,7 @@ def model_path(config: MaceConfig, home: Path) -> str:
     MixpiError
         If the name is that of a file, and the file is missing.
     """
-    model = _own_path(config.model, home)
+    model = own_path(config.model, home)
     if model.endswith(MODEL_SUFFIXES) and not Path(model).is_file():
         raise MixpiError(f"model file {home / config.model} does not exist (mace: model)")
     return model
@@ -148,10 +155,3 @@ def socket_flags(socket: SocketConfig) -> list[str]:
     if socket.port is not None:
         flags += ["--port", str(socket.port)]
     return [*flags, "--deadline", str(socket.connect_deadline)]
-
-
-def _own_path(name: str, home: Path) -> str:
-    """A path relative to the configuration file made absolute; other names as they are."""
-    candidate = home / name
-    # not resolved: the python of a virtual environment is a link that must stay one
-    return os.path.abspath(candidate) if candidate.is_file() else name

@@ -105,6 +105,12 @@ class MaceConfig(Section):
         description="Model file (relative to this file), or the name of a MACE foundation model "
         "such as 'medium-mpa-0', which mace-torch then looks up in its cache or downloads."
     )
+    head: str | None = Field(
+        None,
+        min_length=1,
+        description="Which head of a model with several (one for each level of theory that it was "
+        "trained on).",
+    )
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:<n>.")
     dtype: Literal["float64", "float32"] = Field("float64", description="Floating point type.")
     threads: int | None = Field(

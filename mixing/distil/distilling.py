@@ -245,7 +245,8 @@ def _expensive(config: DistilConfig, home: Path, species, calculator, identity: 
     engine.require(species)
     path = Path(model_path(mace, home))
     digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else mace.model
-    return {"model": digest}, engine.calculator
+    head = {"head": mace.head} if mace.head else {}
+    return {"model": digest, **head}, engine.calculator
 
 
 def _data(config, home, structure, source, calculator, tell):
