@@ -19,10 +19,11 @@ from .regions import valid_seeds
 
 GRAMMAR = """\
   species He                 all atoms of one or more elements
-  near 5.4 5.4 5.4 within 4  atoms closer than 4 Å to a point (x y z in Å, as in the structure's file)
-  undercoordinated           atoms with fewer neighbours than is usual for their element: around a
-                             vacancy, at a surface; "undercoordinated within 2.9" sets the cutoff (Å)
+  near 5.4 5.4 5.4 within 4  atoms closer than 4 Å to a point (x y z in Å, as in the file)
+  undercoordinated           atoms with fewer neighbours than is usual for their element:
+                             around a vacancy, at a surface
   overcoordinated            atoms with more neighbours: around an interstitial
+  undercoordinated within 3  the same with a cutoff (Å) of your own
   183 205 299                atoms by number, from 0; also [183, 205, 299]
   none                       no atoms: every force is cheap"""
 
