@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import yaml
 
+from .config import MaceConfig
 from .starting_radii import StartingRadii
 
 
@@ -116,8 +117,7 @@ def mixing_yaml(
     radii: StartingRadii,
     potential: Sequence[str],
     species: Sequence[str] | None,
-    model: str,
-    device: str = "cpu",
+    mace: MaceConfig,
 ) -> str:
     """The commented configuration of the mixing layer.
 
@@ -133,8 +133,8 @@ def mixing_yaml(
         LAMMPS lines, files by their names in the folder.
     species : sequence of str or None
         In the order of LAMMPS's atom types.
-    model, device : str
-        Of MACE.
+    mace : MaceConfig
+        The expensive model.
 
     Returns
     -------
@@ -143,8 +143,10 @@ def mixing_yaml(
     listed = _array(seeds) if len(seeds) else "none"
     species_line = f"\n    species: [{', '.join(map(_word, species))}]" if species else ""
     lines = "\n".join(f"      - {_word(line)}" for line in potential)
-    # processes that share the cores: the cheap driver needs one of its own
-    threads = "\n    threads: 1        # more if there are cores" if device == "cpu" else ""
+    model = "\n".join(
+        f"    {key}: {_word(value) if isinstance(value, str) else value}"
+        for key, value in mace.model_dump(exclude_defaults=True).items()
+    )
     return f"""\
 # Which atoms are expensive, and who computes what ("mixpi config" explains every key).
 structure: init.extxyz
@@ -167,8 +169,7 @@ cheap:
 
 expensive:
   mace:
-    model: {_word(model)}
-    device: {device}{threads}
+{model}
 
 output:
   trajectory: mix.extxyz

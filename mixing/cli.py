@@ -133,6 +133,7 @@ def _add_init(commands) -> None:
     init.add_argument("--timestep", type=float, default=1.0, help="fs (default: 1)")
     init.add_argument("--ensemble", choices=["nvt", "nve"], default="nvt", help="default: nvt")
     init.add_argument("--device", default="cpu", help="of the model: cpu, cuda or cuda:<n>")
+    init.add_argument("--head", help="of a model with several")
     init.add_argument("--force", action="store_true", help="write into a folder that is not empty")
     init.set_defaults(run=_init)
 
@@ -213,7 +214,7 @@ def _add_socket_options(parser: argparse.ArgumentParser, *, required: bool = Tru
 def _init(arguments: argparse.Namespace) -> int:
     from .initialising import init_case
 
-    names = "structure model potential seeds temperature steps timestep ensemble device force"
+    names = "structure model potential seeds temperature steps timestep ensemble device head force"
     case = init_case(
         arguments.folder,
         species=arguments.species.replace(",", " ").split() if arguments.species else None,

@@ -13,12 +13,13 @@ import numpy as np
 from ase import Atoms
 from ase.constraints import FixAtoms, FixCartesian
 from ase.io import read
+from pydantic import ValidationError
 
 from .case_files import PES, input_xml, mixing_yaml
 from .cheap_potential import CheapPotential, local_name, read_potential
 from .checking import check
 from .commands import mace_engine
-from .config import MaceConfig
+from .config import MaceConfig, explain
 from .drivers.mace import MODEL_SUFFIXES
 from .errors import MixpiError
 from .seed_selection import Selection, select_seeds
@@ -69,6 +70,7 @@ def init_case(
     timestep: float = 1.0,
     ensemble: str = "nvt",
     device: str = "cpu",
+    head: str | None = None,
     force: bool = False,
 ) -> NewCase:
     """Write a self-contained folder for ``mixpi run``, and check it.
@@ -101,6 +103,8 @@ def init_case(
         With or without a Langevin thermostat.
     device : str
         Of the model: "cpu", "cuda" or "cuda:<n>".
+    head : str, optional
+        Which head of a model with several.
     force : bool
         Write into a folder that is not empty, over files of the same names.
 
@@ -123,7 +127,7 @@ def init_case(
         )
     _check_free(folder, force=force)
 
-    atoms = _structure(structure)
+    atoms, structure_notes = _structure(structure)
     selection = select_seeds(seeds, atoms)
     cheap = read_potential(
         [str(potential)] if isinstance(potential, str | Path) else potential,
@@ -132,7 +136,8 @@ def init_case(
     )
     cheap_species = _species_for(cheap, atoms)
     model_name, model_file = _model(model, taken={*OWN_FILES, *cheap.files})
-    reach, reach_notes = _interaction_range(model_name, model_file, atoms, device)
+    mace = _mace_config(model_name, device, head)
+    reach, reach_notes = _interaction_range(mace, model_file, atoms)
     radii = starting_radii(atoms, selection.indices, interaction_range=reach)
     velocities, velocities_why = _velocities(atoms, temperature)
     fixed, fixed_notes = _fixed(atoms)
@@ -154,8 +159,7 @@ def init_case(
         radii=radii,
         potential=cheap.lines,
         species=cheap_species,
-        model=model_name,
-        device=device,
+        mace=mace,
     )
     folder.mkdir(parents=True, exist_ok=True)
     Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=True).write(
@@ -168,6 +172,7 @@ def init_case(
         _copy(original, folder / name)
 
     notes = [
+        *structure_notes,
         _seed_note(selection),
         f"core {radii.core:g}, blend {radii.blend:g}, buffer {radii.buffer:g} Å: {radii.why}",
         *reach_notes,
@@ -200,15 +205,19 @@ def _check_free(folder: Path, *, force: bool) -> None:
         )
 
 
-def _structure(structure: str | Path | Atoms) -> Atoms:
-    """The atoms in the orientation of the user's own file."""
+def _structure(structure: str | Path | Atoms) -> tuple[Atoms, list[str]]:
+    """The atoms in the orientation of the user's own file, and what to say about it."""
     if isinstance(structure, Atoms):
         require_periodic(structure, "given")
-        return structure.copy()
+        return structure.copy(), []
     # checks, and turns to i-PI's orientation; the words of the seeds are in the file's
     turned = read_structure(structure)
-    atoms = read(structure, index=0)
-    return atoms if len(atoms) == len(turned) else turned
+    try:
+        frames = read(structure, index=slice(0, 2))
+    except Exception:  # a format that read_structure knows better
+        return turned, []
+    notes = [f"warning: {structure} has several frames: the first is taken"]
+    return frames[0], notes * (len(frames) > 1)
 
 
 def _species_for(cheap: CheapPotential, atoms: Atoms) -> list[str]:
@@ -247,17 +256,25 @@ def _model(model: str | Path, taken: set[str]) -> tuple[str, dict[str, Path]]:
     return str(model), {}
 
 
+def _mace_config(name: str, device: str, head: str | None) -> MaceConfig:
+    settings = {"model": name, "device": device, "threads": 1 if device == "cpu" else None}
+    try:
+        return MaceConfig(**settings, **({"head": head} if head else {}))
+    except ValidationError as error:
+        raise MixpiError(f"model {name}:\n{explain(error)}") from None
+
+
 def _interaction_range(
-    name: str, files: dict[str, Path], atoms: Atoms, device: str
+    mace: MaceConfig, files: dict[str, Path], atoms: Atoms
 ) -> tuple[float, list[str]]:
     """How far the model sees (Å), and what to say if that was not looked up."""
     assumed = f"the buffer is for an interaction range of {FOUNDATION_RANGE:g} Å (MACE-MP)"
     if not files:
-        return FOUNDATION_RANGE, [f"model {name}: taken as a name; {assumed}"]
+        return FOUNDATION_RANGE, [f"model {mace.model}: taken as a name; {assumed}"]
     if find_spec("mace") is None:
         return FOUNDATION_RANGE, [f"warning: mace-torch is not installed here; {assumed}"]
-    config = MaceConfig(model=str(files[name].resolve()), device="cpu", threads=1)
-    engine = mace_engine(config, Path("."))
+    here = {"model": str(files[mace.model].resolve()), "device": "cpu", "threads": None}
+    engine = mace_engine(mace.model_copy(update=here), Path("."))
     engine.require(sorted(set(atoms.symbols)))
     return engine.interaction_range, []
 
