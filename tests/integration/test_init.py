@@ -253,7 +253,7 @@ def with_helium() -> Atoms:
         ({"model": "missing.model"}, "model file missing.model does not exist"),
         ({"model": "far/medium"}, "model file far/medium does not exist"),
         ({"model": MODELS / "fe-tiny.model"}, "the model does not know Si"),
-        ({"model": MODELS / "README.md"}, "cannot load"),
+        ({"model": MODELS / "README.md"}, "README.md"),
         ({"potential": POTENTIALS / "w-uf3.json"}, "the cheap potential (He W) does not know"),
         ({"potential": "missing.json"}, "neither a file nor a LAMMPS line"),
         ({"seeds": "the hole"}, "is not understood; it can be"),
