@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ._version import __version__
 from .errors import MixpiError
+from .seed_selection import GRAMMAR
 
 
 #: Atoms up to which an all-expensive evaluation is timed without being asked for.
@@ -53,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"mixpi {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    _add_init(commands)
 
     run = commands.add_parser("run", help="run an i-PI input with its drivers")
     run.add_argument("input", type=Path, help="i-PI input (XML), or a RESTART")
@@ -96,6 +99,43 @@ def _parser() -> argparse.ArgumentParser:
         _add_socket_options(toy)
         toy.set_defaults(run=_drive_toy, kind=kind)
     return parser
+
+
+def _add_init(commands) -> None:
+    init = commands.add_parser(
+        "init",
+        help="write a folder with all that a simulation needs",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"SEEDS is one of\n{GRAMMAR}",
+    )
+    init.add_argument("folder", type=Path, metavar="DIR", help="the folder to write")
+    init.add_argument(
+        "--structure", required=True, metavar="FILE", help="any format that ASE reads"
+    )
+    init.add_argument(
+        "--model", required=True, help="MACE model file (is copied), or name of a foundation model"
+    )
+    init.add_argument(
+        "--potential",
+        required=True,
+        action="append",
+        metavar="FILE|LINE",
+        help="cheap potential: report of mixpi distil (.json, .md), YAML or LAMMPS file, or a "
+        "LAMMPS line (repeat for more); files that it names are copied",
+    )
+    init.add_argument("--seeds", required=True, help="which atoms are expensive, in words (below)")
+    init.add_argument("--temperature", type=float, default=300.0, help="K (default: 300)")
+    init.add_argument(
+        "--species",
+        help="elements in the order of LAMMPS's atom types, e.g. He,W (default: the potential's)",
+    )
+    init.add_argument("--steps", type=int, default=1000, help="default: 1000")
+    init.add_argument("--timestep", type=float, default=1.0, help="fs (default: 1)")
+    init.add_argument("--ensemble", choices=["nvt", "nve"], default="nvt", help="default: nvt")
+    init.add_argument("--device", default="cpu", help="of the model: cpu, cuda or cuda:<n>")
+    init.add_argument("--head", help="of a model with several")
+    init.add_argument("--force", action="store_true", help="write into a folder that is not empty")
+    init.set_defaults(run=_init)
 
 
 def _add_calibrate(commands) -> None:
@@ -170,6 +210,28 @@ def _add_socket_options(parser: argparse.ArgumentParser, *, required: bool = Tru
     parser.add_argument(
         "--deadline", type=float, default=60.0, help="s to keep trying to connect (default: 60)"
     )
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    from .initialising import init_case
+
+    names = "structure model potential seeds temperature steps timestep ensemble device head force"
+    case = init_case(
+        arguments.folder,
+        species=arguments.species.replace(",", " ").split() if arguments.species else None,
+        **{name: getattr(arguments, name) for name in names.split()},
+    )
+    for note in case.notes:
+        print(note)
+    print(
+        f"\n{case.folder} is ready; next:\n"
+        f"  cd {shlex.quote(str(case.folder))}\n"
+        "  mixpi check input.xml        # loads the model, lets LAMMPS compute once\n"
+        "  mixpi calibrate input.xml    # how wide must the buffer be?\n"
+        "  mixpi run input.xml\n"
+        "  mixpi plot input.xml"
+    )
+    return 0
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -165,7 +165,6 @@ def overhead() -> None:
     with tempfile.TemporaryDirectory() as folder:
         case = Path(folder) / "case"
         shutil.copytree(CASE, case)
-        shutil.copytree(CASE.parent / "potentials", case.parent / "potentials")
         config = yaml.safe_load((case / "mixing.yaml").read_text())
         pins = {"cheap": ["taskset", "-c", "0"], "expensive": ["taskset", "-c", "1"]}
         config["expensive"]["mace"]["model"] = str(MODEL)

@@ -77,4 +77,4 @@ def test_fast_potential_is_fast_and_the_case_uses_it(stem):
     assert report["cost_us_per_atom"]["ratio"] > 50
     text = (ROOT / "ipi_inputs" / "si_vacancy_md" / "mixing.yaml").read_text()
     for line in report["lammps"]:
-        assert line.replace(f"{stem}.uf3", f"../potentials/{stem}.uf3") in text
+        assert line in text
