@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from numbers import Real
 
 import numpy as np
 
@@ -107,13 +108,7 @@ def build_regions(
     """
     positions, periodic = _valid_geometry(positions, cell)
     seeds = valid_seeds(seeds, len(positions))
-    radii = {"core": core, "blend": blend, "buffer": buffer}
-    for name, radius in radii.items():
-        if not (np.isfinite(radius) and radius >= 0.0):
-            raise ValueError(f"{name} radius must be a number >= 0 (Å), got {radius}")
-    if profile not in PROFILES:
-        raise ValueError(f"profile must be one of {sorted(PROFILES)}, got {profile!r}")
-
+    valid_radii(core, blend, buffer, profile)
     n = len(positions)
     if len(seeds) == 0:
         return Regions(np.zeros(n), *np.zeros((3, n), dtype=bool))
@@ -221,6 +216,22 @@ def valid_seeds(seeds, n: int) -> np.ndarray:
             f"seed {wrong[0]} is out of range: the structure has {n} atoms, numbered 0 to {n - 1}"
         )
     return np.unique(seeds)
+
+
+def valid_radii(core: float, blend: float, buffer: float, profile: str) -> None:
+    """Refuse radii and profiles that :func:`build_regions` cannot use.
+
+    Raises
+    ------
+    ValueError
+        If a radius is no number, negative or NaN, or the profile is unknown.
+    """
+    for name, radius in {"core": core, "blend": blend, "buffer": buffer}.items():
+        number = isinstance(radius, Real) and not isinstance(radius, bool)
+        if not (number and np.isfinite(radius) and radius >= 0.0):
+            raise ValueError(f"{name} radius must be a number >= 0 (Å), got {radius!r}")
+    if not isinstance(profile, str) or profile not in PROFILES:
+        raise ValueError(f"profile must be one of {sorted(PROFILES)}, got {profile!r}")
 
 
 def _valid_geometry(positions, cell) -> tuple[np.ndarray, PeriodicCell]:
