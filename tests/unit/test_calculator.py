@@ -53,8 +53,9 @@ def vacancy() -> Atoms:
 
 
 def slab() -> Atoms:
-    atoms = fcc111("Cu", (4, 4, 4), a=3.9, vacuum=None)
+    atoms = fcc111("Cu", (7, 7, 4), a=3.9, vacuum=None)
     atoms.rattle(0.1, seed=2)
+    atoms.info.clear()  # ASE's notes on the surface, which it cannot write
     return atoms
 
 
@@ -108,7 +109,7 @@ def test_regions_do_not_reach_across_open_boundaries(system):
     blend = ~core & (distance[:, core].min(axis=1) < RADII["blend"])
     buffer = ~core & ~blend & (distance[:, core | blend].min(axis=1) < RADII["buffer"])
     np.testing.assert_array_equal(labels, 3 * core + 2 * blend + buffer)
-    assert blend.any() and (labels == 0).any()
+    assert blend.any() and buffer.any() and not core.all()
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -190,7 +191,7 @@ def test_atoms_far_from_home_come_back(system):
     found = mixing(cheap=cheap).get_forces(atoms)
     np.testing.assert_allclose(found, forces, rtol=0, atol=1e-9)
     inside = cheap.seen[0].cell.scaled_positions(cheap.seen[0].positions)[:, atoms.pbc]
-    assert -1.0 <= inside.min() and inside.max() < 2.0
+    assert inside.min() >= -1.0 and inside.max() < 2.0
 
 
 def test_atoms_that_cross_a_border_stay_with_their_molecule():
@@ -218,30 +219,27 @@ def test_relaxation(optimizer):
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_neb(shared):
-    first = vacancy()
-    hopping = int(np.argmin(np.linalg.norm(first.positions - crystal()[60].position, axis=1)))
-    FIRE_ = lambda a: FIRE(a, logfile=None).run(fmax=0.05, steps=200)  # noqa: E731
+    whole = bulk("Cu", cubic=True, a=3.9) * (3, 3, 3)
+    hopping = int(np.argmin(whole.get_distances(60, [i for i in range(108) if i != 60], mic=True)))
+    first = whole.copy()
+    del first[60]
+    last = first.copy()
+    last.positions[hopping] += whole.get_distance(
+        hopping + (hopping >= 60), 60, mic=True, vector=True
+    )
     one = mixing(seeds=[hopping])
     one.freeze(first)
-    first.calc = one
-    FIRE_(first)
-    last = first.copy()
-    last.positions[hopping] = crystal()[60].position
-    last.calc = one
-    FIRE_(last)
     images = [first, *(first.copy() for _ in range(3)), last]
     for image in images:
-        if shared:
-            image.calc = one
-        else:
-            image.calc = mixing(seeds=[hopping])
-            image.calc.freeze(vacancy())
+        image.calc = one if shared else mixing(seeds=[hopping])
+        image.calc.freeze(first)
+    for end in (first, last):
+        assert BFGS(end, logfile=None).run(fmax=0.05, steps=60)
     neb = NEB(images, allow_shared_calculator=shared, method="improvedtangent")
-    neb.interpolate()
-    assert FIRE(neb, logfile=None).run(fmax=0.1, steps=150)
-    energies = np.array([image.get_potential_energy() for image in images])
-    assert energies[2] == energies.max() and 0.05 < np.ptp(energies) < 5.0
-    assert abs(energies[0] - energies[-1]) < 0.02
+    neb.interpolate(mic=True)
+    assert BFGS(neb, logfile=None).run(fmax=0.1, steps=60)
+    energies = [image.get_potential_energy() for image in images]
+    assert max(energies[0], energies[-1]) + 0.05 < max(energies) < energies[0] + 5.0
 
 
 def test_energy_follows_the_work_of_the_forces():
