@@ -21,6 +21,9 @@ BLOCK = 16384
 #: Fewer atoms are asked for their distances one by one, without a grid of bins.
 MANY = 20_000
 
+#: Atoms in a cube of the reach, at least, or the bins are too wide to decide much.
+CROWD = 2.0
+
 
 class PeriodicCell:
     """A cell, periodic along its three vectors, of any shape.
@@ -203,8 +206,8 @@ class Search:
             shift = np.floor(fractional, out=self._shift[block])
             np.subtract(fractional, shift, out=self._fractional[block])
             np.subtract(positions[block], shift @ cell.vectors, out=self._wrapped[block])
-        # Where atoms are sparse the bins are too wide to decide much.
-        if len(positions) >= MANY and len(positions) * reach**3 > 2.0 * cell.volume:
+        crowd = len(positions) * reach**3 / cell.volume
+        if len(positions) >= MANY and crowd > CROWD:
             self.bins = Bins(cell.vectors, cell.heights, self._fractional, reach)
 
     def __len__(self) -> int:

@@ -229,7 +229,7 @@ def test_neb(shared):
     )
     one = mixing(seeds=[hopping])
     one.freeze(first)
-    images = [first, *(first.copy() for _ in range(3)), last]
+    images = [first, *(first.copy() for _ in range(1 if shared else 3)), last]
     for image in images:
         image.calc = one if shared else mixing(seeds=[hopping])
         image.calc.freeze(first)
