@@ -123,6 +123,28 @@ class PeriodicCell:
 
         return np.flatnonzero(marked.ravel()[self._flat_bin(positions, bins)])
 
+    def share(self, centres: np.ndarray, reach: float) -> float:
+        """Roughly how much of the cell lies within ``reach`` of centres, from 0 to 1.
+
+        Parameters
+        ----------
+        centres : ndarray, shape (m, 3)
+            Å.
+        reach : float
+            Å.
+
+        Returns
+        -------
+        float
+            The share of boxes as wide as the reach that hold a centre.
+        """
+        boxes = np.maximum(np.minimum(self.heights / max(reach, 1e-3), 64), 1).astype(int)
+        if len(centres) < boxes.prod() / 8:
+            return 0.0
+        held = np.zeros(boxes, dtype=bool)
+        held[tuple(self._bin(centres, boxes).T)] = True
+        return float(held.mean())
+
     def _bin(self, positions: np.ndarray, bins: np.ndarray) -> np.ndarray:
         fractional = positions @ self.inverse
         fractional -= np.floor(fractional)
@@ -283,14 +305,20 @@ class Search:
             return nothing
         # An unbalanced tree is built in less than half the time, and asked as fast.
         tree = cKDTree(images, leafsize=24, balanced_tree=False, compact_nodes=False)
-        distance, index = tree.query(self._wrapped[points], distance_upper_bound=search)
+        distance, index = tree.query(
+            self._wrapped.take(points, axis=0), distance_upper_bound=search
+        )
         found = np.flatnonzero(np.isfinite(distance))
         distance = distance[found]
         again = np.flatnonzero(distance >= exact_from)
         index = index[found[again]]
         atoms, near = points[found[again]], owner[index]
-        shift = self._shift[atoms] - self._shift[near] + image_shift[index]
-        vectors = self._positions[atoms] - self._positions[near] - shift @ self._cell.vectors
+        shift = image_shift.take(index, axis=0)
+        shift += self._shift.take(atoms, axis=0)
+        shift -= self._shift.take(near, axis=0)
+        vectors = self._positions.take(atoms, axis=0)
+        vectors -= self._positions.take(near, axis=0)
+        vectors -= shift @ self._cell.vectors
         distance[again] = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
         inside = distance < cutoff
         return found[inside], distance[inside]
@@ -326,11 +354,11 @@ class Search:
             owners, shifts = [], []
             for n in range(math.floor(low[axis]), math.floor(high[axis]) + 1):
                 if low[axis] <= n and n + 1 <= high[axis]:
-                    inside = slice(None)
-                else:
-                    inside = (values >= low[axis] - n) & (values <= high[axis] - n)
+                    owners.append(owner)
+                    shifts.append(shift if n == 0 else shift + n * np.eye(3)[axis])
+                    continue
+                inside = np.flatnonzero((values >= low[axis] - n) & (values <= high[axis] - n))
                 owners.append(owner[inside])
-                shifts.append(shift[inside].copy())
-                shifts[-1][:, axis] = n
+                shifts.append(shift[inside] + n * np.eye(3)[axis])
             owner, shift = np.concatenate(owners), np.concatenate(shifts)
-        return self._wrapped[owner] + shift @ self._cell.vectors, owner, shift
+        return self._wrapped.take(owner, axis=0) + shift @ self._cell.vectors, owner, shift

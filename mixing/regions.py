@@ -112,10 +112,10 @@ def build_regions(
     n = len(positions)
     if len(seeds) == 0:
         return Regions(np.zeros(n), *np.zeros((3, n), dtype=bool))
-    # Nothing beyond core + blend + buffer of a seed can belong to any region; many
-    # scattered seeds reach everything.
+    # Nothing beyond core + blend + buffer of a seed can belong to any region. Seeds
+    # scattered everywhere rule out nothing.
     reach = core + blend + buffer
-    if len(seeds) * reach**3 < periodic.volume:
+    if periodic.share(positions[seeds], reach) < 0.25:
         near = periodic.near(positions, positions[seeds], reach)
     else:
         near = np.arange(n)
