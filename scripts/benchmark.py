@@ -67,6 +67,26 @@ def regions() -> None:
     from scipy.spatial import cKDTree
 
     radii = {"core": 4.0, "blend": 4.0, "buffer": 6.0}
+    atoms = rattled_silicon((25, 25, 40))
+    x, cell, n = atoms.positions, atoms.cell.array, len(atoms)
+    rng = np.random.default_rng(1)
+    choices = {
+        "1 seed": [n // 2],
+        "100 scattered seeds": rng.choice(n, 100, replace=False),
+        "1,000 scattered seeds": rng.choice(n, 1_000, replace=False),
+        "10,000 scattered seeds": rng.choice(n, 10_000, replace=False),
+        "a line of seeds": np.flatnonzero(np.linalg.norm(x[:, :2] - 60.0, axis=1) < 5.0),
+        "a plane of seeds": np.flatnonzero(np.abs(x[:, 2] - 100.0) < 3.0),
+        "all atoms": np.arange(n),
+    }
+    print(f"{n} atoms, {radii}; ms, medians in turns")
+    functions = {
+        f"{name} ({len(seeds)})": lambda s=seeds: build_regions(x, cell, s, **radii)
+        for name, seeds in choices.items()
+    }
+    for name, ms in in_turns(functions, repeats=7).items():
+        print(f"{name:<32} {ms:9.2f}")
+
     print(f"one seed, {radii}; ms, medians in turns")
     for cells in ((10, 10, 10), (25, 25, 40), (50, 50, 50)):
         atoms = rattled_silicon(cells)
