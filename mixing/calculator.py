@@ -229,7 +229,7 @@ class MixingCalculator(Calculator):
     def _mixer(self, atoms: Atoms) -> Mixer:
         options = dict(self.parameters)
         del options["fixed_regions"]
-        return Mixer(atoms.numbers, options.pop("seeds"), **options)
+        return Mixer(atoms.numbers, options.pop("seeds"), masses=atoms.get_masses(), **options)
 
     def _plan(self, atoms: Atoms) -> Plan:
         if len(atoms) == 0:
