@@ -32,6 +32,8 @@ _OURS = re.compile(r"lammps\..*|log\..*|output\.log|.*\.dump")
 _FILE_NAME = re.compile(r"[^=;^()*$\"]*\.[A-Za-z][\w-]*")
 #: Their arguments look like files: ``module.Class``, formulas.
 _NO_FILES = ("python", "lepton", "kim")
+#: ``eam/alloy``, which may be the path of a file too.
+_STYLE = re.compile(r"[a-z0-9]+(/[a-z0-9]+)+")
 _VARIABLE = re.compile(r"\$\{(\w+)\}|\$(\w)")
 _IMMEDIATE = re.compile(r"\$\((?:[^()]|\([^()]*\))*\)")
 #: Stands for a number that only LAMMPS can compute.
@@ -233,12 +235,13 @@ class _Reader:
             # a style that is there twice is numbered
             if self._style.count(style) > 1 and len(words) > 4 and words[4].text.isdigit():
                 first = 5
-        styles = set(self._style)
+        several = command == "pair_style" and style.startswith("hybrid")
         words = [
-            word if k >= first and (word.text not in styles or "/" not in word.text) else
             Word(word.text, word.begin, word.end)
+            if k < first or (several and _STYLE.fullmatch(word.text))
+            else word
             for k, word in enumerate(words)
-        ]  # fmt: skip
+        ]
         return Line(text, tuple(words), style, first)
 
     def _define(self, words: Sequence[str]) -> None:
@@ -249,8 +252,8 @@ class _Reader:
             self._variables.setdefault(name, value)
             if style == "string":
                 self._variables[name] = value
-        elif style == "getenv":
-            self._variables[name] = os.environ.get(value, "")
+        elif style == "getenv" and value in os.environ:
+            self._variables[name] = os.environ[value]
         elif style in ("equal", "internal", "loop", "timer"):
             self._variables[name] = value if _is_number(value) else SOME_NUMBER
 

@@ -34,7 +34,7 @@ def load_network(path: Path, device: str):
     """
     import torch
 
-    what = f"{path} is no MACE model that can be used here"
+    what = f"cannot use {path} as a MACE model"
     if path.is_dir():
         raise MixpiError(f"{what}: it is a folder; give the .model file in it")
     with path.open("rb") as stream:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -138,15 +139,20 @@ def test_lammps_data_is_the_structure(tmp_path, make):
         assert f"mass {k} {masses[symbol]:.8g}" in text
 
 
-def test_lammps_paths_with_spaces(make_case, tmp_path):
-    import shutil
-
+def test_folders_with_odd_names(make_case, tiny_model):
+    """Characters that shells and LAMMPS take for something else, through all of a run."""
     potential = next(f for f in lammps.potential_folders()) / "Si.tersoff.modc"
-    case = make_case(folder="my case", cheap={"lammps": {"potential": TERSOFF}}, steps=2)
-    shutil.copy(potential, case.folder / "Si.tersoff.modc")
-    done = case.mixpi("check", "input.xml")
-    assert done.returncode == 0, done.stderr
+    case = make_case(
+        folder="ü #1 $x 'q' \"d\" & * %s (a)",
+        cheap={"lammps": {"potential": [TERSOFF[0], "pair_coeff * * 'my potential' Si"]}},
+        expensive={"mace": {"model": "my 'tiny'.model", "threads": 1}},
+        steps=2,
+    )
+    shutil.copy(potential, case.folder / "my potential")
+    shutil.copy(tiny_model, case.folder / "my 'tiny'.model")
     done = case.mixpi("run", "input.xml", "--no-reference", "--quiet")
+    assert done.returncode == 0, done.stderr
+    done = case.mixpi("check", "input.xml")
     assert done.returncode == 0, done.stderr
 
 

@@ -89,6 +89,25 @@ def test_odd_temporary_folder(tmp_path, si_sw, wanted, monkeypatch):
     assert os.getcwd() == before
 
 
+def test_files_of_a_pair_style(tmp_path):
+    """ML-IAP names its files in the line of the style."""
+    own = next(f for f in potential_folders() if (f / "InP_JCPA2020.mliap.model").is_file())
+    folder = tmp_path / "sub"
+    folder.mkdir()
+    for kind in ("model", "descriptor"):
+        shutil.copy(own / f"InP_JCPA2020.mliap.{kind}", folder / kind)
+    atoms = bulk("InP", "zincblende", a=5.9, cubic=True)
+    found = []
+    for model, descriptor in (
+        ("InP_JCPA2020.mliap.model", "InP_JCPA2020.mliap.descriptor"),
+        ("sub/model", "sub/descriptor"),
+    ):
+        mliap = f"mliap model linear {model} descriptor sna {descriptor}"
+        lines = [f"pair_style {mliap}", "pair_coeff * * In P"]
+        found.append(energy(lines, tmp_path, atoms.copy()))
+    assert found[0] == pytest.approx(found[1], rel=1e-12) and abs(found[0]) > 1.0
+
+
 def test_files_of_the_same_name(tmp_path, si_sw, wanted):
     """Each is the one that was meant; the second has another energy scale."""
     for name, scale in (("a", "2.1683"), ("b", "1.0")):

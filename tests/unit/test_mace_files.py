@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import mixpi, silicon
+from conftest import silicon
 from mixpi import MixpiError
+from mixpi.cli import main
 from mixpi.commands import driver_command, mace_engine
 from mixpi.config import MaceConfig
 from mixpi.drivers.mace import MaceEngine
@@ -18,7 +20,7 @@ from numpy.testing import assert_allclose
 
 
 #: Said by torch when models are made here, not when mixpi reads them.
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit")
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore:To copy construct")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -28,11 +30,6 @@ def torch():
         import mace.calculators  # noqa: F401  with it, torch reads and writes its models
         import torch
     return torch
-
-
-@pytest.fixture
-def network(torch, tiny_model):
-    return torch.load(tiny_model, map_location="cpu", weights_only=False)
 
 
 def two_heads(torch, *heads: str):
@@ -70,8 +67,11 @@ def evaluate(engine: MaceEngine, mask=None):
     return engine.evaluate(atoms.numbers, atoms.positions, atoms.cell.array, mask)
 
 
-def not_models(torch, network, folder, tiny_model) -> None:
-    """One file of each kind that people give by mistake."""
+@pytest.fixture(scope="module")
+def not_models(torch, tmp_path_factory, tiny_model) -> Path:
+    """A folder with one file of each kind that people give by mistake."""
+    folder = tmp_path_factory.mktemp("models")
+    network = torch.load(tiny_model, map_location="cpu", weights_only=False)
     torch.save(network.state_dict(), folder / "state.pt")
     torch.save(
         {"model": network.state_dict(), "optimizer": {}, "lr_scheduler": {}},
@@ -86,6 +86,7 @@ def not_models(torch, network, folder, tiny_model) -> None:
     (folder / "text.model").write_text("r_max: 4.0\n")
     (folder / "lfs.model").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
     (folder / "folder.model").mkdir()
+    return folder
 
 
 @pytest.mark.parametrize("name, reason", [
@@ -101,19 +102,19 @@ def not_models(torch, network, folder, tiny_model) -> None:
     ("folder.model", "it is a folder"),
     ("gone.model", "does not exist"),
 ])  # fmt: skip
-def test_files_that_are_no_models(torch, network, tmp_path, tiny_model, name, reason):
-    not_models(torch, network, tmp_path, tiny_model)
+def test_files_that_are_no_models(not_models, name, reason):
     with pytest.raises(MixpiError, match=reason) as caught:
-        MaceEngine(tmp_path / name)
-    assert str(tmp_path / name) in str(caught.value) and "\n" not in str(caught.value)
+        MaceEngine(not_models / name)
+    assert str(not_models / name) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_models_converted_for_lammps(torch, network, tmp_path):
+def test_models_converted_for_lammps(torch, tmp_path):
     from e3nn.util import jit
     from mace.calculators import LAMMPS_MACE
     from mace.calculators.lammps_mliap_mace import LAMMPS_MLIAP_MACE
 
-    torch.save(LAMMPS_MLIAP_MACE(network), tmp_path / "x-mliap_lammps.pt")
+    network = two_heads(torch, "dft", "cc")
+    torch.save(LAMMPS_MLIAP_MACE(network, head="cc"), tmp_path / "x-mliap_lammps.pt")
     jit.compile(LAMMPS_MACE(network)).save(str(tmp_path / "x-lammps.pt"))
     for path in tmp_path.iterdir():
         with pytest.raises(MixpiError, match=r"converted for LAMMPS; give the \.model file"):
@@ -137,6 +138,8 @@ def test_compiled_models(torch, tmp_path):
 
 
 def test_a_head_is_chosen_by_name(torch, tmp_path):
+    from mace.tools.scripts_utils import remove_pt_head
+
     model = two_heads(torch, "dft", "cc")
     torch.save(model, tmp_path / "two.model")
     found = {head: evaluate(MaceEngine(tmp_path / "two.model", head=head)) for head in model.heads}
@@ -144,8 +147,6 @@ def test_a_head_is_chosen_by_name(torch, tmp_path):
     assert np.abs(found["dft"][1] - found["cc"][1]).max() > 1e-3
     for index, head in enumerate(model.heads):
         # a model that has this head alone: mace-torch's own way to take one out
-        from mace.tools.scripts_utils import remove_pt_head
-
         alone = remove_pt_head(two_heads(torch, "dft", "cc"), head)
         torch.save(alone, tmp_path / f"{index}.model")
         single = MaceEngine(tmp_path / f"{index}.model")
@@ -177,7 +178,7 @@ def test_models_with_one_head(tiny_model):
         MaceEngine(tiny_model, head="dft")
 
 
-def test_the_head_reaches_the_driver(torch, tmp_path, make_case):
+def test_the_head_reaches_the_driver(torch, tmp_path, make_case, capsys):
     path = tmp_path / "two heads.model"
     torch.save(two_heads(torch, "dft", "cc"), path)
     case = make_case(expensive={"mace": {"model": str(path), "head": "cc"}})
@@ -185,11 +186,9 @@ def test_the_head_reaches_the_driver(torch, tmp_path, make_case):
     argv = driver_command("expensive", ipi_input, silicon(), case.folder)
     assert argv[argv.index("--head") + 1] == "cc"
     assert mace_engine(MaceConfig(model=str(path), head="cc"), tmp_path).head == "cc"
-    done = mixpi("driver", "mace", "--model", str(path), "--head", "cc", "--describe", cwd=tmp_path)
-    facts = json.loads(done.stdout.splitlines()[-1])
+    assert main(["driver", "mace", "--model", str(path), "--head", "cc", "--describe"]) == 0
+    facts = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (facts["heads"], facts["head"]) == (["dft", "cc"], "cc")
-    done = case.mixpi("check", "input.xml")
-    assert done.returncode == 0, done.stderr
     case.config["expensive"]["mace"].pop("head")
     done = case.mixpi("check", "input.xml")
     assert done.returncode == 1 and "several heads" in done.stderr and "dft, cc" in done.stderr
