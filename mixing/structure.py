@@ -15,6 +15,26 @@ from .periodic import PeriodicCell
 def read_structure(path: str | Path) -> Atoms:
     """Read a periodic structure and turn it to i-PI's orientation.
 
+    Parameters
+    ----------
+    path : path-like
+        Any format that ASE reads; its first frame is taken.
+
+    Returns
+    -------
+    Atoms
+
+    Raises
+    ------
+    MixpiError
+        As :func:`read_oriented`.
+    """
+    return read_oriented(path)[0]
+
+
+def read_oriented(path: str | Path) -> tuple[Atoms, np.ndarray]:
+    """Read a periodic structure, and how it was turned to i-PI's orientation.
+
     i-PI (like LAMMPS) wants the first cell vector along x and the second in the xy
     plane, and its ``ase`` reader turns structures so; the same is done here, so
     that both agree on the cell.
@@ -26,7 +46,11 @@ def read_structure(path: str | Path) -> Atoms:
 
     Returns
     -------
-    Atoms
+    atoms : Atoms
+        In i-PI's orientation.
+    rotation : ndarray, shape (3, 3)
+        Turns vectors (rows) back to those of the file: ``vectors @ rotation``. The
+        identity if nothing was turned.
 
     Raises
     ------
@@ -45,12 +69,14 @@ def read_structure(path: str | Path) -> Atoms:
             f"structure {path} has a left-handed cell, which i-PI and LAMMPS refuse: "
             "exchange two cell vectors"
         )
-    if not np.allclose(np.triu(atoms.cell.array, 1), 0.0, atol=1e-9):
-        standard, _ = atoms.cell.standard_form()
+    rotation = np.eye(3)
+    cell = atoms.cell.array
+    if not np.allclose(np.triu(cell, 1), 0.0, atol=1e-9) or (np.diagonal(cell) < 0).any():
+        standard, rotation = atoms.cell.standard_form()
         scaled = atoms.get_scaled_positions(wrap=False)
         atoms.set_cell(standard)
         atoms.set_scaled_positions(scaled)
-    return atoms
+    return atoms, rotation
 
 
 def require_periodic(atoms: Atoms, path: str | Path) -> None:
