@@ -22,7 +22,7 @@ from ase.units import Bohr, Hartree
 from ipi.pes.dummy import Dummy_driver
 from ipi.utils.softexit import softexit
 
-from .config import POOLS, load_config
+from .config import POOLS, load_config, without_quotes
 from .errors import MixpiError
 from .mixer import Mixer, WorkOfCorrection
 from .pool import DriverPool, PoolStopped, wait
@@ -52,6 +52,7 @@ class MixingPES(Dummy_driver):
 
     def __init__(self, config: str = "mixing.yaml", *args, **kwargs) -> None:
         Path(FAILURE_FILE).unlink(missing_ok=True)
+        config = without_quotes(config)
         self._config = load_config(config)
         self._structure = read_structure(Path(config).parent / self._config.structure)
         self._pools: dict[str, DriverPool] = {}

@@ -41,7 +41,7 @@ TEXT_IS_READ = (InputAttribute, InputRaw)
 class _WithLines(xml_handler):
     """i-PI's reader of XML, with the line of each tag."""
 
-    def startElement(self, name, attrs):  # noqa: N802, D102
+    def startElement(self, name, attrs):
         super().startElement(name, attrs)
         self.open[-1].line = self._locator.getLineNumber()
 
