@@ -20,7 +20,7 @@ HOTTEST = 20_000.0
 #: i-PI's warnings that are no news: what the input asks for, and what only costs time.
 EXPECTED_WARNINGS = re.compile(
     r"Overwriting previous atomic|Rescaling momenta|PyFFTW|pyfftw|Momenta not specified|"
-    r"previously defined masses|simulation temperature"
+    r"previously defined masses|simulation temperature|previous cell parameters|flag fixcom"
 )
 #: Names beside the input that i-PI and mixpi write themselves.
 RESERVED = ("RESTART", "EXIT", "mixpi.failure", "mixpi.report.json", "logs")
@@ -109,6 +109,7 @@ def check_view(ipi_input: IpiInput, view: IpiView) -> Iterator[str]:
     for motion in view.motions:
         yield from _check_motion(ipi_input, motion)
     yield from _check_temperature(ipi_input, view)
+    yield from _check_manual_units(ipi_input)
     _check_files(ipi_input, view)
 
 
@@ -235,6 +236,18 @@ def _check_temperature(ipi_input: IpiInput, view: IpiView) -> Iterator[str]:
             )
 
 
+def _check_manual_units(ipi_input: IpiInput) -> Iterator[str]:
+    for tag in ("velocities", "momenta"):
+        for node in ipi_input.root.iterfind(f".//initialize/{tag}"):
+            units = node.get("units", "").strip()
+            manual = node.get("mode", "").strip() == "manual"
+            if manual and units not in ("", "automatic", "atomic_unit"):
+                yield (
+                    f"warning: i-PI does not convert <{tag} mode='manual' units='{units}'>: it "
+                    "takes the numbers for atomic units"
+                )
+
+
 def _check_files(ipi_input: IpiInput, view: IpiView) -> None:
     """No output may be an input, or another output."""
     folder, config = ipi_input.folder, ipi_input.config
@@ -250,21 +263,21 @@ def _check_files(ipi_input: IpiInput, view: IpiView) -> None:
     ]
     inputs = _inputs(ipi_input, view)
     for name, what in outputs:
-        path = folder / name
-        if path.resolve() in inputs:
+        path = (folder / name).resolve()
+        if path in inputs:
             raise MixpiError(
-                f"{what} is {name}, which is {inputs[path.resolve()]}: it would be overwritten. Give "
-                "the output another name"
+                f"{what} is {name}, which is {inputs[path]}: it would be overwritten. Give the "
+                "output another name"
             )
-        if path.resolve() in written:
+        if path in written:
             raise MixpiError(
-                f"{what} is {name}, but that is the name of {written[path.resolve()]}: give one of "
-                "them another name"
+                f"{what} is {name}, but that is the name of {written[path]}: give one of them "
+                "another name"
             )
         if path.is_dir() or not path.parent.is_dir():
             state = "is a folder" if path.is_dir() else "is in a folder that does not exist"
             raise MixpiError(f"{what} is {name}, which {state}")
-        written[path.resolve()] = what
+        written[path] = what
 
 
 def _inputs(ipi_input: IpiInput, view: IpiView) -> dict[Path, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.constraints import FixAtoms
+from ase.units import Bohr, _aut, second
 from matscipy.neighbours import neighbour_list
 
 from .agreement import TOLERANCE, require_same_system
@@ -21,6 +22,8 @@ from .structure import read_frames, read_oriented
 PATH_TOLERANCE = 0.5
 #: Å; atoms closer than this are hardly meant.
 TOO_CLOSE = 0.5
+#: ASE's unit of velocity in atomic units.
+VELOCITY = _aut * second / Bohr
 #: Indices that fit into a message.
 MOST_INDICES = 20
 
@@ -121,7 +124,8 @@ def _what_is_ignored(ipi_input: IpiInput, view: IpiView, path: Path) -> Iterator
     atoms = read_frames(path)[0]
     yield from _constraints(view, atoms, path.name)
     yield from _velocities(ipi_input, atoms, path.name)
-    if atoms.has("masses") and len(atoms) == len(view.masses):
+    chosen = ipi_input.root.find(".//initialize/masses") is not None
+    if atoms.has("masses") and len(atoms) == len(view.masses) and not chosen:
         different = np.abs(atoms.get_masses() - view.masses) > 1e-3 * view.masses
         if different.any():
             first = int(np.flatnonzero(different)[0])
@@ -183,7 +187,7 @@ def _velocities(ipi_input: IpiInput, atoms: Atoms, name: str) -> Iterator[str]:
     elif not nodes:
         yield (
             f"warning: {name} has velocities, which i-PI ignores: all atoms start at rest. Write "
-            "<velocities mode='manual' units='ase'>[...]</velocities> into <initialize>, after "
-            "<file>, with the 3n numbers of ASE's get_velocities(), or <velocities "
-            "mode='thermal' units='kelvin'>300</velocities>"
+            "<velocities mode='manual'>[...]</velocities> into <initialize>, after <file>, with "
+            f"the 3n numbers of ASE's get_velocities() times {VELOCITY:.8f} (atomic units), or "
+            "<velocities mode='thermal' units='kelvin'>300</velocities>"
         )

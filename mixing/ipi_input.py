@@ -213,7 +213,8 @@ def _parameters(path: Path, node: ElementTree.Element) -> dict:
         if name not in PARAMETERS and (close or "config" in found):
             raise MixpiError(
                 f"{path}: unknown parameter '{name}' in <parameters>{text}</parameters>, which "
-                f"i-PI would skip in silence: did you mean '{close[0] if close else 'config'}'?"
+                "i-PI would skip in silence"
+                + (f": did you mean '{close[0]}'?" if close else ": only 'config' is needed")
             )
     return found
 

@@ -21,10 +21,12 @@ import ipi.engine.initializer as initializer
 import ipi.engine.outputs as outputs
 import numpy as np
 from ase.units import Bohr
+from ipi.engine.properties import getall
 from ipi.engine.simulation import Simulation
 from ipi.inputs.simulation import InputSimulation
 from ipi.pes.dummy import Dummy_driver
 from ipi.utils.inputvalue import Input, InputAttribute, InputRaw
+from ipi.utils.io import _get_io_function
 from ipi.utils.io.inputs.io_xml import xml_handler
 from ipi.utils.softexit import softexit
 from ipi.utils.units import unit_to_user
@@ -72,17 +74,15 @@ def _walk(node: Any, grammar: Input):
     if isinstance(grammar, InputRaw):
         return
     here = f"line {node.line}: "
-    for name, value in node.attribs.items():
-        if name not in grammar.attribs:
-            yield here + _unknown(f"attribute '{name}' of <{node.name}>", name, grammar.attribs)
-            continue
-        options = getattr(getattr(grammar, name), "_valid", None)
-        if options and all(isinstance(o, str) for o in options) and value.strip() not in options:
-            yield here + _unknown(
-                f"{name}='{value.strip()}' of <{node.name}>",
-                value.strip(),
-                [o for o in options if o],
-            )
+    wrong = list(_wrong_attributes(node, grammar))
+    yield from (here + text for text in wrong)
+    if isinstance(grammar, InputAttribute) and not wrong:
+        try:
+            grammar.parse(xml=node)
+            grammar.fetch()
+        except Exception as error:
+            yield f"{here}<{node.name}> {_short(dict(node.fields)['_text'])}: {error}"
+            return
     seen: dict[str, int] = {}
     for name, child in node.fields:
         if name == "_text":
@@ -103,6 +103,17 @@ def _walk(node: Any, grammar: Input):
         else:
             known = [*grammar.instancefields, *grammar.dynamic]
             yield f"line {child.line}: " + _unknown(f"tag <{name}> in <{node.name}>", name, known)
+
+
+def _wrong_attributes(node: Any, grammar: Input):
+    for name, value in node.attribs.items():
+        if name not in grammar.attribs:
+            yield _unknown(f"attribute '{name}' of <{node.name}>", name, grammar.attribs)
+            continue
+        options, value = getattr(getattr(grammar, name), "_valid", None), value.strip()
+        if options and all(isinstance(o, str) for o in options) and value not in options:
+            known = [o for o in options if o]
+            yield _unknown(f"{name}='{value}' of <{node.name}>", value, known)
 
 
 def _unknown(what: str, name: str, known) -> str:
@@ -143,13 +154,25 @@ def understood(path: str) -> dict[str, Any]:
     def read_once(*arguments, **keywords):
         key = (*arguments, *sorted(keywords.items()))
         if key not in cache:  # i-PI reads the same file for each thing that is in it
-            cache[key] = read(*arguments, **keywords)
-            frames[str(arguments[1])] = len(cache[key][0])
+            kind, file = arguments[:2]
+            try:
+                cache[key] = read(*arguments, **keywords)
+            except FileNotFoundError:
+                raise ValueError(
+                    f"{file}, which it is to read atoms from, does not exist"
+                ) from None
+            except Exception as error:
+                what = f"{type(error).__name__}: {error}"
+                raise ValueError(f"it cannot read {file} as mode='{kind}' ({what})") from None
+            frames[str(file)] = len(cache[key][0])
         return cache[key]
 
     def stand_in(mode: str, pes_path: str) -> type:
         if mode == "custom":
-            mixing[pes_path] = issubclass(load_pes(mode, pes_path), MixingPES)
+            try:
+                mixing[pes_path] = issubclass(load_pes(mode, pes_path), MixingPES)
+            except (AttributeError, UnboundLocalError):  # the latter is i-PI's, without a name
+                mixing[pes_path] = False
         return Dummy_driver
 
     def keep_quiet(simulation: Simulation) -> None:
@@ -165,6 +188,7 @@ def understood(path: str) -> dict[str, Any]:
         simulation = Simulation.load_from_xml(
             file, custom_verbosity="low", post_init_hook=keep_quiet
         )
+        _try_units(simulation)
     facts = _facts(simulation)
     facts["files"] = [*files, *_checkpoints(simulation)]
     facts["frames"] = frames
@@ -175,6 +199,31 @@ def understood(path: str) -> dict[str, Any]:
         if line.startswith(" !W! ")
     ]
     return facts
+
+
+def _try_units(simulation: Simulation) -> None:
+    """Units and formats of outputs, which i-PI would look at when it first writes them."""
+    system = simulation.syslist[0]
+    for output in simulation.outputs:
+        wanted = list(getattr(output, "outlist", [])) or [getattr(output, "what", None)]
+        table = (
+            system.properties.property_dict
+            if isinstance(output, outputs.PropertyOutput)
+            else system.trajs.traj_dict
+        )
+        for text in filter(None, wanted):
+            key, unit, *_ = getall(text)
+            if unit:
+                unit_to_user(table[key].get("dimension", "undefined"), unit, 1.0)
+        if isinstance(output, outputs.TrajectoryOutput):
+            units = {getall(output.what)[1], output.cell_units} - {"", "automatic", "ase"}
+            if output.format == "ase" and units:
+                raise ValueError(
+                    f"<trajectory filename='{output.filename}'> has format='ase' with units "
+                    f"{', '.join(sorted(units))}: leave them away, and write cell_units='ase'"
+                )
+            unit_to_user("length", output.cell_units, 1.0)
+            _get_io_function(output.format, "print")
 
 
 def _facts(simulation: Simulation) -> dict[str, Any]:
