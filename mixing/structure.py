@@ -134,7 +134,7 @@ def _read_lammps_data(path: Path) -> Atoms:
             "ase.io.read(..., format='lammps-data', Z_of_type={1: 14}).write('init.extxyz')"
         )
     atoms = read(path, format="lammps-data", units="metal")
-    wrong = np.flatnonzero(np.abs(atoms.get_masses() - atomic_masses[atoms.numbers]) > 0.6)
+    wrong = np.flatnonzero(np.abs(atoms.get_masses() - atomic_masses[atoms.numbers]) > 0.3)
     if len(wrong):
         raise MixpiError(
             f"structure {path}: a mass of {atoms.get_masses()[wrong[0]]:g} is that of no element; "
