@@ -14,6 +14,10 @@ import numpy as np
 from .errors import MixpiError
 
 
+#: s; a million atoms take a minute.
+PATIENCE = 900.0
+
+
 @dataclass(frozen=True)
 class Motion:
     """One integrator.
@@ -132,9 +136,18 @@ def ask_ipi(path: Path) -> IpiView:
     # -P: a folder "mixpi" where the command was given is not the package
     argv = [sys.executable, "-P", "-B", "-m", f"{__package__}.ipi_probe", path.name]
     env = dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
-    done = subprocess.run(
-        argv, cwd=path.parent, env=env, capture_output=True, text=True, errors="replace"
-    )
+    try:
+        done = subprocess.run(
+            argv,
+            cwd=path.parent,
+            env=env,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=PATIENCE,
+        )
+    except subprocess.TimeoutExpired:
+        raise MixpiError(f"i-PI has not loaded {path.name} within {PATIENCE:g} s") from None
     try:
         facts = json.loads(done.stdout.strip().splitlines()[-1])
     except (IndexError, ValueError):

@@ -18,6 +18,7 @@ from conftest import ROOT, TERSOFF, clean_environment, mixpi, silicon
 from mixpi import MixpiError
 from mixpi.check_structure import VELOCITY
 from mixpi.checking import check
+from mixpi.ipi_input import read_ipi_input
 from mixpi.ipi_view import ask_ipi
 
 
@@ -314,7 +315,7 @@ def test_several_frames(make_case):
     later = silicon(seed=9)
     case = make_case(atoms)
     other_file(case, [atoms, later])
-    with pytest.raises(MixpiError, match="has 2 frames: for 1 bead.* average"):
+    with pytest.raises(MixpiError, match=r"has 2 frames: for 1 bead.* average"):
         look(case)
     case = make_case(atoms, beads=2, dynamics=PILE, folder="beads")
     other_file(case, [atoms, later])
@@ -389,7 +390,8 @@ def test_other_constraints(make_case, tmp_path):
 
 def test_velocities(make_case):
     atoms = silicon()
-    atoms.set_velocities(np.random.default_rng(1).normal(size=(64, 3)) * 0.01)
+    velocities = np.random.default_rng(1).normal(size=(64, 3)) * 0.01
+    atoms.set_velocities(velocities - velocities.mean(axis=0))  # <fixcom> would take it away
     case = make_case(atoms)
     lines = look(case)
     assert warnings(lines) == []
@@ -458,7 +460,7 @@ def test_output_named_like_another_file(make_case, key, name, message):
 def test_forms_of_the_parameters(make_case, written, form):
     case = make_case()
     swap(case, ("{config: mixing.yaml}", form.format(written)))
-    assert warnings(look(case)) == []
+    assert read_ipi_input(case.input).config_path == case.folder / "mixing.yaml"
 
 
 def test_quoted_configuration_runs(make_case):
@@ -479,13 +481,13 @@ def test_without_seeds_the_expensive_driver_is_not_looked_at(make_case):
     case = make_case(seeds="none", expensive={"mace": {"model": "gone.model"}})
     assert any("expensive: not looked at" in line for line in look(case))
     case.config["seeds"] = [0]
-    with pytest.raises(MixpiError, match="gone.model does not exist"):
+    with pytest.raises(MixpiError, match=r"gone\.model does not exist"):
         look(case)
 
 
 def test_lammps_cannot_be_given_a_changing_cluster(make_case):
     case = make_case(expensive={"lammps": {"potential": TERSOFF}})
-    with pytest.raises(MixpiError, match="LAMMPS cannot compute the cluster .*Use mace"):
+    with pytest.raises(MixpiError, match=r"LAMMPS cannot compute the cluster .*Use mace"):
         look(case)
     case.config["regions"] = {"core": 30.0, "blend": 0.0, "buffer": 0.0}
     assert any("only as long as the cluster is the whole system" in line for line in look(case))
@@ -519,12 +521,12 @@ def test_restart(make_case):
     case = make_case(steps=3)
     assert case.mixpi("run", "input.xml", "--no-reference").returncode == 0
     (case.folder / "RESTART").rename(case.folder / "again.xml")
-    swap(case, ("<total_steps> 3<", "<total_steps> 6<"), name="again.xml")
+    swap(case, ("<total_steps>3<", "<total_steps>6<"), name="again.xml")
     assert warnings(look(case, "again.xml")) == []
     silicon(seed=7).write(case.folder / "init.extxyz")  # positions of a restart are its own
     assert warnings(look(case, "again.xml")) == []
     with_helium().write(case.folder / "init.extxyz")
-    with pytest.raises(MixpiError, match="atom 3 .* is He in the one and Si in the other"):
+    with pytest.raises(MixpiError, match=r"atom 3 .* is He in the one and Si in the other"):
         look(case, "again.xml")
 
 
