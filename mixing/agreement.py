@@ -192,8 +192,9 @@ def _unit_hint(ours: np.ndarray, theirs: np.ndarray) -> str | None:
         if np.abs(ratio / factor - 1.0).max() < RATIO_TOLERANCE:
             return (
                 f"Their ratio is {factor:.4f}: lengths in {given} were taken for {meant}. Give "
-                "the unit: units='ase' for <file mode='ase'>, units='angstrom' (or 'atomic_unit') "
-                "for <positions>, <cell> and other files, cell_units for the cell of a file"
+                "the unit: units='ase' for <file mode='ase'>; 'positions{angstrom} cell{angstrom}' "
+                "in the comment line of an xyz file; units='angstrom' for <cell>. i-PI takes "
+                "<positions mode='manual'> for bohr whatever its units say"
             )
     return None
 

@@ -24,7 +24,7 @@ from ipi.pes.dummy import Dummy_driver
 from ipi.utils.softexit import softexit
 
 from .agreement import require_same_system
-from .config import load_config
+from .config import load_config, without_quotes
 from .continuing import cut_frames, cut_table, step_column
 from .errors import MixpiError
 from .first_look import suspicious
@@ -60,6 +60,7 @@ class MixingPES(Dummy_driver):
     def __init__(self, config: str = "mixing.yaml", *args, **kwargs) -> None:
         Path(FAILURE_FILE).unlink(missing_ok=True)
         keep_restarts_readable()
+        config = without_quotes(config)
         self._config = load_config(config)
         self._structure, self._rotation = read_oriented(
             Path(config).parent / self._config.structure
