@@ -13,6 +13,8 @@ import yaml
 from ase.data import chemical_symbols
 
 from .drivers.lammps import potential_folders
+from .drivers.lammps_potential import read_lines
+from .drivers.lammps_species import NAMES
 from .errors import MixpiError
 
 
@@ -55,6 +57,7 @@ class _Source:
     folder: Path
     species: list[str] | None = None
     notes: tuple[str, ...] = ()
+    is_lines: bool = False
 
 
 def read_potential(
@@ -87,10 +90,15 @@ def read_potential(
         potential.
     """
     items = [given] if isinstance(given, str) else list(given)
-    sources = [_read(item) for item in items if item.strip()]
+    sources: list[_Source] = []
+    for source in (_read(item) for item in items if item.strip()):
+        if sources and source.is_lines and sources[-1].is_lines:
+            sources[-1].lines.extend(source.lines)  # one line each: they belong together
+        else:
+            sources.append(source)
     files: dict[str, Path] = {}
     names = _Names(taken, files)
-    lines = [line for source in sources for line in _localised(source.lines, source.folder, names)]
+    lines = [line for source in sources for line in _localised(source, names)]
     if not any(line.split()[0] == "pair_style" for line in lines):
         raise MixpiError(
             f"potential: no pair_style line in {' '.join(map(repr, items)) or 'nothing'}: give a "
@@ -117,11 +125,10 @@ def local_name(path: Path, taken: Iterable[str]) -> str:
 
 
 class _Names:
-    """Names in the folder, one for each file; words that are names of pair styles are none."""
+    """Names in the folder, one for each file."""
 
     def __init__(self, taken: Iterable[str], files: dict[str, Path]) -> None:
         self._taken, self._files = set(taken), files
-        self.styles: set[str] = set()
 
     def of(self, path: Path) -> str:
         path = path.resolve()
@@ -135,15 +142,15 @@ class _Names:
 
 def _read(item: str) -> _Source:
     """A file by its kind, or lines."""
-    lines = _joined(item)
+    places = (Path("."), *potential_folders())
     try:
-        path = _find(item, Path("."))
+        path = next((place / item for place in places if (place / item).is_file()), None)
     except (OSError, ValueError):  # several lines are too long for a name
         path = None
     if path is None:
-        if len(lines[0].split()) < 2 or lines[0].endswith((".json", ".md", ".yaml", ".yml")):
+        if len(item.split()) < 2 or item.endswith((".json", ".md", ".yaml", ".yml")):
             raise MixpiError(f"potential: {item} is neither a file nor a LAMMPS line")
-        return _Source(lines, Path("."))
+        return _Source([item], Path("."), is_lines=True)
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
@@ -158,7 +165,7 @@ def _read(item: str) -> _Source:
         raise MixpiError(f"potential: {item} holds no YAML block with 'cheap: lammps:'")
     if path.suffix in (".yaml", ".yml"):
         return _from_yaml(path, text)
-    return _Source(_joined(text), path.parent)
+    return _Source(text.splitlines(), path.parent)
 
 
 def _from_report(path: Path, text: str) -> _Source:
@@ -198,87 +205,42 @@ def _from_yaml(path: Path, text: str) -> _Source:
         )
     left = sorted({"executable", "launch", "arguments"} & set(data))
     notes = [f"warning: {', '.join(left)} of {path} not carried over"] if left else []
-    lines = [line for each in lines for line in _joined(str(each))]
-    return _Source(lines, path.parent, data.get("species"), tuple(notes))
+    return _Source([str(line) for line in lines], path.parent, data.get("species"), tuple(notes))
 
 
-def _joined(text: str) -> list[str]:
-    """LAMMPS lines without comments, with continued lines in one."""
-    whole = re.sub(r"&[ \t]*\n", " ", re.sub(r"(?m)#.*$", "", text))
-    return [" ".join(line.split()) for line in whole.splitlines() if line.strip()] or [""]
-
-
-def _localised(lines: list[str], folder: Path, names: _Names, depth: int = 0) -> list[str]:
+def _localised(source: _Source, names: _Names) -> list[str]:
     """The lines with files by their local names, and included files in their place."""
     found: list[str] = []
+    lines = read_lines(source.lines, source.folder, [Path("."), *potential_folders()])
+    # names of elements and of pair styles, though there may be files called so
+    spoken = NAMES | {
+        word.text
+        for line in lines
+        if line.command == "pair_style"
+        for word in line.words
+        if "." not in word.text
+    }
     for line in lines:
-        try:
-            words = shlex.split(line)
-        except ValueError as error:
-            raise MixpiError(f"potential: line '{line}': {error}") from None
-        if not words:
-            continue
-        if words[0] == "include" and len(words) == 2:
-            path = _find(words[1], folder)
-            if path is None or depth > 20:
-                raise _missing(words[1], line, folder)
-            found += _localised(_joined(path.read_text()), path.parent, names, depth + 1)
-            continue
-        if words[0] == "units" and words[1:] == ["metal"]:
+        words = [word.text for word in line.words]
+        if words == ["units", "metal"]:
             continue  # mixpi's own input says so
         if NOT_A_POTENTIAL.match(words[0]) or words[0] == "units":
             raise MixpiError(
-                f"potential: the line '{line}' is no part of a potential"
+                f"potential: the line '{line.text.strip()}' is no part of a potential"
                 + (" (mixpi computes in metal units)" if words[0] == "units" else "")
                 + ": keep pair_style, pair_coeff and what belongs to them"
             )
-        found.append(_with_local_files(line, words, folder, names))
+        text = line.text
+        for word in reversed(line.words[1:]):
+            if word.file is not None and word.text not in spoken:
+                if word.file.is_dir():
+                    raise MixpiError(
+                        f"potential: {word.text} of the line '{line.text.strip()}' is a folder: "
+                        "only files are copied"
+                    )
+                text = f"{text[: word.begin]}{names.of(word.file)}{text[word.end :]}"
+        found.append(" ".join(text.split()))
     return found
-
-
-def _with_local_files(line: str, words: list[str], folder: Path, names: _Names) -> str:
-    if words[0] not in ("pair_style", "pair_coeff"):
-        return line
-    if words[0] == "pair_style":
-        names.styles.update(word for word in words[1:] if "." not in word)
-    replaced = {}
-    for word in words[1:]:
-        if _is_no_file(word) or word in names.styles:
-            continue
-        path = _find(word, folder)
-        if path is not None:
-            replaced[word] = names.of(path)
-        elif "." in word:
-            raise _missing(word, line, folder)
-    if not replaced:
-        return line
-    return " ".join(replaced.get(word, word) for word in words)
-
-
-def _is_no_file(word: str) -> bool:
-    """Numbers, wildcards, variables, names of elements."""
-    if re.search(r"[*$]", word) or word in chemical_symbols or word == "NULL":
-        return True
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
-
-
-def _find(word: str, folder: Path) -> Path | None:
-    for place in (folder, Path("."), *potential_folders()):
-        if (place / word).is_file():
-            return place / word
-    return None
-
-
-def _missing(word: str, line: str, folder: Path) -> MixpiError:
-    places = dict.fromkeys(str(place.resolve()) for place in (folder, Path(".")))
-    return MixpiError(
-        f"potential: the file {word} of the line '{line}' is neither in {' nor in '.join(places)} "
-        "nor among LAMMPS's own potentials"
-    )
 
 
 def _species_named_in(lines: list[str]) -> list[str] | None:
@@ -289,7 +251,7 @@ def _species_named_in(lines: list[str]) -> list[str] | None:
         if words[:3] != ["pair_coeff", "*", "*"]:
             continue
         tail: list[str] = []
-        while words[-1] in chemical_symbols[1:] or words[-1] == "NULL":
+        while words[-1] in NAMES:
             tail.insert(0, words.pop())
         if not tail:
             continue

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.constraints import FixAtoms, FixCartesian
-from ase.io import read
 from pydantic import ValidationError
 
 from .case_files import PES, input_xml, mixing_yaml
@@ -24,7 +23,7 @@ from .drivers.mace import MODEL_SUFFIXES
 from .errors import MixpiError
 from .seed_selection import Selection, select_seeds
 from .starting_radii import StartingRadii, starting_radii
-from .structure import read_structure, require_periodic
+from .structure import read_frames, read_structure, require_periodic
 
 
 #: What the folder holds beside the model and the potential.
@@ -210,12 +209,8 @@ def _structure(structure: str | Path | Atoms) -> tuple[Atoms, list[str]]:
     if isinstance(structure, Atoms):
         require_periodic(structure, "given")
         return structure.copy(), []
-    # checks, and turns to i-PI's orientation; the words of the seeds are in the file's
-    turned = read_structure(structure)
-    try:
-        frames = read(structure, index=slice(0, 2))
-    except Exception:  # a format that read_structure knows better
-        return turned, []
+    read_structure(structure)  # checks; what it returns is turned to i-PI's orientation
+    frames = read_frames(structure)
     notes = [f"warning: {structure} has several frames: the first is taken"]
     return frames[0], notes * (len(frames) > 1)
 

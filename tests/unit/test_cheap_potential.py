@@ -130,23 +130,27 @@ def test_order_of_types_from_the_names_in_the_lines(lines, species, tmp_path, mo
         ("", "no pair_style line in ''"),
         ([], "no pair_style line in nothing"),
         ("pair_coeff * * 1.0 2.0", "no pair_style line"),
-        (["pair_style uf3 3", "pair_coeff * * my.uf3 Si"], "the file my.uf3 of the line"),
-        (["pair_style uf3 3", "include my.in"], "the file my.in of the line"),
+        (
+            ["pair_style uf3 3", "pair_coeff * * my.uf3 Si"],
+            "potential file 'my.uf3' does not exist",
+        ),
+        (["pair_style uf3 3", "include my.in"], "potential file 'my.in' does not exist"),
         (["pair_style lj/cut 4", "fix 1 all nve"], "'fix 1 all nve' is no part of a potential"),
         (["pair_style lj/cut 4", "units real"], "computes in metal units"),
-        (["pair_style lj/cut 4", "pair_coeff * * 'a"], "No closing quotation"),
+        (["pair_style lj/cut 4", "pair_coeff * * ./far/"], "is a folder: only files are copied"),
         ("other.json", "is no report of mixpi distil"),
         ("broken.json", "is no report of mixpi distil"),
         ("other.md", "holds no YAML block"),
         ("other.yaml", "has no 'cheap: lammps: potential:'"),
         ("broken.yaml", "is not valid YAML"),
         ("distil.yaml", "run 'mixpi distil distil.yaml' first"),
-        ("loop.in", "the file loop.in"),
+        ("loop.in", "includes itself"),
         ("binary.in", "cannot read binary.in"),
     ],
 )
 def test_what_is_wrong_is_said(given, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "far").mkdir()
     (tmp_path / "other.json").write_text("[1, 2]")
     (tmp_path / "broken.json").write_text("{")
     (tmp_path / "other.md").write_text("# nothing\n```yaml\nname: x\n```\n")
