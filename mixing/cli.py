@@ -254,7 +254,10 @@ def _plot(arguments: argparse.Namespace) -> int:
     from .ipi_input import read_ipi_input
     from .plotting import plot
 
-    for path in plot(read_ipi_input(arguments.input)):
+    def say(text: str) -> None:
+        print(f"mixpi: {text}", file=sys.stderr)
+
+    for path in plot(read_ipi_input(arguments.input), say=say):
         print(path)
     return 0
 
