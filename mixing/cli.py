@@ -231,8 +231,7 @@ def _add_reference(report: dict, run: Run, *, quiet: bool) -> None:
 
     if not quiet:
         print("mixpi: the run is done; measuring its speed-up", file=sys.stderr, flush=True)
-    beads = report["beads"] = run.ipi_input.beads
-    own = 1e-3 * report["overhead_ms"]["median"] / beads
+    own = 1e-3 * report["overhead_ms"]["median"] / report["beads"]
     try:
         with StageProgress(quiet=quiet) as tell:
             found = measure_speed_up(run.ipi_input, run.logs, own=own, tell=tell)

@@ -37,7 +37,8 @@ def describe_dynamics(
     -------
     dict
         Ready for JSON; what cannot be told is under ``missing``, with the reason. An error is
-        None, and ``tells`` false, where the data are too few for one.
+        None, and ``tells`` false, where the data are too few for one; ``averages_from_step``
+        is None where nothing is left out.
     """
     found: dict = {"missing": {}}
     temperature = _series(found, ipi_input, "temperature", first, last)
@@ -46,7 +47,7 @@ def describe_dynamics(
         settled = temperature.between(int(temperature.step[begin]) - 1)
         average = mean(settled.values)
         tilt = slope(settled.time / PS, settled.values)
-        found["averages_from_step"] = int(settled.step[0])
+        found["averages_from_step"] = int(settled.step[0]) if begin else None
         found["temperature_K"] = {
             "mean": average.value,
             "error": average.error if average.tells else None,
@@ -65,11 +66,6 @@ def describe_dynamics(
     if conserved is not None:
         _add_drift(found, conserved, slope(conserved.time / PS, conserved.values), n_atoms)
     return found
-
-
-def averages_from(step: np.ndarray, values: np.ndarray) -> int:
-    """The step from which averages are taken, judged by one quantity."""
-    return int(step[settled_from(values)])
 
 
 def _series(

@@ -45,7 +45,7 @@ MARKERS = "oD^svph*P"
 #: Points up to which a curve shows each of them. Of more: places where median and quantiles are
 #: drawn, and the share of all points that they are of, on each side.
 MOST_POINTS, PLACES, HALF_WINDOW = 200, 200, 0.01
-#: What the bands hold: all but a tenth above and a tenth below.
+#: Quantiles between which the bands lie: the middle 80 %.
 BAND = (0.1, 0.9)
 #: Slices of the cell, drawn from the back to the front.
 SLICES = 16
@@ -170,7 +170,7 @@ def draw_steps(rows: dict[str, np.ndarray], temperature: Series | str, target: P
         middle.text(
             1.0,
             1.01,
-            "lines: running medians; bands: without the highest and lowest tenth",
+            "lines: running medians; bands: the middle 80 %",
             ha="right",
             va="bottom",
             fontsize="small",

@@ -120,6 +120,8 @@ def read_properties(path: str | Path) -> dict[str, np.ndarray]:
     for name, (column, unit) in places.items():
         if column < width:
             columns[name] = table[:, column] * _factor(name, unit)
+        elif not rows:
+            columns[name] = np.zeros(0)
     return columns
 
 

@@ -37,8 +37,9 @@ BUDGET = 60.0
 MOST_PAIRS = 7
 #: Mixed evaluations before the first pair: torch optimises a model during its first calls.
 WARM_UP = 3
-#: Mixed evaluations of a pair at most; as many as take about the time of the other side.
-MOST_REPEATS = 5
+#: Evaluations of each side of a pair: as many as take the time of one of the other side, and at
+#: least so long (s), but not more than so many where they are long.
+SPELL, MOST_REPEATS = 0.3, 3
 
 
 @dataclass
@@ -50,7 +51,7 @@ class SpeedUp:
     mixed : list of float
         s for a mixed evaluation of one bead, mean of a few.
     all_expensive : list of float
-        s for an expensive evaluation of the whole system, right after.
+        s for an expensive evaluation of the whole system, right after; mean of a few if short.
     warmed_up : bool
         Whether an all-expensive evaluation had gone before those.
     """
@@ -136,16 +137,24 @@ def _take_turns(drivers: _Drivers, own: float, budget: float, tell: Tell) -> Spe
         return SpeedUp([mixed], [full], warmed_up=False)
     start = time.monotonic()
     while len(found.mixed) < MOST_PAIRS:
-        repeats = int(np.clip(round(full / mixed), 1, MOST_REPEATS))
+        repeats = [_repeats(mixed, full), _repeats(full, mixed)]
+        # a spread needs three pairs, which may take a little longer
+        affordable = budget * (1.5 if len(found.mixed) < 3 else 1.0)
         used = time.monotonic() - start
-        if found.mixed and used + full + repeats * mixed > budget:
+        if found.mixed and used + repeats[0] * mixed + repeats[1] * full > affordable:
             break
-        tell("speed-up: in turns", max(len(found.mixed) / MOST_PAIRS, used / budget))
-        mixed = own + np.mean([_seconds(drivers.mixed) for _ in range(repeats)])
-        full = _seconds(drivers.all_expensive)
-        found.mixed.append(float(mixed))
+        tell("speed-up: in turns", min(max(len(found.mixed) / MOST_PAIRS, used / budget), 1.0))
+        mixed = own + float(np.mean([_seconds(drivers.mixed) for _ in range(repeats[0])]))
+        full = float(np.mean([_seconds(drivers.all_expensive) for _ in range(repeats[1])]))
+        found.mixed.append(mixed)
         found.all_expensive.append(full)
     return found
+
+
+def _repeats(own: float, other: float) -> int:
+    """How often to repeat what takes ``own`` s, beside what takes ``other`` s."""
+    alike = min(round(other / own), MOST_REPEATS)
+    return max(1, alike, round(SPELL / own))
 
 
 def _seconds(function: Callable[[], None]) -> float:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .dynamics import averages_from, describe_dynamics
+from .dynamics import describe_dynamics
 from .errors import MixpiError
 from .ipi_input import IpiInput
 from .properties import written_last
 from .records import read_steps
 from .reference import SpeedUp
-from .statistics import mean
+from .statistics import mean, settled_from
 from .structure import read_structure
 
 
@@ -67,6 +67,7 @@ def make_report(ipi_input: IpiInput) -> dict:
         "continued_from": begins if begins or fresh else [first],
         "evaluations": len(part["step"]),
         "atoms": n_atoms,
+        "beads": ipi_input.beads,
         **_times(part),
         "regions": {
             name: [float(np.min(part[name])), _median(part[name]), float(np.max(part[name]))]
@@ -130,12 +131,12 @@ def write_report(report: dict, folder: Path) -> Path:
 def _physics(ipi_input: IpiInput, rows: dict, n_atoms: int, *, first: int) -> dict:
     """Net force and dynamics of the steps behind ``first`` that the rows are about."""
     dynamics = describe_dynamics(ipi_input, n_atoms, first=first, last=int(rows["step"][-1]))
-    begin = dynamics.get("averages_from_step")
-    if begin is None:
-        begin = averages_from(rows["step"], rows["net_force"])
-    settled = rows["net_force"][rows["step"] >= begin]
-    if not len(settled):  # i-PI's file reaches further than ours
-        settled = rows["net_force"]
+    if "temperature_K" in dynamics:
+        begin = dynamics["averages_from_step"]
+    else:
+        left_out = settled_from(rows["net_force"])
+        begin = int(rows["step"][left_out]) if left_out else None
+    settled = rows["net_force"][rows["step"] >= (first if begin is None else begin)]
     average = mean(settled)
     return {
         "net_force": {
@@ -143,7 +144,7 @@ def _physics(ipi_input: IpiInput, rows: dict, n_atoms: int, *, first: int) -> di
             "error": average.error if average.tells else None,
             "max": float(np.max(rows["net_force"])),
             "removed": ipi_input.config.remove_net_force,
-            "averages_from_step": int(begin),
+            "averages_from_step": begin,
         },
         "dynamics": dynamics,
     }

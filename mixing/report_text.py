@@ -96,7 +96,7 @@ def _physics(part: dict) -> list[str]:
             + _drift(dynamics["energy_drift_eV_per_ps"], dynamics["energy_drift"])
         )
     begin = net["averages_from_step"]
-    if begin > part["first_step"]:
+    if begin is not None:
         lines.append(
             f"averages and the temperature's slope are from step {begin} on: what is before counts "
             "as equilibration"
@@ -116,7 +116,11 @@ def _temperature_slope(t: dict) -> str:
 def _drift(value: float, drift: dict) -> str:
     if not drift["tells"]:
         samples, independent = drift["samples"], drift["independent"]
-        worth = "" if independent > 0.9 * samples else f", worth about {independent:.0f}"
+        worth = (
+            ""
+            if independent > 0.9 * samples
+            else f", worth about {independent:.0f} independent ones"
+        )
         return f"too short to tell ({_time(drift['span_fs'])}: {samples} values{worth})"
     return (
         f"{value:+.2g} ± {drift['error_eV_per_ps']:.1g} eV/ps "
@@ -136,7 +140,7 @@ def _speed_up(report: dict) -> list[str]:
     spread = f" ({low:.1f} to {high:.1f}, {count} pairs in turns)"
     if count == 1:
         spread = " (one pair, so no spread)"
-    compared = "for one bead, " if report.get("beads", 1) > 1 else ""
+    compared = "for one bead, " if report["beads"] > 1 else ""
     return [
         f"speed-up: {report['speed_up']:.1f}x{spread}: {compared}mixed "
         f"{_seconds(report['mixed_s'])}, all-expensive {_seconds(report['all_expensive_s'])} an "
