@@ -162,7 +162,7 @@ def test_frames_cut_anywhere(tmp_path):
     for end in range(len(first), len(whole)):
         path.write_bytes(whole[:end])
         assert last_frame(path).info["step"] == 10, end
-    for end in (0, 1, len(first) // 2, len(first) - 1):
+    for end in (0, 1, len(first) // 2, len(first) - 40):
         path.write_bytes(first[:end])
         with pytest.raises(MixpiError, match="no whole frame"):
             last_frame(path)
@@ -186,5 +186,5 @@ def test_half_a_frame_does_not_stop_the_other_picture(make_case):
 
 
 def test_nothing_to_draw(make_case):
-    with pytest.raises(MixpiError, match="mix.steps does not exist"):
+    with pytest.raises(MixpiError, match="does not exist: run"):
         plot(read_ipi_input(make_case().input))
