@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,9 +13,12 @@ from .errors import MixpiError
 from .ipi_input import IpiInput
 from .properties import written_last
 from .records import read_steps
-from .reference import SpeedUp
 from .statistics import mean, settled_from
 from .structure import read_structure
+
+
+if TYPE_CHECKING:
+    from .reference import SpeedUp
 
 
 REPORT_FILE = "mixpi.report.json"

@@ -87,7 +87,8 @@ def _physics(part: dict) -> list[str]:
     if "temperature_K" in dynamics:
         t = dynamics["temperature_K"]
         mean = _with_error(t["mean"], t["error"], ".1f")
-        lines.append(f"temperature: {mean} K, fluctuates by {t['std']:.1f} K")
+        short = "" if t["error"] is not None else " (too short for an error bar)"
+        lines.append(f"temperature: {mean} K{short}, fluctuates by {t['std']:.1f} K")
         if "slope_per_ps" in t:
             lines.append(f"  slope: {_temperature_slope(t)}")
     if "energy_drift" in dynamics:
