@@ -236,8 +236,8 @@ def draw_cell(atoms: Atoms, target: Path, *, seeds: Sequence[int] = (), note: st
     for start, end in CELL_EDGES:
         edge = np.array([start, end]) @ atoms.cell.array @ view.T
         axes.plot(*edge[:, :2].T, color="black", lw=0.7, alpha=0.6, zorder=0)
-    # by depth, but nothing may cover the core and the blend
-    order = np.lexsort((projected[:, 2], region >= 2))
+    # by depth, but the core is over the blend, and that over what is around
+    order = np.lexsort((projected[:, 2], np.maximum(region, 1)))
     for part in np.array_split(order, min(SLICES, len(order))):
         for symbol in species:
             shown = part[atoms.symbols[part] == symbol]

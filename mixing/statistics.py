@@ -48,9 +48,8 @@ class Estimate:
 def inefficiency(values) -> float:
     """Statistical inefficiency g ≥ 1: how many samples in a row are worth one.
 
-    The sum over ρ(k) ends where k reaches five correlation times, g / 2 each (the window of
-    A. D. Sokal, Monte Carlo Methods in Statistical
-    Mechanics, 1996), because what follows is noise.
+    The sum over ρ(k) ends where k reaches five correlation times, g / 2 each, because what
+    follows is noise (A. D. Sokal, Monte Carlo Methods in Statistical Mechanics, 1996).
 
     Parameters
     ----------
