@@ -226,8 +226,8 @@ def _reference_wanted(arguments: argparse.Namespace, run: Run) -> bool:
 def _add_reference(report: dict, run: Run, *, quiet: bool) -> None:
     """Measure the speed-up; what goes wrong there does not spoil the run."""
     from .progress import StageProgress
-    from .reference import measure_speed_up
     from .report import add_speed_up
+    from .speed_up import measure_speed_up
 
     if not quiet:
         print("mixpi: the run is done; measuring its speed-up", file=sys.stderr, flush=True)

@@ -18,7 +18,7 @@ from .structure import read_structure
 
 
 if TYPE_CHECKING:
-    from .reference import SpeedUp
+    from .speed_up import SpeedUp
 
 
 REPORT_FILE = "mixpi.report.json"

@@ -10,9 +10,9 @@ from mixpi import MixpiError
 from mixpi.ipi_input import read_ipi_input
 from mixpi.properties import read_properties, written_last
 from mixpi.records import StepRecord, StepsFile
-from mixpi.reference import SpeedUp
 from mixpi.report import add_speed_up, make_report
 from mixpi.report_text import sentences
+from mixpi.speed_up import SpeedUp
 
 
 RNG = np.random.default_rng(11)
