@@ -11,13 +11,18 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ._version import __version__
 from .errors import MixpiError
 from .seed_selection import GRAMMAR
 
 
-#: Atoms up to which an all-expensive evaluation is timed without being asked for.
+if TYPE_CHECKING:
+    from .running import Run
+
+
+#: Atoms up to which the speed-up is measured without being asked for.
 LARGEST_TIMED = 20_000
 
 
@@ -63,8 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--reference",
         action=argparse.BooleanOptionalAction,
-        help="time one all-expensive evaluation at the end, for the speed-up in the report "
-        f"(default: up to {LARGEST_TIMED} atoms)",
+        help="at the end, measure mixed and all-expensive evaluations in turns, for the speed-up "
+        f"in the report (default: up to {LARGEST_TIMED} atoms)",
     )
     run.set_defaults(run=_run)
 
@@ -185,7 +190,6 @@ def _add_mace(kinds) -> None:
     )
     mace.add_argument("--species", help="refuse to start unless the model knows these, e.g. Si,He")
     mace.add_argument("--describe", action="store_true", help="print what the model is and end")
-    mace.add_argument("--time", type=Path, metavar="STRUCTURE", help="time one evaluation and end")
     _add_socket_options(mace, required=False)
     mace.set_defaults(run=_drive_mace)
 
@@ -237,30 +241,30 @@ def _init(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from .report import make_report, show, time_all_expensive, write_report
+    from .report import make_report, write_report
+    from .report_text import show
     from .running import Run
 
     run = Run(arguments.input)
     for note in run.notes:
         print(f"mixpi: {note}", file=sys.stderr)
     outcome = run.execute(quiet=arguments.quiet)
-    console = Console(width=None if sys.stdout.isatty() else 100, highlight=False)
+    folder = run.ipi_input.folder
     try:
         if not run.is_new(run.ipi_input.config.output.steps):
             raise MixpiError("the run did not get as far as its first forces")
-        wanted = arguments.reference
-        if wanted is None:
-            wanted = len(run.atoms) <= LARGEST_TIMED
-        finished = outcome.status == "finished"
-        seconds = time_all_expensive(run.ipi_input) if wanted and finished else None
-        report = make_report(run.ipi_input, reference_seconds=seconds)
+        report = make_report(run.ipi_input)
         report["status"] = outcome.status
         report["driver_restarts"] = outcome.restarts
         report["warnings"] = outcome.warnings
         report["wall_s"] = outcome.seconds
-        path = write_report(report, run.ipi_input.folder)
+        path = write_report(report, folder)
+        if outcome.status == "finished" and _reference_wanted(arguments, run):
+            _add_reference(report, run, quiet=arguments.quiet)
+            write_report(report, folder)
+        console = Console(width=None if sys.stdout.isatty() else 100, highlight=False)
         show(report, console)
-        console.print(f"report: {path}\nlogs:   {run.logs}")
+        console.print(f"report: {path}\nlogs:   {run.logs}", soft_wrap=True, markup=False)
     except MixpiError as error:
         if outcome.status == "finished":
             raise
@@ -276,6 +280,29 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0 if outcome.status == "stopped" else 1
 
 
+def _reference_wanted(arguments: argparse.Namespace, run: Run) -> bool:
+    if arguments.reference is None:
+        return len(run.atoms) <= LARGEST_TIMED and bool(run.ipi_input.config.seed_indices)
+    return arguments.reference
+
+
+def _add_reference(report: dict, run: Run, *, quiet: bool) -> None:
+    """Measure the speed-up; what goes wrong there does not spoil the run."""
+    from .progress import StageProgress
+    from .report import add_speed_up
+    from .speed_up import measure_speed_up
+
+    if not quiet:
+        print("mixpi: the run is done; measuring its speed-up", file=sys.stderr, flush=True)
+    own = 1e-3 * report["overhead_ms"]["median"] / report["beads"]
+    try:
+        with StageProgress(quiet=quiet) as tell:
+            found = measure_speed_up(run.ipi_input, run.logs, own=own, tell=tell)
+        add_speed_up(report, found)
+    except MixpiError as error:
+        report["speed_up_not_measured"] = str(error)
+
+
 def _check(arguments: argparse.Namespace) -> int:
     from .checking import check
 
@@ -289,7 +316,10 @@ def _plot(arguments: argparse.Namespace) -> int:
     from .ipi_input import read_ipi_input
     from .plotting import plot
 
-    for path in plot(read_ipi_input(arguments.input)):
+    def say(text: str) -> None:
+        print(f"mixpi: {text}", file=sys.stderr)
+
+    for path in plot(read_ipi_input(arguments.input), say=say):
         print(path)
     return 0
 
@@ -379,9 +409,6 @@ def _drive_mace(arguments: argparse.Namespace) -> int:
         made = engine()
         facts = ("numbers", "interaction_range", "heads", "head")
         print(json.dumps({fact: getattr(made, fact) for fact in facts}))
-        return 0
-    if arguments.time:
-        print(json.dumps({"seconds": engine().time_one_call(read_structure(arguments.time))}))
         return 0
     if not arguments.address:
         raise MixpiError("--address is needed: the name or host where i-PI listens")

@@ -14,6 +14,7 @@ from .drivers.mace import MODEL_SUFFIXES, MaceEngine
 from .drivers.programs import find_program, launch_prefix, own_path, split_words
 from .errors import MixpiError
 from .ipi_input import IpiInput
+from .processes import Child
 
 
 def driver_command(pool: str, ipi_input: IpiInput, atoms: Atoms, folder: Path) -> list[str]:
@@ -70,6 +71,38 @@ def driver_command(pool: str, ipi_input: IpiInput, atoms: Atoms, folder: Path) -
     if program is None:
         raise MixpiError(f"{pool}: command: program {argv[0] if argv else ''!r} not found")
     return [program, *argv[1:]]
+
+
+def start_driver(pool: str, ipi_input: IpiInput, atoms: Atoms, *, name: str, logs: Path) -> Child:
+    """Start one driver, in a folder of its own and with a log of its own, both of its name.
+
+    Parameters
+    ----------
+    pool : {"cheap", "expensive"}
+        Which pool the driver is for.
+    ipi_input : IpiInput
+        The simulation.
+    atoms : Atoms
+        Its structure.
+    name : str
+        E.g. "cheap-0".
+    logs : Path
+        Where folder and log are.
+
+    Raises
+    ------
+    MixpiError
+        If a program or a file is missing.
+    """
+    folder = logs / name
+    folder.mkdir(exist_ok=True)
+    return Child(
+        name,
+        driver_command(pool, ipi_input, atoms, folder),
+        cwd=folder,
+        log=logs / f"{name}.log",
+        env=driver_environment(getattr(ipi_input.config, pool)),
+    )
 
 
 def driver_environment(driver: DriverConfig) -> dict[str, str]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from ase.io import read
 from ase.io.extxyz import write_extxyz
 
 from .config import OutputConfig
 from .continuing import cut_frames, put_aside
+from .errors import MixpiError
 from .regions import Regions
 
 
@@ -140,3 +143,28 @@ class Frames:
         """Close the files."""
         for stream in self._streams:
             stream.close()
+
+
+def last_frame(path: str | Path) -> Atoms:
+    """The last frame that is whole: a run that was killed, or goes on, may leave half a one.
+
+    Parameters
+    ----------
+    path : path-like
+        One of the files of :func:`bead_paths`.
+
+    Raises
+    ------
+    MixpiError
+        If there is none.
+    """
+    with Path(path).open("rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(size - 1, 0))
+        ended = stream.read() == b"\n"
+    for index in (-1, -2) if ended else (-2,):
+        try:
+            return read(path, index=index)
+        except Exception:  # ASE's reader fails in many ways on half a frame
+            continue
+    raise MixpiError(f"{path} holds no whole frame")

@@ -127,14 +127,16 @@ class IpiInput:
         return None
 
     @property
-    def properties_file(self) -> Path | None:
-        """Where i-PI writes its properties, None if it does not."""
-        node = self.root.find(".//output")
-        properties = node.find("properties") if node is not None else None
-        if properties is None:
-            return None
-        prefix = node.get("prefix", "i-pi").strip()
-        return self.folder / f"{prefix}.{properties.get('filename', 'out').strip()}"
+    def properties_files(self) -> list[Path]:
+        """Where i-PI writes properties."""
+        output, system = self.root.find(".//output"), self.root.find("./system")
+        if output is None:
+            return []
+        prefix = output.get("prefix", "i-pi").strip()
+        own = system.get("prefix", "").strip() if system is not None else ""
+        names = [node.get("filename", "out").strip() for node in output.iter("properties")]
+        names = [f"{own}_{name}" if own else name for name in names]
+        return [self.folder / (f"{prefix}.{name}" if prefix else name) for name in names]
 
     def _number(self, tag: str, default: int) -> int:
         node = self.root.find(tag)

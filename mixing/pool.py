@@ -13,6 +13,7 @@ import select
 import socket
 import struct
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
@@ -383,13 +384,17 @@ class DriverPool(FFSocket):
                 self.socket.close()
 
 
-def wait(batches: dict[DriverPool, list]) -> dict[str, float]:
+def wait(
+    batches: dict[DriverPool, list], *, meanwhile: Callable[[], None] | None = None
+) -> dict[str, float]:
     """Serve the pools until every request is done.
 
     Parameters
     ----------
     batches : dict
         Pool → its requests.
+    meanwhile : callable, optional
+        Called again and again; what it raises ends the wait.
 
     Returns
     -------
@@ -406,6 +411,8 @@ def wait(batches: dict[DriverPool, list]) -> dict[str, float]:
     start = time.perf_counter()
     seconds: dict[str, float] = {}
     while True:
+        if meanwhile is not None:
+            meanwhile()
         for pool, requests in batches.items():
             if pool.name in seconds:
                 continue

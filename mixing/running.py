@@ -12,17 +12,18 @@ import time
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 from .addresses import claim, describe, is_listening, unix_path
 from .checking import check
-from .commands import driver_command, driver_environment
+from .commands import start_driver
 from .config import POOLS, DriverConfig
 from .drivers import lammps
 from .errors import MixpiError
 from .ipi_input import IpiInput, read_ipi_input
 from .ipi_pes import FAILURE_FILE
 from .pool import HUNG, WARNING
-from .processes import Child, stop_all
+from .processes import Child, describe_end, stop_all
 from .progress import Progress
 from .structure import read_structure
 
@@ -63,6 +64,32 @@ class Outcome:
     seconds: float = 0.0
 
 
+def lock(logs: Path) -> TextIO:
+    """Take a run's folder of logs for one process: until the file is closed.
+
+    Raises
+    ------
+    MixpiError
+        If it cannot be written to, or another process has it.
+    """
+    try:
+        logs.mkdir(exist_ok=True)
+        stream = (logs / "lock").open("w")
+    except OSError as error:
+        raise MixpiError(
+            f"cannot write into {logs} ({error.strerror}): run in a folder of your own"
+        ) from None
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        stream.close()
+        raise MixpiError(
+            f"another 'mixpi run' is active in {logs.parent}: wait for it, or copy the input to a "
+            "folder of its own"
+        ) from None
+    return stream
+
+
 class Run:
     """One simulation with its processes.
 
@@ -86,21 +113,7 @@ class Run:
             self.ipi_input.config_path.parent / self.ipi_input.config.structure
         )
         self.logs = self.ipi_input.folder / logs
-        try:
-            self.logs.mkdir(exist_ok=True)
-            self._lock = (self.logs / "lock").open("w")
-        except OSError as error:
-            raise MixpiError(
-                f"cannot write into {self.logs} ({error.strerror}): run in a folder of your own"
-            ) from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            raise MixpiError(
-                f"another 'mixpi run' is active in {self.ipi_input.folder}: wait for it, or copy "
-                "the input to a folder of its own"
-            ) from None
+        self._lock = lock(self.logs)
         self._ipi: Child | None = None
         self._drivers: dict[str, Child] = {}
         self._ended: dict[str, float] = {}
@@ -193,16 +206,8 @@ class Run:
                 self._start_driver(pool, name)
 
     def _start_driver(self, pool: str, name: str) -> None:
-        driver: DriverConfig = getattr(self.ipi_input.config, pool)
-        folder = self.logs / name
-        folder.mkdir(exist_ok=True)
-        argv = driver_command(pool, self.ipi_input, self.atoms, folder)
-        self._drivers[name] = Child(
-            name,
-            argv,
-            cwd=folder,
-            log=self.logs / f"{name}.log",
-            env=driver_environment(driver),
+        self._drivers[name] = start_driver(
+            pool, self.ipi_input, self.atoms, name=name, logs=self.logs
         )
 
     def _watch(self, progress: Progress) -> None:
@@ -249,10 +254,10 @@ class Run:
         hopeless = code > 0 and not normal and evaluations == 0
         if hopeless or used >= limit:
             count = "" if hopeless else f" after {used} restarts (max_restarts)"
-            raise MixpiError(f"driver {name} {_how(code)}{count}.\n{self._story(child)}")
+            raise MixpiError(f"driver {name} {describe_end(code)}{count}.\n{self._story(child)}")
         self._outcome.restarts[name] = used + 1
         child.signal(signal.SIGKILL)  # its own children, if it was only a launcher
-        print(f"mixpi: driver {name} {_how(code)}; starting it again", file=sys.stderr)
+        print(f"mixpi: driver {name} {describe_end(code)}; starting it again", file=sys.stderr)
         self._start_driver(pool, name)
 
     def _story(self, child: Child) -> str:
@@ -295,7 +300,7 @@ class Run:
             outcome.status = "finished"  # as it sees it, without all steps
         else:
             outcome.message = (
-                f"i-PI {_how(self._ipi.returncode)}. Last lines of {self._ipi.log}:\n"
+                f"i-PI {describe_end(self._ipi.returncode)}. Last lines of {self._ipi.log}:\n"
                 f"{self._ipi.tail()}"
             )
 
@@ -329,9 +334,3 @@ class Run:
             if failed and lammps.NORMAL_END not in child.output():
                 stories += f"\n{self._story(child)}"
         return stories
-
-
-def _how(code: int | None) -> str:
-    if code is not None and code < 0:
-        return f"was killed by {signal.Signals(-code).name}"
-    return f"ended with exit code {code}"
