@@ -1,4 +1,4 @@
-"""What the first evaluation shows to be suspicious: said aloud, because nobody else would.
+"""What the first forces show to be suspicious: said aloud, because nobody else would.
 
 LAMMPS with its species exchanged computes an energy of zero and ends with success; so does
 one whose potential does not reach as far as the atoms.
@@ -13,66 +13,71 @@ import numpy as np
 from .clusters import Cluster
 
 
-#: Rms of F_expensive − F_cheap relative to that of F_expensive, and in eV/Å, from which on the
-#: two are said to be far apart. Potentials that were never fitted to one another have half of it.
-FAR, FAR_FORCE = 0.8, 0.05
+#: Rms of F_expensive − F_cheap relative to that of F_expensive from which on the two are said to
+#: be far apart; potentials that were never fitted to one another have half of it.
+FAR = 0.8
+#: eV/Å; where both are smaller, as near lattice sites, nothing can be said yet.
+TELLING = 0.2
 
 
-def suspicious(
-    cheap_energy: float,
-    cheap: np.ndarray,
-    expensive_energy: float,
-    expensive: np.ndarray,
-    cluster: Cluster,
-) -> Iterator[str]:
-    """What a user should know of the first forces.
+def exactly_zero(name: str, energy: float, forces: np.ndarray) -> Iterator[str]:
+    """What to say of a driver that returns nothing but zeros.
 
     Parameters
     ----------
-    cheap_energy : float
-        Of the whole system; any unit.
-    cheap : ndarray, shape (n, 3)
-        Cheap forces, eV/Å.
-    expensive_energy : float
-        Of the cluster; any unit.
-    expensive : ndarray, shape (m, 3)
-        Expensive forces on the cluster, eV/Å.
-    cluster : Cluster
-        The m atoms.
+    name : str
+        Of its pool.
+    energy : float
+        Any unit.
+    forces : ndarray, shape (n, 3)
+        Any unit.
 
     Yields
     ------
     str
-        A sentence or two each.
     """
-    silent = False
-    for name, energy, forces in (
-        ("cheap", cheap_energy, cheap),
-        ("expensive", expensive_energy, expensive),
-    ):
-        if not len(forces) or forces.any():
-            continue
-        silent = True
+    if len(forces) and not forces.any():
         what = "energy and forces" if energy == 0.0 else "forces"
         yield (
             f"the {name} driver returned {what} of exactly zero on all {len(forces)} atoms: are "
             "its potential, the order of its species and its cutoff right for this system?"
         )
+
+
+def far_apart(cheap: np.ndarray, expensive: np.ndarray, cluster: Cluster) -> str | None:
+    """Whether the cheap potential is far from the expensive one where both count.
+
+    Parameters
+    ----------
+    cheap : ndarray, shape (n, 3)
+        Cheap forces, eV/Å.
+    expensive : ndarray, shape (m, 3)
+        Expensive forces on the cluster, eV/Å.
+    cluster : Cluster
+        The m atoms.
+
+    Returns
+    -------
+    str or None
+        What to say, empty if they are not; None while the forces are too small to tell.
+    """
     weighted = cluster.weights > 0.0
-    if silent or not weighted.any():
-        return
-    # where both count, if there is such a place
     blend = weighted & (cluster.weights < 1.0)
     chosen = blend if blend.any() else weighted
+    if not chosen.any():
+        return None
     difference = _rms(expensive[chosen] - cheap[cluster.indices[chosen]])
     force = _rms(expensive[chosen])
-    if difference > FAR * force and difference > FAR_FORCE:
-        yield (
-            f"on the {'blend' if blend.any() else 'core'} atoms the cheap potential is far from "
-            f"the expensive one: rms difference {difference:.3g} eV/Å, rms force {force:.3g} eV/Å. "
-            "Are species, units and cutoffs right? If so, 'mixpi distil' makes a cheap potential "
-            "that is close, and 'mixpi calibrate' measures it"
-        )
+    if max(difference, force) < TELLING:
+        return None
+    if difference <= FAR * force:
+        return ""
+    return (
+        f"on the {'blend' if blend.any() else 'core'} atoms the cheap potential is far from "
+        f"the expensive one: rms difference {difference:.3g} eV/Å, rms force {force:.3g} eV/Å. "
+        "Are species, units and cutoffs right? If so, 'mixpi distil' makes a cheap potential "
+        "that is close, and 'mixpi calibrate' measures it"
+    )
 
 
 def _rms(vectors: np.ndarray) -> float:

@@ -24,10 +24,10 @@ from ipi.pes.dummy import Dummy_driver
 from ipi.utils.softexit import softexit
 
 from .agreement import require_same_system
-from .config import load_config, without_quotes
+from .config import POOLS, load_config, without_quotes
 from .continuing import cut_frames, cut_table, step_column
 from .errors import MixpiError
-from .first_look import suspicious
+from .first_look import exactly_zero, far_apart
 from .folding import HomeImages
 from .frames import Evaluated, Frames
 from .mixer import Mixer, Plan, WorkOfCorrection
@@ -73,6 +73,7 @@ class MixingPES(Dummy_driver):
         self._mixer = self._make_mixer()  # says what is wrong with seeds
         self._simulation: RunningSimulation | None = None
         self._evaluated: Evaluated | None = None
+        self._looking = True  # for what is suspicious about the forces
         self._cell: np.ndarray | None = None
         self._left = time.perf_counter()
         self._output_ms = 0.0
@@ -139,11 +140,8 @@ class MixingPES(Dummy_driver):
                 request = jobs["expensive"][bead]
                 expensive_energy, expensive_forces, _ = self._pools["expensive"].result(request)
             forces = cheap_forces * unit, expensive_forces * unit
-            if first and bead == 0:
-                for text in suspicious(
-                    energy, forces[0], expensive_energy, forces[1], plan.cluster
-                ):
-                    say_aloud(text)
+            if bead == 0 and self._looking:
+                self._look(first, (energy, expensive_energy), forces, plan)
             energies.append(energy * Hartree)
             results.append(self._mixer.combine(plan, *forces))
         work = self._work.add(
@@ -189,6 +187,18 @@ class MixingPES(Dummy_driver):
             (potential / Hartree, mixed.forces * (Bohr / Hartree), virial, "")
             for potential, mixed in zip(potentials, results, strict=True)
         ]
+
+    def _look(self, first: bool, energies: tuple, forces: tuple, plan: Plan) -> None:
+        """Say what is suspicious about the forces, as soon as they are large enough to tell."""
+        texts: list[str] = []
+        if first:
+            for name, energy, found in zip(POOLS, energies, forces, strict=True):
+                texts += exactly_zero(name, energy, found)
+        apart = None if texts else far_apart(*forces, plan.cluster)
+        for text in [*texts, apart]:
+            if text:
+                say_aloud(text)
+        self._looking = not texts and apart is None
 
     def _submit(self, plan: Plan, cells: list, folded: list) -> dict[str, list]:
         """Hand out the work of all beads; the requests of each pool that has any."""

@@ -149,6 +149,8 @@ def read_steps(path: str | Path) -> dict[str, np.ndarray]:
         elif len(words := line.split()) == len(names):
             # a run that was killed may leave half a line
             rows.append([*words, str(part)])
+    if not rows:
+        names = list(_columns(0))
     names.append("part")
     table = np.array(rows, dtype=float).reshape(-1, len(names))
     return dict(zip(names, table.T, strict=True))

@@ -132,7 +132,7 @@ def test_driver_that_fails_at_once_shows_its_log(make_case):
     done = run(case)
     assert done.returncode == 1
     assert "driver expensive-0 ended with exit code 1" in done.stderr
-    assert "cannot load" in done.stderr and "as a MACE model" in done.stderr
+    assert "is no MACE model" in done.stderr or "cannot be loaded" in done.stderr, done.stderr
     assert case.nothing_left()
 
 

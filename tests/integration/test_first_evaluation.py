@@ -12,7 +12,7 @@ import pytest
 from ase.units import Bohr
 from conftest import TERSOFF, clean_environment, command_driver, silicon
 from mixpi.clusters import Cluster
-from mixpi.first_look import suspicious
+from mixpi.first_look import exactly_zero, far_apart
 from test_faults import run
 
 
@@ -102,28 +102,34 @@ def test_a_cheap_potential_far_from_the_expensive_one_is_said_aloud(make_case, m
     assert done.returncode == 0 and "far from" not in done.stderr
 
 
-def test_what_is_suspicious():
+def test_what_is_far_apart():
     rng = np.random.default_rng(0)
     forces = rng.normal(0, 0.5, (10, 3))
     cluster = Cluster(np.arange(4), np.full(4, 14), np.array([1.0, 0.5, 0.2, 0.0]))
-
-    def said(cheap, expensive, energy=-1.0):
-        return list(suspicious(energy, cheap, -1.0, expensive, cluster))
-
     near = forces[:4] + rng.normal(0, 0.1, (4, 3))
-    assert said(forces, near) == []
-    far = said(rng.normal(0, 1.0, (10, 3)), near)
-    assert len(far) == 1 and "blend atoms" in far[0]
+    assert far_apart(forces, near, cluster) == ""
+    assert "on the blend atoms" in far_apart(rng.normal(0, 1.0, (10, 3)), near, cluster)
     # far apart, but only on the buffer, whose forces are dropped
     near[3] += 10.0
-    assert said(forces, near) == []
-    # at rest both are small: nothing can be said
-    assert said(1e-3 * forces, 1e-3 * rng.normal(0, 1, (4, 3))) == []
-    [zero] = said(0 * forces, near)
-    assert "cheap driver returned forces of exactly zero on all 10 atoms" in zero
-    [zero] = said(forces, 0 * near)
-    assert "expensive driver" in zero
-    assert "energy and forces" in said(0 * forces, near, energy=0.0)[0]
+    assert far_apart(forces, near, cluster) == ""
+    # near lattice sites both are small: nothing can be said
+    assert far_apart(0.1 * forces, rng.normal(0, 0.05, (4, 3)), cluster) is None
+    # a cheap potential in other units is seen even there
+    assert "far from" in far_apart(100 * forces, 0.1 * forces[:4], cluster)
+    core_alone = Cluster(np.arange(2), np.full(2, 14), np.ones(2))
+    assert "on the core atoms" in far_apart(-forces, forces[:2], core_alone)
+    nothing = Cluster(np.arange(0), np.zeros(0, int), np.zeros(0))
+    assert far_apart(forces, forces[:0], nothing) is None
+
+
+def test_what_is_exactly_zero():
+    forces = np.zeros((10, 3))
+    assert "energy and forces of exactly zero" in next(exactly_zero("cheap", 0.0, forces))
+    [text] = exactly_zero("expensive", -1.0, forces)
+    assert text.startswith("the expensive driver returned forces of exactly zero on all 10 atoms")
+    forces[3, 1] = 1e-17
+    assert list(exactly_zero("cheap", 0.0, forces)) == []
+    assert list(exactly_zero("expensive", 0.0, forces[:0])) == []
 
 
 def fixed_client(case) -> str:

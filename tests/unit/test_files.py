@@ -11,67 +11,12 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
-from ase.io import read
 from ase.io.lammpsdata import read_lammps_data
 from conftest import TERSOFF, silicon
-from mixpi import build_regions
 from mixpi.drivers import lammps
 from mixpi.drivers.lammps import LammpsSetup
 from mixpi.ipi_input import read_ipi_input
-from mixpi.records import Recorder, StepRecord, read_steps
 from mixpi.structure import read_structure
-
-
-def record(evaluation: int, **changes) -> StepRecord:
-    values = {
-        "core": 4, "blend": 5, "buffer": 6, "net_force": 0.5, "potential": -10.0, "ipi": 1.0,
-        "regions": 2.0, "send": 0.5, "cheap": 10.0, "expensive": 100.0, "blending": 0.25,
-        "output": 0.75, "lost_drivers": 0,
-    }  # fmt: skip
-    return StepRecord(evaluation=evaluation, **{**values, **changes})
-
-
-def test_steps_file_comes_back(tmp_path):
-    recorder = Recorder(tmp_path / "mix.steps", None, 10, np.array([14]))
-    for k in range(5):
-        recorder.step(record(k, net_force=0.1 * k))
-    recorder.close()
-    steps = read_steps(tmp_path / "mix.steps")
-    np.testing.assert_array_equal(steps["evaluation"], np.arange(5))
-    np.testing.assert_allclose(steps["net_force"], 0.1 * np.arange(5))
-    with (tmp_path / "mix.steps").open("a") as file:
-        file.write("5 4 5")  # a run that was killed
-    assert len(read_steps(tmp_path / "mix.steps")["core"]) == 5
-
-
-def test_older_files_are_put_aside_and_restarts_continue_them(tmp_path, monkeypatch):
-    def write(first):
-        recorder = Recorder(tmp_path / "s", tmp_path / "t.extxyz", 1, np.array([14]))
-        recorder.step(record(first))
-        recorder.close()
-
-    write(1)
-    write(2)
-    assert read_steps(tmp_path / "#s#0#")["evaluation"] == [1]
-    monkeypatch.setenv("MIXPI_CONTINUE_FROM", "2")
-    write(3)
-    assert read_steps(tmp_path / "s")["evaluation"] == [3]
-    assert (tmp_path / "s").read_text().count("\n2 4 5") == 1
-
-
-def test_frames_carry_weight_and_region(tmp_path):
-    atoms = silicon(2)
-    r = build_regions(atoms.positions, atoms.cell, [0], core=2.5, blend=2.5, buffer=3.0)
-    recorder = Recorder(tmp_path / "s", tmp_path / "t.extxyz", 2, atoms.numbers)
-    for evaluation in range(4):
-        recorder.frames(evaluation, [atoms.positions], [atoms.cell.array], r)
-    recorder.close()
-    frames = read(tmp_path / "t.extxyz", ":")
-    assert [f.info["evaluation"] for f in frames] == [0, 2]
-    np.testing.assert_allclose(frames[0].arrays["mix_weight"], r.weights, atol=1e-8)
-    np.testing.assert_array_equal(frames[0].arrays["mix_region"], r.labels)
-    np.testing.assert_allclose(frames[0].positions, atoms.positions, atol=1e-8)
-    np.testing.assert_allclose(frames[0].cell, atoms.cell, atol=1e-8)
 
 
 def test_ipi_input(make_case):
