@@ -157,6 +157,8 @@ class MaceEngine:
         """
         self.require(chemical_symbols[z] for z in np.unique(numbers))
         atoms = Atoms(numbers, positions, cell=cell, pbc=True)
+        # plain i-PI sends atoms any number of cells from home, where float32 loses digits
+        atoms.wrap()
         if mask is not None:
             return *self._evaluate_masked(atoms, mask), np.full((3, 3), np.nan)
         self._calculator.calculate(atoms)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
-import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,13 +78,6 @@ class IpiInput:
         if node is None:
             return 1
         return self._whole(f"nbeads='...' of <{node.tag}>", node.get("nbeads", "1"))
-
-    @property
-    def evaluations_per_step(self) -> int:
-        """Force evaluations in a step: more than one with multiple time steps."""
-        node = self.root.find(".//dynamics/nmts")
-        numbers = re.findall(r"\d+", node.text or "") if node is not None else []
-        return math.prod(int(n) for n in numbers)
 
     @property
     def systems(self) -> int:

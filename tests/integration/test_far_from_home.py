@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ase.build import bulk, make_supercell
 from conftest import TERSOFF, silicon
+from mixpi.drivers.mace import MaceEngine
 from mixpi.folding import HomeImages
 from mixpi.records import read_steps
 from mixpi.structure import read_structure
@@ -130,3 +131,12 @@ def test_images_are_changed_rarely_and_alike_for_all_beads():
         previous = shifts[0]
     crossings = 40 * 0.05 * 400 * np.abs(np.array([1.0, -2.0, 0.5]) @ np.linalg.inv(cell)).sum()
     assert 0 < changes < crossings
+
+
+def test_the_mace_driver_folds_by_itself(tiny_model):
+    """As a client of plain i-PI, too, which sends what it has."""
+    engine = MaceEngine(tiny_model, dtype="float32", threads=1)
+    atoms = triclinic()
+    far = moved(atoms, np.random.default_rng(2).integers(-200, 200, (len(atoms), 3)))
+    near, away = (engine.evaluate(a.numbers, a.positions, a.cell.array)[1] for a in (atoms, far))
+    np.testing.assert_allclose(away, near, rtol=0, atol=2e-5)
