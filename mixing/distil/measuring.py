@@ -8,15 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 
+from ..drivers.lammps import LammpsSetup
 from ..errors import MixpiError
 from .basis import Basis, Written
 from .fitting import Fit
 from .lammps_engine import LammpsCalculator, has_pair_style
 from .properties import Crystal, crystal_of
-
-
-#: What the written file may differ from the fit by: eV per cell and eV/Å.
-READ_BACK = 1e-8
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ class Candidate:
     held_out : Errors
         On snapshots that were not fitted to.
     crystal : Crystal or None
-        None if it has no stable crystal near the expensive one.
+        None if it has none near the expensive one.
     read_back : tuple of float
         Largest difference of energy (eV) and of force components (eV/Å) between the
         fit and what the file gives.
@@ -79,6 +76,11 @@ class Candidate:
     crystal: Crystal | None
     read_back: tuple[float, float]
     why_no_crystal: str = ""
+
+    @property
+    def setup(self) -> LammpsSetup:
+        """The potential as its users get it, with the repulsion."""
+        return LammpsCalculator.of(self.written, self.lammps).setup
 
 
 def measure(
@@ -129,7 +131,7 @@ def measure(
     errors = compare(calculator, held_out, lambda frame: _missing(fit, written, frame))
     try:
         measured, why = crystal_of(crystal, calculator, whose=name), ""
-    except MixpiError as error:
+    except (MixpiError, ValueError, ArithmeticError) as error:  # what NaN makes of ASE, too
         measured, why = None, str(error)
     return Candidate(
         fit, written, tuple(lines), in_lammps, errors, measured, tuple(map(float, read_back)), why

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms, units
-from ase.optimize import LBFGS
 from ase.geometry import find_mic
+from ase.optimize import LBFGS
 from matscipy.elasticity import fit_elastic_constants
 
 from ..errors import MixpiError
@@ -99,10 +99,22 @@ def crystal_of(start: Atoms, calculator, *, whose: str = "expensive") -> Crystal
 
 
 def _moved(before: Atoms, after: Atoms) -> float:
-    """Largest displacement (Å) within the cell, apart from a common one."""
     shift = after.get_scaled_positions(wrap=False) - before.get_scaled_positions(wrap=False)
-    shift -= shift[0]  # of the first atom: a mean would depend on the images
-    vectors, _ = find_mic(shift @ after.cell.array, after.cell, pbc=True)
+    return farthest(shift @ after.cell.array, after.cell.array)
+
+
+def farthest(shift: np.ndarray, cell: np.ndarray) -> float:
+    """Length (Å) of the largest of displacements (n, 3), apart from what they have in common.
+
+    Parameters
+    ----------
+    shift : ndarray, shape (n, 3)
+        Å, up to lattice vectors.
+    cell : ndarray, shape (3, 3)
+        Å.
+    """
+    # of the first atom before images are chosen: a mean would depend on them
+    vectors, _ = find_mic(shift - shift[0], cell, pbc=True)
     return float(np.linalg.norm(vectors - vectors.mean(axis=0), axis=1).max())
 
 

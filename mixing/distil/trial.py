@@ -1,0 +1,187 @@
+"""A short dynamics of a written potential in plain LAMMPS, as whoever uses it would run it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms, units
+from matscipy.neighbours import neighbour_list
+
+from ..drivers.lammps import LammpsSetup
+from ..errors import MixpiError
+from .lammps_engine import loaded
+from .properties import farthest
+
+
+#: Steps of the dynamics; unstable crystals that were seen fell within 200.
+STEPS = 500
+#: Between two looks.
+EVERY = 10
+#: Fewest atoms: of less, the temperature says little.
+SMALLEST = 32
+#: Of the temperature asked for, as thermal energy 3 k T an atom: how much the total energy
+#: may drift between the second quarter and the last one.
+DRIFT = 0.02
+#: An atom further from its site than this share of the shortest distance left it.
+LEFT = 0.5
+#: As a multiple of what the expensive potential's atoms do.
+FURTHER = 1.5
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a short dynamics without thermostat did.
+
+    Attributes
+    ----------
+    steps, planned : int
+        Done, and asked for.
+    atoms : int
+        In the cell.
+    timestep : float
+        fs.
+    asked, temperature : float
+        K; asked for, and the mean over the second half (NaN if it was not reached).
+    drift : float
+        Change of the total energy from the second quarter to the last one, eV/atom (NaN
+        if it was not reached).
+    farthest, allowed : float
+        Å; largest distance of an atom from its site, and what is still a vibration.
+    stopped : str
+        Why it ended early, in LAMMPS's words; empty if it did not.
+    """
+
+    steps: int
+    planned: int
+    atoms: int
+    timestep: float
+    asked: float
+    temperature: float
+    drift: float
+    farthest: float
+    allowed: float
+    stopped: str = ""
+
+    @property
+    def fault(self) -> str:
+        """What shows that the potential does not hold the crystal; empty if nothing does."""
+        if self.stopped:
+            return f"it stopped within {self.steps} of {self.planned} steps ({self.stopped})"
+        if self.farthest > self.allowed:
+            return (
+                f"an atom came {self.farthest:.2f} Å away from its site (a vibration: up to "
+                f"{self.allowed:.2f} Å)"
+            )
+        # equipartition halves the kinetic energy of the start; few atoms fluctuate
+        if self.temperature > (1.4 + 2.0 / np.sqrt(self.atoms)) * self.asked:
+            return f"it heated up to {self.temperature:.0f} K without a thermostat"
+        if abs(self.drift) > DRIFT * 3 * units.kB * self.asked:
+            return f"its total energy drifts ({1e3 * self.drift:+.1f} meV/atom)"
+        return ""
+
+
+def run_trial(
+    setup: LammpsSetup,
+    crystal: Atoms,
+    repeats: Sequence[int],
+    *,
+    temperature: float,
+    timestep: float,
+    allowed: float,
+    steps: int = STEPS,
+) -> Trial:
+    """Constant-energy dynamics of the supercell, from its sites with random velocities.
+
+    Parameters
+    ----------
+    setup : LammpsSetup
+        Potential, with everything that users get, and species.
+    crystal : Atoms
+        At rest; repeated further while it has less than :data:`SMALLEST` atoms.
+    repeats : sequence of int
+        Of the supercell.
+    temperature : float
+        K, after equipartition.
+    timestep : float
+        fs.
+    allowed : float
+        Å; see :class:`Trial`.
+    steps : int
+        How many.
+
+    Returns
+    -------
+    Trial
+    """
+    repeats = np.array(repeats)
+    while len(crystal) * repeats.prod() < SMALLEST:
+        repeats *= 2
+    atoms = crystal * repeats
+    commands = [
+        f"timestep {timestep / 1000:.10g}",
+        # all energy is kinetic at first: half of it goes into the bonds
+        f"velocity all create {2 * temperature:.10g} 4928459 mom yes rot no dist gaussian",
+        "compute way all displace/atom",
+        "compute farthest all reduce max c_way[4]",
+        "fix move all nve",
+        "thermo_style custom step temp etotal c_farthest",
+        f"thermo {EVERY}",
+        "run 0 post no",
+    ]
+    rows: list[tuple[float, float, float]] = []
+    stopped, done = "", 0
+    try:
+        with loaded(atoms, setup, commands) as lmp:
+            while done < steps and not stopped:
+                done += EVERY
+                try:
+                    lmp.command(f"run {EVERY} pre no post no")
+                    rows.append(
+                        (
+                            lmp.get_thermo("temp"),
+                            lmp.get_thermo("etotal") / len(atoms),
+                            float(lmp.extract_compute("farthest", 0, 0)),
+                        )
+                    )
+                except Exception as error:  # LAMMPS raises nothing more special
+                    stopped = " ".join(str(error).split()).split(" For more information")[0]
+                else:
+                    if not np.isfinite(rows[-1]).all():
+                        rows.pop()
+                        stopped = "temperature or energy are not finite"
+    except MixpiError as error:
+        stopped = str(error)
+    table = np.array(rows).reshape(-1, 3)
+    quarter = steps // EVERY // 4
+    whole = not stopped and quarter > 0
+    return Trial(
+        done,
+        steps,
+        len(atoms),
+        timestep,
+        temperature,
+        float(table[-2 * quarter :, 0].mean()) if whole else np.nan,
+        float(table[-quarter:, 1].mean() - table[quarter : 2 * quarter, 1].mean())
+        if whole
+        else np.nan,
+        float(table[:, 2].max(initial=0.0)),
+        allowed,
+        stopped,
+    )
+
+
+def allowed_way(crystal: Atoms, snapshots: Sequence[Atoms], repeats: Sequence[int]) -> float:
+    """How far (Å) an atom may be from its site before it counts as gone.
+
+    Half of the shortest distance, or more where the atoms of the expensive potential's
+    own snapshots go further; infinite where they leave their sites, too.
+    """
+    i, d = neighbour_list("id", crystal, 6.0)
+    half = LEFT * float(d.min(initial=6.0)) if len(i) else LEFT * 6.0
+    sites = crystal * tuple(repeats)
+    seen = 0.0
+    for atoms in snapshots:
+        seen = max(seen, farthest(atoms.positions - sites.positions, atoms.cell.array))
+    return np.inf if seen > half else max(half, FURTHER * seen)
