@@ -190,7 +190,8 @@ def distil(
     cost = _cost(held_out[-1], calculator, best, basis)
     clock.lap("measuring")
     tell("dynamics of the constrained fit", 3 / 4)
-    trial = _trial(config, crystal, soft, best)
+    allowed = allowed_way(crystal, soft, supercell_repeats(crystal, config.soft))
+    trial = _trial(config, crystal, allowed, best)
     clock.lap("dynamics of the potential")
     return Distilled(
         config,
@@ -218,6 +219,7 @@ def distil(
                 free=candidates["unconstrained"],
                 best=best,
                 trial=trial,
+                allowed=allowed,
             )
         ),
         clock.laps,
@@ -277,7 +279,11 @@ def _expensive(config: DistilConfig, home: Path, species, calculator, identity: 
     engine.require(species)
     path = Path(model_path(mace, home))
     digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else mace.model
-    return {"model": digest}, engine.calculator
+    # a file with several heads holds several potentials
+    return {
+        "model": digest,
+        **mace.model_dump(include={"head"}, exclude_none=True),
+    }, engine.calculator
 
 
 def _data(config, home, structure, source, calculator, tell):
@@ -336,18 +342,17 @@ def _repulsion(config: DistilConfig, frames: Sequence[Atoms]) -> RepulsionConfig
     return config.repulsion
 
 
-def _trial(config: DistilConfig, crystal: Atoms, soft: Sequence[Atoms], best: Candidate):
+def _trial(config: DistilConfig, crystal: Atoms, allowed: float, best: Candidate):
     """A short dynamics of the constrained potential; None where LAMMPS cannot run it."""
     if not best.in_lammps:
         return None
-    repeats = supercell_repeats(crystal, config.soft)
     return run_trial(
         best.setup,
         crystal,
-        repeats,
+        supercell_repeats(crystal, config.soft),
         temperature=config.soft.temperature,
         timestep=config.soft.timestep,
-        allowed=allowed_way(crystal, soft, repeats),
+        allowed=allowed,
     )
 
 

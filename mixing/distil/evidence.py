@@ -24,6 +24,7 @@ def gather(
     free: Candidate,
     best: Candidate,
     trial: Trial | None,
+    allowed: float,
 ) -> Evidence:
     """The evidence about the constrained fit.
 
@@ -41,6 +42,8 @@ def gather(
         The fits without and with the constraint.
     trial : Trial or None
         Dynamics of the latter.
+    allowed : float
+        Å; how far atoms may be from their sites, by the expensive potential's snapshots.
 
     Returns
     -------
@@ -72,6 +75,8 @@ def gather(
         expected_lowest=expensive.spectrum.lowest,
         moved=crystal.moved / shortest if crystal else 0.0,
         trial_fault=trial.fault if trial else "",
+        trial_stopped=bool(trial and trial.stopped),
+        melts=bool(np.isinf(allowed)),
         no_trial="" if trial else f"LAMMPS here has no pair_style {basis.pair_style}",
         more=basis.more,
         helpful_tolerance=(
@@ -91,7 +96,8 @@ def _imaginary(crystal: Crystal | None, expensive: Crystal) -> tuple[float, tupl
         return 0.0, ()
     branches = np.where(found, crystal.spectrum.branches, 0.0)
     at = np.unravel_index(branches.argmin(), branches.shape)
-    return float(branches[at]), tuple(map(float, crystal.spectrum.points[at[0]]))
+    where = crystal.spectrum.points[at[0]]
+    return float(branches[at]), tuple(map(float, where - (where > 0.5)))
 
 
 def helpful_tolerance(

@@ -164,25 +164,22 @@ def _offset(given: list[Atoms], difference: np.ndarray) -> str:
     symbols = sorted({symbol for atoms in given for symbol in atoms.symbols})
     counts = np.array([[sum(a.symbols == s) for s in symbols] for a in given], dtype=float)
     sizes = counts.sum(axis=1)
-    shifts = np.linalg.lstsq(counts, difference, rcond=None)[0]
-    if np.abs(counts @ shifts - difference).max() / sizes.max() < ENERGY:
-        if np.linalg.matrix_rank(counts) < len(symbols):
-            shift = float(np.mean(difference / sizes))
-            words = f"{-shift:+.6g} eV to the energy for each atom"
-        else:
-            words = ", ".join(
-                f"{-shift:+.6g} eV for each {symbol}"
-                for symbol, shift in zip(symbols, shifts, strict=True)
-            )
-            words = f"to the energy {words}"
+    zero = "the forces agree, so the energies have another zero (isolated atoms, pseudopotentials):"
+    each = float(np.mean(difference / sizes))
+    if np.abs(difference / sizes - each).max() < ENERGY:
+        return f"{zero} add {-each:+.6g} eV to the energy for each atom, or label them again"
+    shifts, _, rank, _ = np.linalg.lstsq(counts, difference, rcond=None)
+    if np.abs((counts @ shifts - difference) / sizes).max() > ENERGY:
         return (
-            "the forces agree, so the energies have another zero (isolated atoms, "
-            f"pseudopotentials): add {words}, or label them again"
+            "the forces agree, the energies do not, and no constant per atom explains it: label "
+            "them again with the model of expensive:"
         )
-    return (
-        "the forces agree, the energies do not, and no constant per atom explains it: label them "
-        "again with the model of expensive:"
+    if rank == len(given):  # anything could be explained so
+        return f"{zero} label them again with the model of expensive:"
+    words = ", ".join(
+        f"{-shift:+.6g} eV for each {symbol}" for symbol, shift in zip(symbols, shifts, strict=True)
     )
+    return f"{zero} add to the energy {words}, or label them again"
 
 
 def _forces(frames: Sequence[Atoms]) -> np.ndarray:

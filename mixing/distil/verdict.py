@@ -18,6 +18,8 @@ SMALL = 0.1
 #: Held-out force error with the constraint over that without it: worth a word, and too much.
 #: Potentials that are good have 1.01 to 1.06, crowded bases that still hold a crystal 1.5.
 WORSE, TOO_MUCH = 1.5, 2.0
+#: Of the same ratio: below it, the constraint has room to be tighter.
+SPARE = 1.2
 #: The tolerance over the smallest error that the basis can reach, below which the constraint
 #: eats the freedom that forces need: within 5 times, force errors were seen to grow 2 to 70
 #: times; beyond 10 times, never more than 2.2 times.
@@ -58,6 +60,10 @@ class Evidence:
         a share of the shortest distance.
     trial_fault : str
         What went wrong in the dynamics; empty if nothing did.
+    trial_stopped : bool
+        Whether it ended early.
+    melts : bool
+        Whether atoms leave their sites in the expensive potential's own snapshots.
     no_trial : str
         Why there was none; empty if there was.
     more : str
@@ -82,15 +88,22 @@ class Evidence:
     expected_lowest: float = 0.0
     moved: float = 0.0
     trial_fault: str = ""
+    trial_stopped: bool = False
+    melts: bool = False
     no_trial: str = ""
     more: str = "take more functions"
     helpful_tolerance: float = float("nan")
 
     @property
+    def expected_sound(self) -> bool:
+        """Whether the crystal is stable under the expensive potential."""
+        return self.expected_stable and self.expected_lowest >= -NOISE
+
+    @property
     def crowded(self) -> bool:
         """Whether the constraint takes what the basis has for the forces."""
         near = self.floor * ROOM > max(self.tolerance, DATA_NOISE)
-        return near or self.force_ratio > WORSE
+        return near or self.force_ratio > SPARE
 
 
 @dataclass(frozen=True)
@@ -123,11 +136,16 @@ def judge(found: Evidence) -> Verdict:
     """
     fatal, off = _fatal(found), _off(found)
     notes = [f"do not use this potential: {reason}" for reason in fatal]
-    if not found.expected_stable or found.expected_lowest < -NOISE:
+    if not found.expected_sound:
         notes.append(
             "the crystal is unstable under the expensive potential itself (lowest branch "
             f"{found.expected_lowest:.1f} meV): is the structure the stable phase, without "
             "vacuum? The cheap one is only compared with it"
+        )
+    if found.melts:
+        notes.append(
+            "atoms leave their sites in the snapshots of the expensive potential (it melts, or "
+            "they diffuse): for a potential of the crystal, lower soft: temperature"
         )
     if WORSE < found.force_ratio <= TOO_MUCH:
         notes.append(
@@ -172,7 +190,8 @@ def _fatal(found: Evidence) -> list[str]:
             f"the constraint makes the force error {found.force_ratio:.1f} times as large as it "
             "is without"
         )
-    if found.trial_fault:
+    # a crystal that is none may change, but not blow up
+    if found.trial_fault and (found.expected_sound or found.trial_stopped):
         reasons.append(f"dynamics of the written files does not hold the crystal: "
                        f"{found.trial_fault}")  # fmt: skip
     return reasons
@@ -204,10 +223,11 @@ def _advice(found: Evidence, *, looser: bool) -> str:
         if looser and found.helpful_tolerance > found.tolerance:
             other = (
                 f", or raise hard: tolerance to {found.helpful_tolerance:.1e}, where the force "
-                f"error is less than {WORSE} times that without the constraint"
+                f"error is less than {WORSE} times that without the constraint (at the price of "
+                "the elastic constants)"
             )
         elif looser:
-            other = ", or raise hard: tolerance"
+            other = ", or raise hard: tolerance (at the price of the elastic constants)"
         return (
             "the basis is too small for this constraint (it comes as close as "
             f"{found.floor:.1e} eV/atom to the strained cells; hard: tolerance is "
@@ -219,7 +239,7 @@ def _advice(found: Evidence, *, looser: bool) -> str:
             f"{found.more}, or give it more snapshots (soft: snapshots)"
         )
     return (
-        f"the basis could come to {found.floor:.1e} eV/atom, and the constraint costs no "
+        f"the basis could come to {found.floor:.1e} eV/atom, and the constraint costs little "
         f"force error: lower hard: tolerance (now {found.tolerance:.1e}); if that does not help, "
         f"{found.more}"
     )
