@@ -53,27 +53,21 @@ def gather(
     ratio = best.held_out.force_rmse / max(free.held_out.force_rmse, 1e-12)
     lowest, where = _imaginary(crystal, expensive)
     shortest = float(neighbour_list("d", held_out[0], 6.0).min(initial=6.0))
-    if crystal is None:
-        why = best.why_no_crystal
-    else:
-        why = crystal.why_no_elastic if not expensive.why_no_elastic else ""
     return Evidence(
         tolerance=tolerance,
         floor=problem.floor,
         force_ratio=ratio,
         read_back=max(best.read_back),
-        elastic=crystal.elastic if crystal else {},
+        elastic=crystal.elastic,
         expected=expensive.elastic,
-        stable=bool(crystal and crystal.stable),
+        stable=crystal.stable,
         expected_stable=expensive.stable,
-        no_crystal=why,
+        no_crystal="" if expensive.fault else crystal.fault,
         imaginary=lowest,
         imaginary_where=where,
-        imaginary_free=free.crystal is None
-        or bool(free.crystal.why_no_elastic)
-        or _imaginary(free.crystal, expensive)[0] < 0.0,
+        imaginary_free=bool(free.crystal.fault) or _imaginary(free.crystal, expensive)[0] < 0.0,
         expected_lowest=expensive.spectrum.lowest,
-        moved=crystal.moved / shortest if crystal else 0.0,
+        moved=crystal.moved / shortest,
         trial_fault=trial.fault if trial else "",
         trial_stopped=bool(trial and trial.stopped),
         melts=bool(np.isinf(allowed)),
@@ -87,10 +81,8 @@ def gather(
     )
 
 
-def _imaginary(crystal: Crystal | None, expensive: Crystal) -> tuple[float, tuple[float, ...]]:
+def _imaginary(crystal: Crystal, expensive: Crystal) -> tuple[float, tuple[float, ...]]:
     """The lowest branch (meV) that only this crystal has imaginary, and where; 0 if none."""
-    if crystal is None:
-        return 0.0, ()
     found = crystal.spectrum.imaginary_against(expensive.spectrum)
     if not found.any():
         return 0.0, ()

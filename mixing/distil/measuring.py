@@ -9,7 +9,6 @@ import numpy as np
 from ase import Atoms
 
 from ..drivers.lammps import LammpsSetup
-from ..errors import MixpiError
 from .basis import Basis, Written
 from .fitting import Fit
 from .lammps_engine import LammpsCalculator, has_pair_style
@@ -59,13 +58,11 @@ class Candidate:
         without the repulsion.
     held_out : Errors
         On snapshots that were not fitted to.
-    crystal : Crystal or None
-        None if it has none near the expensive one.
+    crystal : Crystal
+        As far as there is one near the expensive one.
     read_back : tuple of float
         Largest difference of energy (eV) and of force components (eV/Å) between the
         fit and what the file gives.
-    why_no_crystal : str
-        If there is none.
     """
 
     fit: Fit
@@ -73,9 +70,8 @@ class Candidate:
     lammps: tuple[str, ...]
     in_lammps: bool
     held_out: Errors
-    crystal: Crystal | None
+    crystal: Crystal
     read_back: tuple[float, float]
-    why_no_crystal: str = ""
 
     @property
     def setup(self) -> LammpsSetup:
@@ -129,12 +125,9 @@ def measure(
     in_lammps = has_pair_style(basis.pair_style)
     calculator = LammpsCalculator.of(written, lines) if in_lammps else plain
     errors = compare(calculator, held_out, lambda frame: _missing(fit, written, frame))
-    try:
-        measured, why = crystal_of(crystal, calculator, whose=name), ""
-    except (MixpiError, ValueError, ArithmeticError) as error:  # what NaN makes of ASE, too
-        measured, why = None, str(error)
+    measured = crystal_of(crystal, calculator, whose=name)
     return Candidate(
-        fit, written, tuple(lines), in_lammps, errors, measured, tuple(map(float, read_back)), why
+        fit, written, tuple(lines), in_lammps, errors, measured, tuple(map(float, read_back))
     )
 
 

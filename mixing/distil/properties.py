@@ -38,15 +38,16 @@ class Crystal:
     Attributes
     ----------
     lattice : dict of str to float
-        Lengths of the relaxed cell, Å: ``a0`` if cubic, else ``a``, ``b``, ``c``.
+        Lengths of the relaxed cell, Å: ``a0`` if cubic, else ``a``, ``b``, ``c``; empty
+        if the crystal does not relax.
     elastic : dict of str to float
         Elastic constants of relaxed atoms, GPa; empty if there are none.
     softest : float
         Smallest eigenvalue of all of them as a (6, 6) matrix, GPa; NaN if there are none.
-    why_no_elastic : str
-        If there are none.
+    fault : str
+        Why there is no lattice, or no elastic constants.
     spectrum : Spectrum
-        Phonons.
+        Phonons; of the crystal as it was given where it does not relax.
     moved : float
         Å; how far an atom went from where it was in the cell, when that was relaxed.
     """
@@ -54,7 +55,7 @@ class Crystal:
     lattice: dict[str, float]
     elastic: dict[str, float]
     softest: float
-    why_no_elastic: str
+    fault: str
     spectrum: Spectrum
     moved: float
 
@@ -76,26 +77,35 @@ def crystal_of(start: Atoms, calculator, *, whose: str = "expensive") -> Crystal
     whose : str
         What the potential is called in messages.
 
-    Raises
-    ------
-    MixpiError
-        If the potential has no minimum there.
+    Returns
+    -------
+    Crystal
+        What cannot be measured is missing there, with the reason.
     """
-    atoms = relaxed_crystal(start, calculator, whose=whose)
-    lengths, cubic = atoms.cell.lengths(), is_cubic(start)
-    lattice = (
-        {"a0": float(lengths.mean())}
-        if cubic
-        else dict(zip("abc", map(float, lengths), strict=True))
-    )
-    phonons = spectrum(atoms, phonon_repeats(start))
+    cubic = is_cubic(start)
+    lattice, tensor, fault = {}, None, ""
     try:
-        tensor, why = elastic_tensor(atoms, cubic=cubic), ""
-    except MixpiError as error:
-        elastic, softest, why = {}, np.nan, str(error)
-    else:
-        elastic, softest = _named(tensor, cubic), float(np.linalg.eigvalsh(tensor).min())
-    return Crystal(lattice, elastic, softest, why, phonons, _moved(start, atoms))
+        atoms = relaxed_crystal(start, calculator, whose=whose)
+        lengths = atoms.cell.lengths()
+        lattice = (
+            {"a0": float(lengths.mean())}
+            if cubic
+            else dict(zip("abc", map(float, lengths), strict=True))
+        )
+        tensor = elastic_tensor(atoms, cubic=cubic)
+    except (MixpiError, ValueError, ArithmeticError) as error:  # what NaN makes of ASE, too
+        fault = str(error)
+    if not lattice:
+        atoms = start.copy()
+        atoms.calc = calculator
+    return Crystal(
+        lattice,
+        {} if tensor is None else _named(tensor, cubic),
+        np.nan if tensor is None else float(np.linalg.eigvalsh(tensor).min()),
+        fault,
+        spectrum(atoms, phonon_repeats(start)),
+        _moved(start, atoms),
+    )
 
 
 def _moved(before: Atoms, after: Atoms) -> float:

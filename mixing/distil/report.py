@@ -113,8 +113,6 @@ def _candidate(result: Distilled, candidate: Candidate) -> dict:
         "read_back": {"energy": candidate.read_back[0], "forces": candidate.read_back[1]},
         "files": [path.name for path in candidate.written.files],
     }
-    if crystal is None:
-        return {**found, "no_crystal": candidate.why_no_crystal}
     return {
         **found,
         "lattice": crystal.lattice,
@@ -124,7 +122,7 @@ def _candidate(result: Distilled, candidate: Candidate) -> dict:
             for name, value in crystal.elastic.items()
             if name in result.expensive.elastic
         },
-        **({"no_elastic": crystal.why_no_elastic} if crystal.why_no_elastic else {}),
+        **({"no_crystal": crystal.fault} if crystal.fault else {}),
         "phonons": _phonons(crystal, result),
     }
 
@@ -158,7 +156,7 @@ def as_markdown(result: Distilled, figures: Sequence[str] = ()) -> str:
     for key in numbers["expensive"]["lattice"]:
         row(
             f"{key} (Å)",
-            [f"{numbers[n]['lattice'][key]:.5f}" if "lattice" in numbers[n] else "none"
+            [f"{numbers[n]['lattice'][key]:.5f}" if key in numbers[n]["lattice"] else "none"
              for n in names],
         )  # fmt: skip
     for key in numbers["expensive"]["elastic"]:  # the cheap ones have the same, or none
@@ -167,15 +165,15 @@ def as_markdown(result: Distilled, figures: Sequence[str] = ()) -> str:
             values.append(
                 f"{numbers[n]['elastic'][key]:.2f} "
                 f"({numbers[n]['elastic_error_percent'][key]:+.2f} %)"
-                if key in numbers[n].get("elastic", {})
+                if key in numbers[n]["elastic"]
                 else "none"
             )
         row(f"{key} (GPa)", values)
-    phonons = [numbers[n].get("phonons") for n in names]
+    phonons = [numbers[n]["phonons"] for n in names]
     row("lowest phonon of all (meV; negative: imaginary)",
-        [f"{p['lowest_meV']:.2f}" if p else "none" for p in phonons])  # fmt: skip
+        [f"{p['lowest_meV']:.2f}" for p in phonons])  # fmt: skip
     row(f"phonons, largest difference over all {phonons[0]['branches']} (meV)",
-        ["", *(f"{p['max_error_meV']:.2f}" if p else "none" for p in phonons[1:])])  # fmt: skip
+        ["", *(f"{p['max_error_meV']:.2f}" for p in phonons[1:])])  # fmt: skip
     row("held-out energy RMSE (meV/atom)",
         ["", *(f"{1e3 * numbers[n]['energy_rmse']:.3f}" for n in names[1:])])  # fmt: skip
     row("held-out force RMSE (eV/Å)",
@@ -203,7 +201,9 @@ def as_markdown(result: Distilled, figures: Sequence[str] = ()) -> str:
         )
     for n in names[1:]:
         if "no_crystal" in numbers[n]:
-            lines.append(f"The {n} potential has no crystal here: {numbers[n]['no_crystal']}.")
+            lines.append(
+                f"The {n} potential has no sound crystal here: {numbers[n]['no_crystal']}."
+            )
     lines += [
         "",
         "For the YAML file of a mixed simulation"

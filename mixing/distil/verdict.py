@@ -52,7 +52,7 @@ class Evidence:
     imaginary_where : tuple of float
         Its wave vector.
     imaginary_free : bool
-        Whether the fit without the constraint has such a branch, or no crystal.
+        Whether the fit without the constraint has such a branch, or no sound crystal.
     expected_lowest : float
         Lowest branch of the expensive potential, meV.
     moved : float
