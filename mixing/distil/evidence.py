@@ -50,7 +50,7 @@ def gather(
     Evidence
     """
     crystal, basis = best.crystal, problem.basis
-    ratio = best.held_out.force_rmse / max(free.held_out.force_rmse, 1e-12)
+    ratio = best.held_out.force_ratio(free.held_out)
     lowest, where = _imaginary(crystal, expensive)
     shortest = float(neighbour_list("d", held_out[0], 6.0).min(initial=6.0))
     return Evidence(

@@ -15,6 +15,10 @@ from .lammps_engine import LammpsCalculator, has_pair_style
 from .properties import Crystal, crystal_of
 
 
+#: Force error, as a share of the forces, that is as good as none.
+EXCELLENT = 0.01
+
+
 @dataclass(frozen=True)
 class Errors:
     """Cheap against expensive on a set of frames.
@@ -39,6 +43,11 @@ class Errors:
     def force_rmse(self) -> float:
         """eV/Å, of components."""
         return float(np.sqrt(np.mean((self.forces[:, 0] - self.forces[:, 1]) ** 2)))
+
+    def force_ratio(self, other: Errors) -> float:
+        """Force error over that of ``other``, or over :data:`EXCELLENT` if that is better."""
+        size = np.sqrt(np.mean(self.forces[:, 0] ** 2))
+        return self.force_rmse / max(other.force_rmse, EXCELLENT * size, 1e-12)
 
 
 @dataclass

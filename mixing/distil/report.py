@@ -48,8 +48,7 @@ def summary(result: Distilled) -> dict:
             "multiplier": _finite(result.constrained.fit.solution.multiplier),
         },
         "usable": result.usable,
-        "force_error_ratio": result.constrained.held_out.force_rmse
-        / max(result.free.held_out.force_rmse, 1e-12),
+        "force_error_ratio": result.constrained.held_out.force_ratio(result.free.held_out),
         "trial": _trial(result.trial),
         "extra_labels": {"energy": result.labels.energy, "forces": result.labels.forces},
         "expensive": {

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from mixpi.distil.measuring import Errors
 from mixpi.distil.verdict import Evidence, judge
 
 
@@ -129,3 +130,14 @@ def test_missing_trial_and_melting_are_said():
     assert usable
     assert "was not tried in dynamics (LAMMPS here has no pair_style pace)" in notes
     assert "lower soft: temperature" in notes
+
+
+def test_force_error_is_compared_above_what_is_excellent():
+    """An error that doubles from a thousandth of the forces is no reason."""
+    forces = np.random.default_rng(0).normal(size=3000)
+
+    def errors(size):
+        return Errors(np.zeros((1, 2)), np.column_stack([forces, forces * (1 + size)]))
+
+    assert errors(0.6).force_ratio(errors(0.1)) == pytest.approx(6.0)
+    assert errors(0.003).force_ratio(errors(0.001)) < 1.0
