@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import pickle
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from ase import Atoms, units
@@ -68,7 +73,7 @@ class Trial:
     def fault(self) -> str:
         """What shows that the potential does not hold the crystal; empty if nothing does."""
         if self.stopped:
-            return f"it stopped within {self.steps} of {self.planned} steps ({self.stopped})"
+            return f"it stopped after {self.steps} of {self.planned} steps ({self.stopped})"
         if self.farthest > self.allowed:
             return (
                 f"an atom came {self.farthest:.2f} Å away from its site (a vibration: up to "
@@ -94,6 +99,9 @@ def run_trial(
 ) -> Trial:
     """Constant-energy dynamics of the supercell, from its sites with random velocities.
 
+    It happens in a process of its own: where atoms collapse, LAMMPS can crash (pair_style
+    uf3 reads outside its tables), and would take everything else with it.
+
     Parameters
     ----------
     setup : LammpsSetup
@@ -118,46 +126,30 @@ def run_trial(
     repeats = np.array(repeats)
     while len(crystal) * repeats.prod() < SMALLEST:
         repeats *= 2
-    atoms = crystal * repeats
-    commands = [
-        f"timestep {timestep / 1000:.10g}",
-        # all energy is kinetic at first: half of it goes into the bonds
-        f"velocity all create {2 * temperature:.10g} 4928459 mom yes rot no dist gaussian",
-        "compute way all displace/atom",
-        "compute farthest all reduce max c_way[4]",
-        "fix move all nve",
-        "thermo_style custom step temp etotal c_farthest",
-        f"thermo {EVERY}",
-        "run 0 post no",
-    ]
-    rows: list[tuple[float, float, float]] = []
-    stopped, done = "", 0
-    try:
-        with loaded(atoms, setup, commands) as lmp:
-            while done < steps and not stopped:
-                done += EVERY
-                try:
-                    lmp.command(f"run {EVERY} pre no post no")
-                    rows.append(
-                        (
-                            lmp.get_thermo("temp"),
-                            lmp.get_thermo("etotal") / len(atoms),
-                            float(lmp.extract_compute("farthest", 0, 0)),
-                        )
-                    )
-                except Exception as error:  # LAMMPS raises nothing more special
-                    stopped = " ".join(str(error).split()).split(" For more information")[0]
-                else:
-                    if not np.isfinite(rows[-1]).all():
-                        rows.pop()
-                        stopped = "temperature or energy are not finite"
-    except MixpiError as error:
-        stopped = str(error)
+    atoms = crystal.copy() * repeats  # without a calculator, which need not be portable
+    with tempfile.TemporaryDirectory(prefix="mixpi-") as folder:
+        results = Path(folder) / "rows"
+        child = subprocess.run(
+            [sys.executable, "-c", f"from {__name__} import _child; _child()"],
+            input=pickle.dumps((setup, atoms, temperature, timestep, steps, results)),
+            capture_output=True,
+            check=False,
+        )
+        lines = results.read_text().splitlines() if results.exists() else []
+    stopped = next((line.removeprefix("stopped ") for line in lines if line[:1] == "s"), "")
+    rows = [list(map(float, line.split())) for line in lines if line[:1] != "s"]
+    if child.returncode and not stopped:
+        words = child.stderr.decode(errors="replace").strip().splitlines()
+        stopped = (
+            f"LAMMPS crashed, signal {-child.returncode}"
+            if child.returncode < 0
+            else f"LAMMPS failed: {words[-1] if words else child.returncode}"
+        )
     table = np.array(rows).reshape(-1, 3)
     quarter = steps // EVERY // 4
     whole = not stopped and quarter > 0
     return Trial(
-        done,
+        len(rows) * EVERY,
         steps,
         len(atoms),
         timestep,
@@ -170,6 +162,45 @@ def run_trial(
         allowed,
         stopped,
     )
+
+
+def _child() -> None:
+    """What the process of its own does: temperature, energy and way, line by line."""
+    setup, atoms, temperature, timestep, steps, results = pickle.load(sys.stdin.buffer)
+    with results.open("w", buffering=1) as out:
+        try:
+            for row in _dynamics(setup, atoms, temperature, timestep, steps):
+                if not np.isfinite(row).all():
+                    raise MixpiError("temperature or energy are not finite")
+                print(*row, file=out)
+        except Exception as error:  # LAMMPS raises nothing more special
+            words = " ".join(str(error).split()).split(" For more information")[0]
+            print(f"stopped {words}", file=out)
+
+
+def _dynamics(
+    setup: LammpsSetup, atoms: Atoms, temperature: float, timestep: float, steps: int
+) -> Iterator[tuple[float, float, float]]:
+    """Temperature (K), energy (eV/atom) and largest way (Å), every :data:`EVERY` steps."""
+    commands = [
+        f"timestep {timestep / 1000:.10g}",
+        # all energy is kinetic at first: half of it goes into the bonds
+        f"velocity all create {2 * temperature:.10g} 4928459 mom yes rot no dist gaussian",
+        "compute way all displace/atom",
+        "compute farthest all reduce max c_way[4]",
+        "fix move all nve",
+        "thermo_style custom step temp etotal c_farthest",
+        f"thermo {EVERY}",
+        "run 0 post no",
+    ]
+    with loaded(atoms, setup, commands) as lmp:
+        for _ in range(0, steps, EVERY):
+            lmp.command(f"run {EVERY} pre no post no")
+            yield (
+                lmp.get_thermo("temp"),
+                lmp.get_thermo("etotal") / len(atoms),
+                float(lmp.extract_compute("farthest", 0, 0)),
+            )
 
 
 def allowed_way(crystal: Atoms, snapshots: Sequence[Atoms], repeats: Sequence[int]) -> float:

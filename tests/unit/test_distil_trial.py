@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def test_small_cells_are_repeated():
         ({"crystal": bulk("Ar", "sc", a=3.75), "repeats": (4, 4, 4), "allowed": np.inf},
          "heated up"),
         ({"temperature": 3000.0}, "away from its site"),
-        ({"timestep": 400.0}, "it stopped within"),
+        ({"timestep": 400.0}, "it stopped after"),
         ({"crystal": bulk("Ar", "fcc", a=3.0, cubic=True)}, "."),
     ],
 )  # fmt: skip
@@ -83,3 +84,14 @@ def test_vibrations_of_the_snapshots_are_allowed():
     assert half < allowed_way(crystal, frames, (2, 2, 2)) < 1.5 * half
     frames[0].positions[5, 0] += 0.8
     assert allowed_way(crystal, frames, (2, 2, 2)) == np.inf
+
+
+def test_crash_of_lammps_is_survived(monkeypatch, tmp_path):
+    """A process that is gone, as after a segmentation fault, ends the dynamics, not the command."""
+    dying = tmp_path / "python"
+    dying.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    dying.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(dying))
+    found = run()
+    assert found.steps == 0
+    assert "LAMMPS crashed, signal 11" in found.fault
