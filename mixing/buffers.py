@@ -1,34 +1,35 @@
 """Forces of carved clusters against exact ones: the error and the cost of a buffer.
 
-The exact forces on the atoms of positive weight are those of the full cell, or, to
-the last digit, of a cluster with a buffer of twice the model's interaction range R:
-every atom that such an atom shares a site energy with has its own surroundings
-complete.
+The error at one buffer differs from snapshot to snapshot by a factor of two to three, so a
+buffer is judged by an upper value over several: of so many that at most a tenth of all
+snapshots are expected above it, where the number of snapshots allows that, else the largest.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 import numpy as np
-from ase import Atoms
 
-from .clusters import Cluster, extract_cluster
+from .clusters import Cluster
 from .errors import MixpiError
-from .periodic import PeriodicCell
 from .progress import Tell, silent
-from .regions import build_regions
+from .reference import Clusters, Reference, Snapshot
 
 
 #: The curve ends where the error is this share of the tolerance: all is said by then.
 NEGLIGIBLE = 1e-3
 #: s; clusters are timed again as long as one round over all of them takes less than this.
 SHORT_ROUND, ROUNDS = 30.0, 3
-#: Å; how much narrower than a reference that is not exact the buffers must be.
-MARGIN = 1.0
+#: The share of fresh snapshots that are expected to be below the upper value.
+QUANTILE = 0.9
+#: A buffer whose error on one snapshot is further than this factor from the tolerance is
+#: decided by it: from snapshot to snapshot errors differ by a factor of three.
+WINDOW = 5.0
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,17 @@ class BufferResult:
     buffer : float
         Å.
     atoms : int
-        In the cluster.
+        In the cluster; of the first snapshot.
     error : ForceError
-        Of the cluster as it is carved.
+        Of the cluster as it is carved: the upper value over the snapshots.
     seconds : float
         Median time of one evaluation.
     masked : dict
         Depth (Å) → error if only the site energies of atoms whose surroundings are
-        complete within that depth are summed.
+        complete within that depth are summed; the upper value over the snapshots.
+    errors : list of float
+        The weighted rms error on each snapshot, eV/Å: on the first, or on all of them if that
+        could change the answer.
     """
 
     buffer: float
@@ -72,144 +76,7 @@ class BufferResult:
     error: ForceError
     seconds: float = float("nan")
     masked: dict[float, ForceError] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Reference:
-    """What the clusters are compared with.
-
-    Attributes
-    ----------
-    buffer : float or None
-        Å; None: the full cell.
-    atoms : int
-        That it has.
-    exact : bool
-        False for a cluster that had to be smaller than twice the range asks for.
-    widest : float
-        Å; the widest buffer that can be compared with it.
-    seconds : float
-        Of one evaluation.
-    """
-
-    buffer: float | None
-    atoms: int
-    exact: bool
-    widest: float
-    seconds: float
-
-
-class Clusters:
-    """The clusters of one system for any buffer, and the expensive forces on them.
-
-    Parameters
-    ----------
-    atoms : Atoms
-        The system.
-    seeds : sequence of int
-        Seed atoms.
-    radii : dict
-        ``core``, ``blend`` and ``profile`` of :func:`mixpi.build_regions`.
-    engine : MaceEngine
-        The expensive potential.
-    """
-
-    def __init__(self, atoms: Atoms, seeds: Sequence[int], radii: dict, engine) -> None:
-        self.numbers, self.cell = atoms.numbers, atoms.cell.array
-        self._seeds, self._radii, self._engine = seeds, radii, engine
-
-    def carve(self, positions: np.ndarray, buffer: float | None) -> Cluster:
-        """The cluster with a buffer (Å), the full cell with None."""
-        regions = build_regions(
-            positions, self.cell, self._seeds, **self._radii, buffer=buffer or 0.0
-        )
-        if buffer is None:
-            return Cluster(np.arange(len(self.numbers)), self.numbers, regions.weights)
-        return extract_cluster(regions, self.numbers)
-
-    def forces(self, positions: np.ndarray, cluster: Cluster, mask=None) -> np.ndarray:
-        """Expensive forces (m, 3) on a cluster, eV/Å; ``mask`` as for ``MaceEngine``."""
-        try:
-            inside = cluster.positions(positions)
-            return self._engine.evaluate(cluster.numbers, inside, self.cell, mask=mask)[1]
-        except RuntimeError as error:  # torch has no other word for it
-            if "memory" not in str(error):
-                raise
-            raise MixpiError(
-                f"not enough memory for {len(cluster)} atoms: allow a smaller reference with "
-                "--full-atoms"
-            ) from None
-
-    def complete(self, positions: np.ndarray, cluster: Cluster, depth: float) -> np.ndarray:
-        """Mask (m,) of the atoms with nothing missing from the cluster within ``depth`` Å."""
-        outside = np.setdiff1d(np.arange(len(self.numbers)), cluster.indices)
-        distance = PeriodicCell(self.cell).nearest(
-            cluster.positions(positions), positions[outside], depth
-        )
-        return np.isinf(distance)
-
-    def reference(self, positions: np.ndarray, reach: float, limit: int) -> float | None:
-        """The smallest exact reference: None for the full cell, or a cluster's buffer (Å).
-
-        Where even that has more than ``limit`` atoms, the widest buffer that has not.
-        """
-        exact = 2.0 * reach
-        atoms = len(self.carve(positions, exact))
-        if min(len(self.numbers), atoms) <= limit:
-            return exact if atoms < len(self.numbers) else None
-        for buffer in np.arange(np.ceil(2 * exact) / 2 - 0.5, 0.0, -0.5):
-            if len(self.carve(positions, float(buffer))) <= limit:
-                return float(buffer)
-        raise MixpiError(f"the region alone has more than {limit} atoms: raise --full-atoms")
-
-
-def measure_reference(
-    clusters: Clusters,
-    positions: np.ndarray,
-    reach: float,
-    limit: int,
-    *,
-    tell: Tell = silent,
-) -> tuple[np.ndarray, Reference]:
-    """The forces that clusters are compared with.
-
-    Parameters
-    ----------
-    clusters : Clusters
-        The system.
-    positions : ndarray, shape (n, 3)
-        A snapshot, Å.
-    reach : float
-        Interaction range of the model, Å.
-    limit : int
-        Atoms that the reference may have.
-    tell : callable
-        Gets the progress.
-
-    Returns
-    -------
-    exact : ndarray, shape (n, 3)
-        eV/Å; NaN outside the reference, meaningful where the weight is positive.
-    reference : Reference
-        What they are from.
-    """
-    buffer = clusters.reference(positions, reach, limit)
-    cluster = clusters.carve(positions, buffer)
-    tell("warming up", 0.0)
-    small = clusters.carve(positions, 2.0)
-    for _ in range(3):  # torch optimises a model during its first calls
-        clusters.forces(positions, small)
-    tell(f"reference, {len(cluster)} atoms", 0.0)
-    exact = np.full((len(clusters.numbers), 3), np.nan)
-    times: list[float] = []
-    while len(times) < 3 and sum(times) < 5.0:
-        start = time.perf_counter()
-        exact[cluster.indices] = clusters.forces(positions, cluster)
-        times.append(time.perf_counter() - start)
-    is_exact = buffer is None or buffer >= 2.0 * reach
-    widest = 2.0 * reach if is_exact else buffer - MARGIN
-    seconds = statistics.median(times)
-    return exact, Reference(buffer, len(cluster), is_exact, widest, seconds)
+    errors: list[float] = field(default_factory=list)
 
 
 def force_error(forces: np.ndarray, exact: np.ndarray, weights: np.ndarray) -> ForceError:
@@ -242,10 +109,70 @@ def root_mean_square(vectors: np.ndarray, factors: np.ndarray | None = None) -> 
     return float(np.sqrt((squares[:, None] * vectors**2).sum() / (3.0 * total))) if total else 0.0
 
 
+def upper(values: Sequence[float]) -> float:
+    """The value that a fresh one is below with a probability of ``QUANTILE``.
+
+    The k-th smallest of n, k = ⌈QUANTILE (n + 1)⌉: a further value from the same
+    distribution, whatever that is, is above the k-th with the probability 1 − k / (n + 1).
+    With too few values for that, the largest.
+
+    Parameters
+    ----------
+    values : sequence of float
+        At least one.
+
+    Returns
+    -------
+    float
+    """
+    return float(sorted(values)[_rank(len(values)) - 1])
+
+
+def share_above(n: int) -> float:
+    """The share of fresh values that are expected above the :func:`upper` of n."""
+    return 1.0 - _rank(n) / (n + 1)
+
+
+def _rank(n: int) -> int:
+    return min(n, math.ceil(QUANTILE * (n + 1) - 1e-9))
+
+
+def buffer_grid(
+    buffers: Sequence[float] | None, configured: float, reference: Reference
+) -> list[float]:
+    """The buffers (Å, ascending) to measure: those asked for, or all that the reference allows.
+
+    Raises
+    ------
+    MixpiError
+        If the reference cannot judge them.
+    """
+    widest = reference.widest
+    if buffers is None:
+        grid = {float(b) for b in np.arange(2.0, widest + 1e-9, 1.0)}
+        if configured <= widest:
+            grid.add(configured)
+        if not grid:
+            raise MixpiError(
+                f"a reference of {reference.atoms} atoms leaves no buffers to compare with it: "
+                "raise --full-atoms"
+            )
+        return sorted(grid)
+    if max(buffers) > widest:
+        raise MixpiError(
+            f"a buffer of {max(buffers):g} Å cannot be judged: up to {widest:g} Å can, "
+            + (
+                "twice the interaction range, where the forces are exact"
+                if reference.exact
+                else f"with a reference of {reference.atoms} atoms; raise --full-atoms"
+            )
+        )
+    return sorted({float(b) for b in buffers})
+
+
 def measure_buffers(
     clusters: Clusters,
-    positions: np.ndarray,
-    exact: np.ndarray,
+    snapshots: Sequence[Snapshot],
     buffers: Sequence[float],
     *,
     tolerance: float,
@@ -256,14 +183,14 @@ def measure_buffers(
 ) -> tuple[list[BufferResult], float | None]:
     """The error and the cost of each buffer.
 
+    All are measured on the first snapshot, those that may be the answer on all of them.
+
     Parameters
     ----------
     clusters : Clusters
         The system.
-    positions : ndarray, shape (n, 3)
-        A snapshot, Å.
-    exact : ndarray, shape (n, 3)
-        Exact forces where the weight is positive, eV/Å.
+    snapshots : sequence of Snapshot
+        At least one.
     buffers : sequence of float
         Å, ascending; the rest is left out once the error is negligible.
     tolerance : float
@@ -271,7 +198,7 @@ def measure_buffers(
     depths : sequence of float
         Depths (Å) of masks to try.
     always : float, optional
-        A buffer that is not left out, Å.
+        A buffer that is not left out, and measured on all snapshots, Å.
     refine : bool
         Also try half an ångström less than the answer.
     tell : callable
@@ -284,45 +211,65 @@ def measure_buffers(
     recommended : float or None
         The narrowest buffer that, with all wider ones, is within the tolerance.
     """
+    first, *others = snapshots
     results: list[BufferResult] = []
     carved: dict[float, Cluster] = {}
+    times: dict[float, list[float]] = {}
+    found: dict[float, list[_Errors]] = {}
 
-    def measure(buffer: float) -> BufferResult:
-        cluster = carved[buffer] = clusters.carve(positions, buffer)
+    def measure(buffer: float) -> None:
+        cluster = carved[buffer] = clusters.carve(first.positions, buffer)
         tell(f"buffer {buffer:g} Å, {len(cluster)} atoms", len(results) / len(buffers))
         start = time.perf_counter()
-        forces = clusters.forces(positions, cluster)
-        seconds = time.perf_counter() - start
-        target, weights = exact[cluster.indices], cluster.weights
-        result = BufferResult(
-            buffer, len(cluster), force_error(forces, target, weights), seconds=seconds
-        )
-        for depth in depths:
-            mask = clusters.complete(positions, cluster, depth)
-            forces = clusters.forces(positions, cluster, mask)
-            result.masked[depth] = force_error(forces, target, weights)
-        results.append(result)
+        forces = clusters.forces(first.positions, cluster)
+        times[buffer] = [time.perf_counter() - start]
+        found[buffer] = [_errors(clusters, first, cluster, depths, forces)]
+        results.append(_combined(buffer, len(cluster), found[buffer]))
         results.sort(key=lambda r: r.buffer)
-        return result
+
+    def decide() -> float | None:
+        """The answer, with all that it rests on measured on all snapshots."""
+        while True:
+            answer = recommend(results, tolerance)
+            certain = {results[-1].buffer if answer is None else answer, always}
+            undecided = [
+                number
+                for number, result in enumerate(results)
+                if len(result.errors) < len(snapshots)
+                and (
+                    result.buffer in certain
+                    or tolerance / WINDOW < result.error.weighted < tolerance * WINDOW
+                )
+            ]
+            if not undecided:
+                return answer
+            for done, number in enumerate(undecided):
+                buffer, atoms = results[number].buffer, results[number].atoms
+                for other in others:
+                    share = (done + len(found[buffer]) / len(snapshots)) / len(undecided)
+                    tell(f"spread over snapshots, buffer {buffer:g} Å", share)
+                    cluster = clusters.carve(other.positions, buffer)
+                    found[buffer].append(_errors(clusters, other, cluster, depths))
+                results[number] = _combined(buffer, atoms, found[buffer])
 
     done = False
     for buffer in buffers:
         if not done or buffer == always:
-            done = measure(buffer).error.weighted < NEGLIGIBLE * tolerance or done
-    recommended = recommend(results, tolerance)
+            measure(buffer)
+            done = found[buffer][0].plain.weighted < NEGLIGIBLE * tolerance or done
+    recommended = decide()
     if refine and recommended is not None and results[0].buffer < recommended - 0.5:
         if recommended - 0.5 not in carved:
             measure(recommended - 0.5)
-        recommended = recommend(results, tolerance)
+        recommended = decide()
 
-    times = {result.buffer: [result.seconds] for result in results}
     for number in range(1, ROUNDS):
-        if sum(result.seconds for result in results) > SHORT_ROUND:
+        if sum(spent[0] for spent in times.values()) > SHORT_ROUND:
             break
         for result in results:
             tell(f"timing, round {number} of {ROUNDS - 1}", number / ROUNDS)
             start = time.perf_counter()
-            clusters.forces(positions, carved[result.buffer])
+            clusters.forces(first.positions, carved[result.buffer])
             times[result.buffer].append(time.perf_counter() - start)
     for result in results:
         result.seconds = statistics.median(times[result.buffer])
@@ -337,3 +284,51 @@ def recommend(results: Sequence[BufferResult], tolerance: float) -> float | None
             break
         recommended = result.buffer
     return recommended
+
+
+def snapshot_error(clusters: Clusters, snapshot: Snapshot, buffer: float) -> ForceError:
+    """The error of a buffer (Å) on one snapshot."""
+    return _errors(clusters, snapshot, clusters.carve(snapshot.positions, buffer), ()).plain
+
+
+@dataclass(frozen=True)
+class _Errors:
+    """Of one buffer on one snapshot: of the whole cluster, and of each mask's depth."""
+
+    plain: ForceError
+    masked: dict[float, ForceError]
+
+
+def _errors(
+    clusters: Clusters,
+    snapshot: Snapshot,
+    cluster: Cluster,
+    depths: Sequence[float],
+    forces: np.ndarray | None = None,
+) -> _Errors:
+    positions, inside = snapshot.positions, cluster.weights > 0.0
+
+    def error(forces: np.ndarray) -> ForceError:
+        return force_error(forces[inside], snapshot.exact, snapshot.weights)
+
+    plain = error(clusters.forces(positions, cluster) if forces is None else forces)
+    masked = {}
+    for depth in depths:
+        mask = clusters.complete(positions, cluster, depth)
+        masked[depth] = error(clusters.forces(positions, cluster, mask))
+    return _Errors(plain, masked)
+
+
+def _combined(buffer: float, atoms: int, errors: Sequence[_Errors]) -> BufferResult:
+    """What several snapshots say together."""
+
+    def worst(each: Sequence[ForceError]) -> ForceError:
+        return ForceError(*map(upper, zip(*map(astuple, each), strict=True)))
+
+    return BufferResult(
+        buffer,
+        atoms,
+        worst([e.plain for e in errors]),
+        masked={depth: worst([e.masked[depth] for e in errors]) for depth in errors[0].masked},
+        errors=[e.plain.weighted for e in errors],
+    )

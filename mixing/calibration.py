@@ -11,13 +11,12 @@ from ase import Atoms
 
 from .buffers import (
     BufferResult,
-    Clusters,
     ForceError,
-    Reference,
-    force_error,
+    buffer_grid,
     measure_buffers,
-    measure_reference,
     root_mean_square,
+    share_above,
+    snapshot_error,
 )
 from .checking import starting_regions
 from .commands import mace_engine
@@ -26,6 +25,8 @@ from .ipi_input import IpiInput, read_ipi_input
 from .mismatch import Mismatch, measure_mismatch
 from .periodic import PeriodicCell
 from .progress import Tell, silent
+from .reference import Clusters, Reference, Snapshot, measure_reference
+from .snapshots import correlation, distinct, doubts
 from .structure import read_structure
 from .thermal import (
     APART,
@@ -43,10 +44,11 @@ from .thermal import (
 TOLERANCE = 0.005
 #: Atoms that a reference may have unless another number is asked for.
 LARGEST_REFERENCE = {"cpu": 3_000, "cuda": 10_000}
-#: Snapshots of a thermal run.
-SNAPSHOTS = 5
-#: Å; rms displacement per coordinate that no thermal snapshot stays below.
-COLD = 0.02
+#: Snapshots of a thermal run: as many as it takes for the upper value of those that decide
+#: to mean nine tenths, and one to check it.
+SNAPSHOTS = 12
+#: With so many snapshots the last is kept out of the decision, to check it.
+ENOUGH = 3
 
 
 @dataclass
@@ -65,12 +67,19 @@ class Calibration:
         Of the model.
     snapshots : str
         Where the atoms' positions are from, in words.
+    deciding : int
+        Snapshots that the recommendation rests on.
+    correlation : float or None
+        How alike one snapshot is to the next, 0 to 1; None: too few to tell.
+    above : float
+        The share of fresh snapshots that are expected to have a larger error than the
+        table says, if these are independent.
     tolerance : float
         On the weighted rms error.
     reference : Reference
         What was compared with.
     force : float
-        Rms force on the atoms of positive weight.
+        Rms force on the atoms of positive weight, over all snapshots.
     full_seconds, full_measured : float, bool
         Of an all-expensive evaluation: measured, or estimated from the reference.
     configured : float
@@ -83,7 +92,7 @@ class Calibration:
         The error of the recommended (else the widest) buffer on another snapshot, and which.
     mismatch, mismatch_skipped : Mismatch or None, str
         Of the two potentials, or why it is not known.
-    warning : str
+    warnings : list of str
         Why the figures may mislead; empty if they need not.
     alone : str
         Species on which the cheap potential exerts no forces.
@@ -94,6 +103,9 @@ class Calibration:
     radii: dict
     interaction_range: float
     snapshots: str
+    deciding: int
+    correlation: float | None
+    above: float
     tolerance: float
     reference: Reference
     force: float
@@ -106,7 +118,7 @@ class Calibration:
     check_source: str = ""
     mismatch: Mismatch | None = None
     mismatch_skipped: str = ""
-    warning: str = ""
+    warnings: list[str] = field(default_factory=list)
     alone: str = ""
 
     @property
@@ -135,11 +147,11 @@ def calibrate(
     path : path-like
         The i-PI input.
     frame : path-like, optional
-        Snapshots of the system (``file`` or ``file@index``); the first serves for the
-        buffers, the last, if there are more, to check the answer. Default: a short run
-        of the cheap potential.
+        Snapshots of the system (``file`` or ``file@index``), in either orientation, wrapped
+        or not. All decide on the buffer but the last of three or more, which checks it.
+        Default: a short run of the cheap potential.
     check_frame : path-like, optional
-        Another snapshot to check the answer on.
+        Another snapshot to check the answer on; all others then decide.
     buffers : sequence of float, optional
         Å. Default: from 2 Å to twice the interaction range, until the error is negligible.
     tolerance : float
@@ -196,9 +208,16 @@ def calibrate(
     else:
         kelvin = temperature or temperature_of(ipi_input)
         frames, source = _thermal(ipi_input, atoms, clusters, kelvin, snapshots, tell)
-    checked = str(check_frame)
-    if to_check is None and len(frames) > 1:
-        to_check, checked = frames[-1], "the last snapshot"
+    cell = PeriodicCell(atoms.cell.array)
+    kept = distinct(frames, cell)
+    warnings = _warnings(ipi_input, len(frames) - len(kept), bool(given))
+    frames = [frames[number] for number in kept]
+    warnings += doubts(frames, atoms)
+    deciding, checked = len(frames), str(check_frame)
+    if to_check is not None and len(distinct([*frames, to_check], cell)) == len(frames):
+        warnings.append("the snapshot that checks the answer is one of those that decide on it")
+    if to_check is None and len(frames) >= ENOUGH:
+        deciding, checked = len(frames) - 1, "the last snapshot"
 
     # first, because a wrong cheap potential would else cost all that follows
     cheap, no_cheap = _cheap_forces(ipi_input, atoms, frames, tell)
@@ -206,12 +225,16 @@ def calibrate(
     exact, reference = measure_reference(
         clusters, frames[0], engine.interaction_range, limit, tell=tell
     )
-    grid = _grid(buffers, configured, reference)
+    grid = buffer_grid(buffers, configured, reference)
+    known = [clusters.snapshot(frames[0], exact)]
+    others = frames[1:] if to_check is None else [*frames[1:], to_check]
+    for number, positions in enumerate(others, 1):
+        tell(f"reference on {len(others)} more snapshots", number / (len(others) + 1))
+        known.append(clusters.snapshot(positions, clusters.exact(positions, reference.buffer)))
     depths = [engine.cutoff, engine.interaction_range] if masked is not None else []
     results, recommended = measure_buffers(
         clusters,
-        frames[0],
-        exact,
+        known[:deciding],
         grid,
         tolerance=tolerance,
         depths=masked or depths,
@@ -219,31 +242,44 @@ def calibrate(
         refine=buffers is None,
         tell=tell,
     )
-    inside = clusters.carve(frames[0], 0.0)
     found = Calibration(
         system=f"{config.structure}, {len(atoms)} atoms, {atoms.symbols.formula}",
         atoms=len(atoms),
         radii=radii,
         interaction_range=engine.interaction_range,
         snapshots=source,
+        deciding=deciding,
+        correlation=correlation(frames, cell) if given or config.cheap.lammps else 0.0,
+        above=share_above(deciding),
         tolerance=tolerance,
         reference=reference,
-        force=root_mean_square(exact[inside.indices]),
+        force=root_mean_square(np.concatenate([s.exact for s in known[: len(frames)]])),
         full_seconds=reference.seconds * len(atoms) / reference.atoms,
         full_measured=reference.buffer is None,
         configured=configured,
         results=results,
         recommended=recommended,
+        warnings=warnings,
     )
-    if to_check is not None:
+    if len(known) > deciding:
         tell("checking the answer on another snapshot", 0.0)
-        found.check = _check(clusters, to_check, found.chosen.buffer, reference.buffer)
+        found.check = snapshot_error(clusters, known[-1], found.chosen.buffer)
         found.check_source = checked
     found.alone = _left_alone(atoms, cheap)
-    found.warning = _warning(atoms, frames[0], "" if given else found.alone)
+    if found.alone.split() == sorted(set(atoms.symbols)):
+        warnings.append(
+            "the cheap potential exerts no force on any atom: does it name the species in the "
+            "order of LAMMPS's atom types (alphabetical, or lammps: species)?"
+        )
+    if found.alone and not given:
+        warnings.append(
+            f"the cheap potential leaves {found.alone} alone, so in its thermal run they come "
+            "closer to others than the expensive one allows, and errors are larger than in a "
+            "mixed run; give snapshots of one (--frame)"
+        )
     found.mismatch_skipped = no_cheap
     if cheap is not None:
-        found.mismatch = _mismatch(clusters, found.chosen.buffer, frames, cheap, tell)
+        found.mismatch = _mismatch(known[: len(frames)], cheap)
     return found
 
 
@@ -316,41 +352,6 @@ def _thermal(
     )
 
 
-def _grid(buffers: Sequence[float] | None, configured: float, reference: Reference) -> list[float]:
-    widest = reference.widest
-    if buffers is None:
-        grid = {float(b) for b in np.arange(2.0, widest + 1e-9, 1.0)}
-        if configured <= widest:
-            grid.add(configured)
-        if not grid:
-            raise MixpiError(
-                f"a reference of {reference.atoms} atoms leaves no buffers to compare with it: "
-                "raise --full-atoms"
-            )
-        return sorted(grid)
-    if max(buffers) > widest:
-        raise MixpiError(
-            f"a buffer of {max(buffers):g} Å cannot be judged: up to {widest:g} Å can, "
-            + (
-                "twice the interaction range, where the forces are exact"
-                if reference.exact
-                else f"with a reference of {reference.atoms} atoms; raise --full-atoms"
-            )
-        )
-    return sorted({float(b) for b in buffers})
-
-
-def _check(
-    clusters: Clusters, positions: np.ndarray, buffer: float, reference: float | None
-) -> ForceError:
-    exact = np.full((len(clusters.numbers), 3), np.nan)
-    whole = clusters.carve(positions, reference)
-    exact[whole.indices] = clusters.forces(positions, whole)
-    cluster = clusters.carve(positions, buffer)
-    forces = clusters.forces(positions, cluster)
-    return force_error(forces, exact[cluster.indices], cluster.weights)
-
-
 def _left_alone(atoms: Atoms, cheap: Sequence[np.ndarray] | None) -> str:
     """Species with atoms on which the cheap potential exerts no forces."""
     if cheap is None:
@@ -359,21 +360,20 @@ def _left_alone(atoms: Atoms, cheap: Sequence[np.ndarray] | None) -> str:
     return " ".join(sorted(set(atoms.symbols[strength == 0.0])))
 
 
-def _warning(atoms: Atoms, frame: np.ndarray, alone: str) -> str:
-    """Why a snapshot may mislead, which a run led to that left some species alone."""
-    moved = PeriodicCell(atoms.cell.array).fold(frame - atoms.positions)
-    if root_mean_square(moved - moved.mean(axis=0)) < COLD:
-        return (
-            "the atoms of the snapshot hardly left the sites of the structure: errors there cancel "
-            "by symmetry; give a thermal snapshot"
+def _warnings(ipi_input: IpiInput, copies: int, given: bool) -> list[str]:
+    """What is known of the snapshots before anything is computed on them."""
+    found = []
+    if copies:
+        found.append(
+            f"{copies} of the snapshots are copies of earlier ones and are left out: has the file "
+            "two parts that overlap?"
         )
-    if not alone:
-        return ""
-    return (
-        f"the cheap potential leaves {alone} alone, so in its thermal run they come "
-        "closer to others than the expensive one allows, and errors are larger than in a mixed "
-        "run; give snapshots of one (--frame)"
-    )
+    if ipi_input.beads > 1 and not given:
+        found.append(
+            f"the input has {ipi_input.beads} beads, which spread further than the atoms of this "
+            "classical run: errors are larger there; give snapshots of a bead (--frame)"
+        )
+    return found
 
 
 def _cheap_forces(
@@ -385,27 +385,21 @@ def _cheap_forces(
         return lammps_forces(driver.lammps, home, atoms, frames, tell=tell), ""
     if driver.mace:
         engine = mace_engine(driver.mace, home)
-        tell("cheap forces", 0.0)
-        return [engine.evaluate(atoms.numbers, x, atoms.cell.array)[1] for x in frames], ""
+        fold, forces = PeriodicCell(atoms.cell.array).fold, []
+        for number, positions in enumerate(frames):
+            tell("cheap forces", number / len(frames))
+            forces.append(engine.evaluate(atoms.numbers, fold(positions), atoms.cell.array)[1])
+        return forces, ""
     return None, (
         f"the cheap driver is '{driver.kind}': its forces are known only in a run, so the "
         "two potentials are not compared"
     )
 
 
-def _mismatch(
-    clusters: Clusters,
-    buffer: float,
-    frames: Sequence[np.ndarray],
-    cheap: Sequence[np.ndarray],
-    tell: Tell,
-) -> Mismatch:
+def _mismatch(snapshots: Sequence[Snapshot], cheap: Sequence[np.ndarray]) -> Mismatch:
     """How far apart the two potentials' forces are along the snapshots."""
-    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    for number, (positions, forces) in enumerate(zip(frames, cheap, strict=True)):
-        tell("expensive forces on the snapshots", number / len(frames))
-        cluster = clusters.carve(positions, buffer)
-        inside = cluster.weights > 0.0
-        expensive = clusters.forces(positions, cluster)
-        parts.append((expensive[inside], forces[cluster.indices[inside]], cluster.weights[inside]))
-    return measure_mismatch(*zip(*parts, strict=True))
+    return measure_mismatch(
+        [snapshot.exact for snapshot in snapshots],
+        [forces[s.indices] for s, forces in zip(snapshots, cheap, strict=True)],
+        [snapshot.weights for snapshot in snapshots],
+    )

@@ -5,20 +5,34 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 
 from rich.console import Console
 from rich.table import Table
 
+from .buffers import BufferResult
 from .calibration import Calibration
 from .errors import MixpiError
 from .mismatch import ALIKE, DIFFERENT, advice
 from .plotting import COLOURS
 
 
+#: Snapshots whose displacements correlate by less are as good as independent.
+ALIKE_SNAPSHOTS = 0.2
+
+TITLE = "Forces of the cluster against exact ones"
+COLUMNS = (
+    "weighted: rms weighted by the blend weight, upper value over n snapshots, then its median and "
+    "largest; rms, max: upper values; cost: share of an all-expensive evaluation. Buffers that "
+    "cannot be the answer are measured on one snapshot."
+)
+
+
 def show(found: Calibration, console: Console) -> None:
     """Print a calibration for people."""
     head, rows = _cells(found)
-    table = Table(title="Forces of the cluster against exact ones (eV/Å)", title_justify="left")
+    table = Table(title=f"{TITLE} (eV/Å)", caption=COLUMNS, title_justify="left")
+    table.caption_justify = "left"
     for name in head:
         table.add_column(name, justify="right")
     for result, row in zip(found.results, rows, strict=True):
@@ -49,6 +63,8 @@ def write(found: Calibration, folder: Path) -> list[Path]:
     """
     paths = [folder / f"calibration.{suffix}" for suffix in ("json", "md", "png")]
     content = asdict(found)
+    for result, written in zip(found.results, content["results"], strict=True):
+        written["spread"] = _spread(result)
     content["units"] = {"length": "Å", "force": "eV/Å", "time": "s"}
     if found.mismatch:
         content["advice"] = advice(found.mismatch, found.tolerance, found.alone)
@@ -63,8 +79,8 @@ def write(found: Calibration, folder: Path) -> list[Path]:
 
 def sentences(found: Calibration) -> list[str]:
     """What the table means, a line each."""
-    warning = [f"warning: {found.warning}"] if found.warning else []
-    return [*_about_reference(found), *warning, *_answer(found), *_about_potentials(found)]
+    warnings = [f"warning: {warning}" for warning in found.warnings]
+    return [*_about_reference(found), *warnings, *_answer(found), *_about_potentials(found)]
 
 
 def _about_reference(found: Calibration) -> list[str]:
@@ -87,7 +103,7 @@ def _about_reference(found: Calibration) -> list[str]:
     lines = [
         f"system: {found.system}; core {radii['core']:g} Å, blend {radii['blend']:g} Å "
         f"({radii['profile']}); interaction range of the model {reach:g} Å",
-        f"snapshots: {found.snapshots}",
+        f"snapshots: {found.snapshots}; {_about_snapshots(found)}",
         f"reference: {what}",
         f"rms force on the atoms of positive weight: {found.force:.3g} eV/Å",
         f"all-expensive evaluation: {found.full_seconds:.3g} s ({verb})",
@@ -100,20 +116,47 @@ def _about_reference(found: Calibration) -> list[str]:
     return lines
 
 
+def _about_snapshots(found: Calibration) -> str:
+    """How many decide, what the errors of the table mean, how independent they are."""
+    n, alike = found.deciding, found.correlation
+    if n == 1:
+        return (
+            "ONE decides: from one to another the error at one buffer differs by a factor of two "
+            "to three; give several (--frame FILE@-12:, --snapshots)"
+        )
+    text = f"{n} decide; an error above those of the table is expected on {found.above:.0%} of "
+    text += "fresh snapshots"
+    if alike is None:
+        return f"{text}, if these are independent"
+    text += f" (displacements of one correlate with those of the next by {alike:.2f}"
+    if alike < ALIKE_SNAPSHOTS:
+        return f"{text}: independent)"
+    # of a chain whose neighbours are so alike
+    effective = max(1.0, n * (1.0 - alike) / (1.0 + alike))
+    return f"{text}: they are worth about {effective:.0f} independent ones, so it may be more)"
+
+
 def _answer(found: Calibration) -> list[str]:
     chosen = found.chosen
+    spread = _spread(chosen)
+    words = f"weighted rms error {chosen.error.weighted:.2g}"
+    if spread["snapshots"] > 1:
+        words += (
+            f", the upper value over {spread['snapshots']} snapshots; median "
+            f"{spread['median']:.2g}, largest {spread['largest']:.2g}"
+        )
     if found.recommended is not None:
         lines = [
-            f"recommended: buffer: {chosen.buffer:g}  ({chosen.atoms} atoms; weighted rms error "
-            f"{chosen.error.weighted:.2g}, below the tolerance of {found.tolerance:g} eV/Å)"
+            f"recommended: buffer: {chosen.buffer:g}  ({chosen.atoms} atoms; {words}: below the "
+            f"tolerance of {found.tolerance:g} eV/Å)"
         ]
         if found.configured != chosen.buffer:
             lines[0] += f"; the YAML has {found.configured:g}"
     else:
         lines = [
             f"no buffer up to {chosen.buffer:g} Å is within the tolerance of "
-            f"{found.tolerance:g} eV/Å: there the weighted rms error is "
-            f"{chosen.error.weighted:.2g} eV/Å. Try wider ones (--buffers) or a larger --tolerance"
+            f"{found.tolerance:g} eV/Å: there the {words} eV/Å. Try wider ones (--buffers) or a "
+            "larger --tolerance"
         ]
     if found.check:
         error = found.check
@@ -123,8 +166,13 @@ def _answer(found: Calibration) -> list[str]:
             f"{error.weighted:.2g}, rms {error.rms:.2g}, max {error.max:.2g} eV/Å: {verdict} the "
             "tolerance"
         )
+        if verdict == "ABOVE" and found.recommended is not None:
+            lines[-1] += (
+                f", as {found.above:.0%} of snapshots are expected to be: if one more is too, give "
+                "more snapshots, or take a wider buffer"
+            )
     else:
-        lines.append("no second snapshot to check the answer on (--check-frame)")
+        lines.append("no further snapshot to check the answer on (--check-frame)")
     return lines
 
 
@@ -144,18 +192,32 @@ def _about_potentials(found: Calibration) -> list[str]:
     ]
 
 
+def _spread(result: BufferResult) -> dict[str, float | int]:
+    """The weighted rms error over the snapshots, eV/Å; ``upper`` decides."""
+    return {
+        "snapshots": len(result.errors),
+        "median": median(result.errors),
+        "upper": result.error.weighted,
+        "largest": max(result.errors),
+    }
+
+
 def _cells(found: Calibration) -> tuple[list[str], list[list[str]]]:
     """Head and rows of the table, as text."""
     depths = list(found.results[0].masked)
-    head = ["buffer (Å)", "atoms", "weighted rms", "rms", "max"]
+    head = ["buffer (Å)", "atoms", "weighted", "median", "largest", "n", "rms", "max"]
     head += [f"masked {depth:g} Å" for depth in depths]
-    head += ["time (s)", "of all-expensive"]
+    head += ["time (s)", "cost"]
     rows = []
     for result in found.results:
-        error = result.error
+        spread = _spread(result)
         mark = "* " if result.buffer == found.recommended else ""
         row = [f"{mark}{result.buffer:g}", str(result.atoms)]
-        row += [f"{value:.1e}" for value in (error.weighted, error.rms, error.max)]
+        row += [f"{spread['upper']:.1e}"]
+        several = spread["snapshots"] > 1
+        row += [f"{spread[name]:.1e}" if several else "–" for name in ("median", "largest")]
+        row += [str(spread["snapshots"])]
+        row += [f"{value:.1e}" for value in (result.error.rms, result.error.max)]
         row += [f"{result.masked[depth].weighted:.1e}" for depth in depths]
         row += [f"{result.seconds:.3f}", f"{result.seconds / found.full_seconds:.1%}"]
         rows.append(row)
@@ -165,7 +227,7 @@ def _cells(found: Calibration) -> tuple[list[str], list[list[str]]]:
 def _markdown(found: Calibration) -> str:
     head, rows = _cells(found)
     lines = ["# How wide must the buffer be?", "", *(f"- {line}" for line in sentences(found)), ""]
-    lines += ["Forces of the cluster against exact ones, on the atoms of positive weight, eV/Å."]
+    lines += [f"{TITLE}, on the atoms of positive weight, eV/Å; {COLUMNS}"]
     if found.results[0].masked:
         lines += ["Masked: only site energies of atoms with nothing missing within that depth."]
     lines += ["", f"| {' | '.join(head)} |", "|" + "---:|" * len(head)]
@@ -191,6 +253,17 @@ def _draw(found: Calibration, target: Path) -> None:
     for label, (name, style, colour) in curves.items():
         y = floor([getattr(result.error, name) for result in found.results])
         errors.plot(x, y, style, color=colour, label=label)
+    several = [result for result in found.results if len(result.errors) > 1]
+    if several:
+        errors.fill_between(
+            [result.buffer for result in several],
+            floor([min(result.errors) for result in several]),
+            floor([max(result.errors) for result in several]),
+            color=COLOURS["core"],
+            alpha=0.25,
+            lw=0,
+            label=f"weighted rms, all of {found.deciding} snapshots",
+        )
     for depth, style in zip(found.results[0].masked, ("--", ":", "-.") * 9, strict=False):
         y = floor([result.masked[depth].weighted for result in found.results])
         errors.plot(x, y, style, color="black", lw=1, label=f"weighted, masked {depth:g} Å")

@@ -11,12 +11,18 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ._version import __version__
 from .errors import MixpiError
+from .seed_selection import GRAMMAR
 
 
-#: Atoms up to which an all-expensive evaluation is timed without being asked for.
+if TYPE_CHECKING:
+    from .running import Run
+
+
+#: Atoms up to which the speed-up is measured without being asked for.
 LARGEST_TIMED = 20_000
 
 
@@ -54,14 +60,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mixpi {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
+    _add_init(commands)
+
     run = commands.add_parser("run", help="run an i-PI input with its drivers")
     run.add_argument("input", type=Path, help="i-PI input (XML), or a RESTART")
     run.add_argument("--quiet", action="store_true", help="no progress")
     run.add_argument(
         "--reference",
         action=argparse.BooleanOptionalAction,
-        help="time one all-expensive evaluation at the end, for the speed-up in the report "
-        f"(default: up to {LARGEST_TIMED} atoms)",
+        help="at the end, measure mixed and all-expensive evaluations in turns, for the speed-up "
+        f"in the report (default: up to {LARGEST_TIMED} atoms)",
     )
     run.set_defaults(run=_run)
 
@@ -98,6 +106,43 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_init(commands) -> None:
+    init = commands.add_parser(
+        "init",
+        help="write a folder with all that a simulation needs",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"SEEDS is one of\n{GRAMMAR}",
+    )
+    init.add_argument("folder", type=Path, metavar="DIR", help="the folder to write")
+    init.add_argument(
+        "--structure", required=True, metavar="FILE", help="any format that ASE reads"
+    )
+    init.add_argument(
+        "--model", required=True, help="MACE model file (is copied), or name of a foundation model"
+    )
+    init.add_argument(
+        "--potential",
+        required=True,
+        action="append",
+        metavar="FILE|LINE",
+        help="cheap potential: report of mixpi distil (.json, .md), YAML or LAMMPS file, or a "
+        "LAMMPS line (repeat for more); files that it names are copied",
+    )
+    init.add_argument("--seeds", required=True, help="which atoms are expensive, in words (below)")
+    init.add_argument("--temperature", type=float, default=300.0, help="K (default: 300)")
+    init.add_argument(
+        "--species",
+        help="elements in the order of LAMMPS's atom types, e.g. He,W (default: the potential's)",
+    )
+    init.add_argument("--steps", type=int, default=1000, help="default: 1000")
+    init.add_argument("--timestep", type=float, default=1.0, help="fs (default: 1)")
+    init.add_argument("--ensemble", choices=["nvt", "nve"], default="nvt", help="default: nvt")
+    init.add_argument("--device", default="cpu", help="of the model: cpu, cuda or cuda:<n>")
+    init.add_argument("--head", help="of a model with several")
+    init.add_argument("--force", action="store_true", help="write into a folder that is not empty")
+    init.set_defaults(run=_init)
+
+
 def _add_calibrate(commands) -> None:
     calibrate = commands.add_parser(
         "calibrate", help="measure how wide the buffer must be, and how alike the potentials are"
@@ -106,8 +151,8 @@ def _add_calibrate(commands) -> None:
     calibrate.add_argument(
         "--frame",
         metavar="FILE[@INDEX]",
-        help="thermal snapshot(s) of the system, e.g. md.pos_0.extxyz or md.pos_0.extxyz@-5: "
-        "(default: a short run of the cheap potential)",
+        help="thermal snapshots of the system, e.g. md.pos_0.extxyz@-12: for the last twelve; "
+        "without @ the last one only (default: a short run of the cheap potential)",
     )
     calibrate.add_argument("--check-frame", metavar="FILE", help="snapshot to check the answer on")
     calibrate.add_argument("--buffers", type=float, nargs="+", metavar="Å", help="buffers to try")
@@ -115,7 +160,7 @@ def _add_calibrate(commands) -> None:
         "--tolerance", type=float, default=0.005, help="weighted rms error, eV/Å (default: 0.005)"
     )
     calibrate.add_argument("--temperature", type=float, help="K (default: the input's)")
-    calibrate.add_argument("--snapshots", type=int, default=5, help="of the run (default: 5)")
+    calibrate.add_argument("--snapshots", type=int, default=12, help="of the run (default: 12)")
     calibrate.add_argument(
         "--full-atoms", type=int, help="atoms that the reference may have (default: 3000 on a CPU)"
     )
@@ -134,6 +179,7 @@ def _add_calibrate(commands) -> None:
 def _add_mace(kinds) -> None:
     mace = kinds.add_parser("mace", help="a MACE model, on clusters or (--template) whole systems")
     mace.add_argument("--model", required=True, help="model file, or name of a foundation model")
+    mace.add_argument("--head", help="which head of a model with several")
     mace.add_argument("--device", default="cpu", help="cpu, cuda or cuda:<n> (default: cpu)")
     mace.add_argument("--dtype", default="float64", choices=["float64", "float32"])
     mace.add_argument("--threads", type=int, help="torch threads on the CPU")
@@ -144,7 +190,6 @@ def _add_mace(kinds) -> None:
     )
     mace.add_argument("--species", help="refuse to start unless the model knows these, e.g. Si,He")
     mace.add_argument("--describe", action="store_true", help="print what the model is and end")
-    mace.add_argument("--time", type=Path, metavar="STRUCTURE", help="time one evaluation and end")
     _add_socket_options(mace, required=False)
     mace.set_defaults(run=_drive_mace)
 
@@ -171,32 +216,55 @@ def _add_socket_options(parser: argparse.ArgumentParser, *, required: bool = Tru
     )
 
 
+def _init(arguments: argparse.Namespace) -> int:
+    from .initialising import init_case
+
+    names = "structure model potential seeds temperature steps timestep ensemble device head force"
+    case = init_case(
+        arguments.folder,
+        species=arguments.species.replace(",", " ").split() if arguments.species else None,
+        **{name: getattr(arguments, name) for name in names.split()},
+    )
+    for note in case.notes:
+        print(note)
+    print(
+        f"\n{case.folder} is ready; next:\n"
+        f"  cd {shlex.quote(str(case.folder))}\n"
+        "  mixpi check input.xml        # loads the model, lets LAMMPS compute once\n"
+        "  mixpi calibrate input.xml    # how wide must the buffer be?\n"
+        "  mixpi run input.xml\n"
+        "  mixpi plot input.xml"
+    )
+    return 0
+
+
 def _run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from .report import make_report, show, time_all_expensive, write_report
+    from .report import make_report, write_report
+    from .report_text import show
     from .running import Run
 
     run = Run(arguments.input)
     for note in run.notes:
         print(f"mixpi: {note}", file=sys.stderr)
     outcome = run.execute(quiet=arguments.quiet)
-    console = Console(width=None if sys.stdout.isatty() else 100, highlight=False)
+    folder = run.ipi_input.folder
     try:
         if not run.is_new(run.ipi_input.config.output.steps):
             raise MixpiError("the run did not get as far as its first forces")
-        wanted = arguments.reference
-        if wanted is None:
-            wanted = len(run.atoms) <= LARGEST_TIMED
-        finished = outcome.status == "finished"
-        seconds = time_all_expensive(run.ipi_input) if wanted and finished else None
-        report = make_report(run.ipi_input, reference_seconds=seconds)
+        report = make_report(run.ipi_input)
         report["status"] = outcome.status
         report["driver_restarts"] = outcome.restarts
+        report["warnings"] = outcome.warnings
         report["wall_s"] = outcome.seconds
-        path = write_report(report, run.ipi_input.folder)
+        path = write_report(report, folder)
+        if outcome.status == "finished" and _reference_wanted(arguments, run):
+            _add_reference(report, run, quiet=arguments.quiet)
+            write_report(report, folder)
+        console = Console(width=None if sys.stdout.isatty() else 100, highlight=False)
         show(report, console)
-        console.print(f"report: {path}\nlogs:   {run.logs}")
+        console.print(f"report: {path}\nlogs:   {run.logs}", soft_wrap=True, markup=False)
     except MixpiError as error:
         if outcome.status == "finished":
             raise
@@ -212,6 +280,29 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0 if outcome.status == "stopped" else 1
 
 
+def _reference_wanted(arguments: argparse.Namespace, run: Run) -> bool:
+    if arguments.reference is None:
+        return len(run.atoms) <= LARGEST_TIMED and bool(run.ipi_input.config.seed_indices)
+    return arguments.reference
+
+
+def _add_reference(report: dict, run: Run, *, quiet: bool) -> None:
+    """Measure the speed-up; what goes wrong there does not spoil the run."""
+    from .progress import StageProgress
+    from .report import add_speed_up
+    from .speed_up import measure_speed_up
+
+    if not quiet:
+        print("mixpi: the run is done; measuring its speed-up", file=sys.stderr, flush=True)
+    own = 1e-3 * report["overhead_ms"]["median"] / report["beads"]
+    try:
+        with StageProgress(quiet=quiet) as tell:
+            found = measure_speed_up(run.ipi_input, run.logs, own=own, tell=tell)
+        add_speed_up(report, found)
+    except MixpiError as error:
+        report["speed_up_not_measured"] = str(error)
+
+
 def _check(arguments: argparse.Namespace) -> int:
     from .checking import check
 
@@ -225,7 +316,10 @@ def _plot(arguments: argparse.Namespace) -> int:
     from .ipi_input import read_ipi_input
     from .plotting import plot
 
-    for path in plot(read_ipi_input(arguments.input)):
+    def say(text: str) -> None:
+        print(f"mixpi: {text}", file=sys.stderr)
+
+    for path in plot(read_ipi_input(arguments.input), say=say):
         print(path)
     return 0
 
@@ -306,17 +400,15 @@ def _drive_mace(arguments: argparse.Namespace) -> int:
             device=arguments.device,
             dtype=arguments.dtype,
             threads=arguments.threads,
+            head=arguments.head,
         )
         made.require(arguments.species.split(",") if arguments.species else [])
         return made
 
     if arguments.describe:
         made = engine()
-        facts = {"numbers": made.numbers, "interaction_range": made.interaction_range}
-        print(json.dumps(facts))
-        return 0
-    if arguments.time:
-        print(json.dumps({"seconds": engine().time_one_call(read_structure(arguments.time))}))
+        facts = ("numbers", "interaction_range", "heads", "head")
+        print(json.dumps({fact: getattr(made, fact) for fact in facts}))
         return 0
     if not arguments.address:
         raise MixpiError("--address is needed: the name or host where i-PI listens")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from pathlib import Path
 
@@ -12,8 +11,10 @@ from ase import Atoms
 from .config import DriverConfig, LammpsConfig, MaceConfig, SocketConfig
 from .drivers import lammps
 from .drivers.mace import MODEL_SUFFIXES, MaceEngine
+from .drivers.programs import find_program, launch_prefix, own_path, split_words
 from .errors import MixpiError
 from .ipi_input import IpiInput
+from .processes import Child
 
 
 def driver_command(pool: str, ipi_input: IpiInput, atoms: Atoms, folder: Path) -> list[str]:
@@ -47,7 +48,7 @@ def driver_command(pool: str, ipi_input: IpiInput, atoms: Atoms, folder: Path) -
         return lammps_command(driver.lammps, home)
     if driver.mace:
         return [
-            *shlex.split(driver.mace.launch),
+            *launch_prefix(driver.mace.launch, f"{pool}: mace: launch", home),
             *mace_command(driver.mace, home),
             *("--species", ",".join(sorted(set(atoms.symbols)))),
             # the cheap pool's structure is always the whole system
@@ -58,14 +59,50 @@ def driver_command(pool: str, ipi_input: IpiInput, atoms: Atoms, folder: Path) -
             *socket_flags(socket),
         ]
     fields = {"address": socket.address, "port": socket.port, "mode": socket.mode}
+    words = split_words(driver.command, f"{pool}: command")
     try:
-        argv = [_own_path(word, home) for word in shlex.split(driver.command.format(**fields))]
-    except (KeyError, IndexError, ValueError) as error:
-        raise MixpiError(f"{pool}: command: {error!r}; known fields: {sorted(fields)}") from None
-    program = lammps.find_program(argv[0]) if argv else None
+        # filled in word by word: a value may hold spaces
+        argv = [own_path(word.format(**fields), home) for word in words]
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        raise MixpiError(
+            f"{pool}: command: {error!r}; known fields: {sorted(fields)}; other braces are doubled"
+        ) from None
+    program = find_program(argv[0], home) if argv else None
     if program is None:
         raise MixpiError(f"{pool}: command: program {argv[0] if argv else ''!r} not found")
     return [program, *argv[1:]]
+
+
+def start_driver(pool: str, ipi_input: IpiInput, atoms: Atoms, *, name: str, logs: Path) -> Child:
+    """Start one driver, in a folder of its own and with a log of its own, both of its name.
+
+    Parameters
+    ----------
+    pool : {"cheap", "expensive"}
+        Which pool the driver is for.
+    ipi_input : IpiInput
+        The simulation.
+    atoms : Atoms
+        Its structure.
+    name : str
+        E.g. "cheap-0".
+    logs : Path
+        Where folder and log are.
+
+    Raises
+    ------
+    MixpiError
+        If a program or a file is missing.
+    """
+    folder = logs / name
+    folder.mkdir(exist_ok=True)
+    return Child(
+        name,
+        driver_command(pool, ipi_input, atoms, folder),
+        cwd=folder,
+        log=logs / f"{name}.log",
+        env=driver_environment(getattr(ipi_input.config, pool)),
+    )
 
 
 def driver_environment(driver: DriverConfig) -> dict[str, str]:
@@ -87,9 +124,10 @@ def lammps_command(config: LammpsConfig, home: Path) -> list[str]:
         If a program is not found.
     """
     return lammps.command(
-        executable=_own_path(config.executable, home),
+        executable=config.executable,
         launch=config.launch,
         arguments=config.arguments,
+        folder=home,
     )
 
 
@@ -109,6 +147,7 @@ def mace_command(config: MaceConfig, home: Path) -> list[str]:
     argv = [sys.executable, "-m", "mixpi.cli", "driver", "mace"]
     argv += ["--model", model_path(config, home)]
     argv += ["--device", config.device, "--dtype", config.dtype]
+    argv += ["--head", config.head] if config.head else []
     return argv + (["--threads", str(config.threads)] if config.threads else [])
 
 
@@ -125,6 +164,7 @@ def mace_engine(config: MaceConfig, home: Path) -> MaceEngine:
         device=config.device,
         dtype=config.dtype,
         threads=config.threads,
+        head=config.head,
     )
 
 
@@ -136,7 +176,7 @@ def model_path(config: MaceConfig, home: Path) -> str:
     MixpiError
         If the name is that of a file, and the file is missing.
     """
-    model = _own_path(config.model, home)
+    model = own_path(config.model, home)
     if model.endswith(MODEL_SUFFIXES) and not Path(model).is_file():
         raise MixpiError(f"model file {home / config.model} does not exist (mace: model)")
     return model
@@ -148,10 +188,3 @@ def socket_flags(socket: SocketConfig) -> list[str]:
     if socket.port is not None:
         flags += ["--port", str(socket.port)]
     return [*flags, "--deadline", str(socket.connect_deadline)]
-
-
-def _own_path(name: str, home: Path) -> str:
-    """A path relative to the configuration file made absolute; other names as they are."""
-    candidate = home / name
-    # not resolved: the python of a virtual environment is a link that must stay one
-    return os.path.abspath(candidate) if candidate.is_file() else name

@@ -8,23 +8,47 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from .errors import MixpiError
 
 
 Radius = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+#: A file's name; ~ is the home folder.
+FileName = Annotated[str, AfterValidator(os.path.expanduser)]
 
 
 class Section(BaseModel):
-    """Base of all sections: unknown keys are refused."""
+    """Base of all sections: unknown keys are refused, and true or false for a number or text."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        kind = cls.model_fields[info.field_name].annotation
+        truths = value if isinstance(value, list) else [value]
+        if bool not in (kind, *get_args(kind)) and any(isinstance(t, bool) for t in truths):
+            raise ValueError(
+                f"{_as_yaml(value)} is no value for this key (YAML reads yes, no, on and off as "
+                "true and false: write words in quotes)"
+            )
+        return value
 
 
 class RegionConfig(Section):
@@ -91,7 +115,7 @@ class LammpsConfig(Section):
         None,
         description="Chemical symbols in the order of LAMMPS atom types (default: alphabetical).",
     )
-    executable: str = Field("lmp", description="LAMMPS program, by name or path.")
+    executable: FileName = Field("lmp", description="LAMMPS program, by name or path.")
     launch: str = Field("", description="Prefix of the command line, e.g. 'mpirun -n 4' or 'srun'.")
     arguments: str = Field(
         "", description="Command line flags, e.g. '-k on g 1 -sf kk' for Kokkos on one GPU."
@@ -101,9 +125,15 @@ class LammpsConfig(Section):
 class MaceConfig(Section):
     """A MACE model as driver (``mixpi driver mace``)."""
 
-    model: str = Field(
+    model: FileName = Field(
         description="Model file (relative to this file), or the name of a MACE foundation model "
         "such as 'medium-mpa-0', which mace-torch then looks up in its cache or downloads."
+    )
+    head: str | None = Field(
+        None,
+        min_length=1,
+        description="Which head of a model with several (one for each level of theory that it was "
+        "trained on).",
     )
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:<n>.")
     dtype: Literal["float64", "float32"] = Field("float64", description="Floating point type.")
@@ -124,10 +154,15 @@ class DriverConfig(Section):
     command: str | None = Field(
         None,
         description="Any other i-PI client; {address}, {port} and {mode} are filled in. Files are "
-        "found relative to this one; it runs in logs/<pool>-<n>.",
+        "found relative to this one; it runs in logs/<pool>-<n>. On the expensive side it must "
+        "answer NEEDINIT before every evaluation, read the species from the INIT text (JSON: "
+        '{"numbers": [14, ...]}) and accept another number of atoms each time: `mixpi driver '
+        "mace` does, LAMMPS's fix ipi and ASE's SocketClient do not.",
     )
     external: bool = Field(
-        False, description="true: mixpi starts nothing, the drivers are started by hand."
+        False,
+        description="true: mixpi starts nothing, the drivers are started by hand. What is said of "
+        "a command holds for them too.",
     )
     count: int = Field(1, ge=1, le=1024, description="Drivers of this kind to start.")
     max_restarts: int = Field(
@@ -157,18 +192,23 @@ class OutputConfig(Section):
 
     trajectory: str | None = Field(
         "mix.extxyz",
-        description="Extended XYZ with mix_weight and mix_region of every atom; null for none.",
+        description="Extended XYZ with step, time (fs) and energy estimate, mix_weight and "
+        "mix_region of every atom, in the frame of the structure's file; with several beads a "
+        "file a bead; null for none.",
     )
-    stride: int = Field(10, ge=1, description="Force evaluations between frames.")
+    stride: int = Field(10, ge=1, description="Steps between frames.")
+    forces: bool = Field(False, description="Mixed forces (eV/Å) in the frames.")
+    velocities: bool = Field(False, description="Velocities (Å/fs) in the frames.")
     steps: str = Field("mix.steps", description="Columns, one line a force evaluation.")
 
 
 class MixingConfig(Section):
     """The whole file."""
 
-    structure: str = Field(
-        description="Structure with the species and the cell, any format that ASE reads; atoms in "
-        "i-PI's order."
+    structure: FileName = Field(
+        description="Structure with the species and the cell, any format that ASE reads (or a "
+        "LAMMPS data file); the same atoms in the same order and the same cell as i-PI has, best "
+        "the same file."
     )
     seeds: list[int] | Literal["none"] = Field(
         description="Indices (from 0) of the seed atoms; 'none' for an empty region (all cheap)."
@@ -176,8 +216,8 @@ class MixingConfig(Section):
     regions: RegionConfig = Field(description="Radii that grow the regions from the seeds.")
     remove_net_force: bool = Field(
         True,
-        description="Subtract the mean force from every atom (the blend of two potentials does "
-        "not conserve momentum by itself); the size removed is in the steps file.",
+        description="Take the net force from all atoms in proportion to their masses (the blend "
+        "of two potentials does not conserve momentum by itself); its size is in the steps file.",
     )
     cheap: DriverConfig = Field(description="Drivers that see the whole system.")
     expensive: DriverConfig = Field(description="Drivers that see the cluster.")
@@ -193,19 +233,34 @@ class MixingConfig(Section):
                 "no seeds: list the indices of the atoms the expensive potential is for, "
                 "or write 'seeds: none' if you want the cheap potential everywhere"
             )
-        return value
-
-    @field_validator("seeds")
-    @classmethod
-    def _seeds_not_negative(cls, value: Any) -> Any:
-        if value != "none" and min(value) < 0:
-            raise ValueError(f"seed {min(value)} is negative: atoms are numbered from 0")
+        if not isinstance(value, list):
+            if value == "none":
+                return value
+            raise ValueError(
+                f"{_as_yaml(value)} is no list of atoms: write 'seeds: [3, 17]', or 'seeds: none'"
+            )
+        seen = set()
+        for seed in value:
+            if isinstance(seed, bool) or not isinstance(seed, int):
+                raise ValueError(
+                    f"{_as_yaml(seed)} is no index of an atom: whole numbers from 0 are"
+                )
+            if seed < 0:
+                raise ValueError(f"seed {seed} is negative: atoms are numbered from 0")
+            if seed in seen:
+                raise ValueError(f"seed {seed} stands twice: is one of them another atom?")
+            seen.add(seed)
         return value
 
     @property
     def seed_indices(self) -> list[int]:
         """The seeds, an empty list for 'none'."""
         return [] if self.seeds == "none" else list(self.seeds)
+
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """The driver pools in use: without seeds nothing is ever asked of the expensive one."""
+        return ("cheap",) if self.seeds == "none" else POOLS
 
 
 def load_config(path: str | os.PathLike) -> MixingConfig:
@@ -250,6 +305,44 @@ def load_config(path: str | os.PathLike) -> MixingConfig:
     return config
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML without keys that stand twice, of which the first would be lost in silence."""
+
+    def construct_mapping(self, node, deep=False):
+        lines: dict[tuple, int] = {}
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            name = (key.tag, str(key.value))
+            if name in lines:
+                raise yaml.YAMLError(
+                    f"the key '{key.value}' stands twice, in lines {lines[name]} and {line}: keep "
+                    "one of them"
+                )
+            lines[name] = line
+        return super().construct_mapping(node, deep)
+
+
+# YAML 1.1 takes 1e-7 for a text; everybody else takes it for a number
+_UniqueKeys.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\.\d+|\d+(\.\d*)?)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
+def _as_yaml(value: Any) -> str:
+    """A value as the user may have written it."""
+    return yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
+
+
+def without_quotes(name: str) -> str:
+    """A file name of i-PI's ``<parameters>``, where quotes are kept, without them."""
+    name = name.strip()
+    if len(name) > 1 and name[0] == name[-1] and name[0] in "'\"":
+        return name[1:-1]
+    return name
+
+
 Model = TypeVar("Model", bound=Section)
 
 
@@ -276,7 +369,7 @@ def read_yaml(path: Path, model: type[Model], *, help_command: str) -> Model:
         that is wrong.
     """
     try:
-        data = yaml.safe_load(path.read_text())
+        data = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # a SafeLoader
     except OSError as error:
         raise MixpiError(f"cannot read the configuration {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:

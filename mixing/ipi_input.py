@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 
-from .config import MixingConfig, load_config
+from ipi.utils.io.inputs.io_xml import read_dict
+
+from .config import MixingConfig, load_config, without_quotes
 from .errors import MixpiError
 
 
+#: What the mixing layer takes in <parameters>; "verbosity" is i-PI's own, in a RESTART.
+PARAMETERS = ("config", "verbose", "verbosity")
 #: Modes of <dynamics> that change the cell.
 BAROSTAT_MODES = {"npt", "nst", "scnpt"}
 #: Modes of <dynamics> that need forces only, all beads at a time.
@@ -68,11 +73,13 @@ class IpiInput:
         """Beads that the mixing layer gets together: the contracted number, if it is one."""
         for force in self.root.iter("force"):
             if force.get("forcefield", "").strip() == self.name and force.get("nbeads"):
-                return int(force.get("nbeads"))
+                return self._whole("nbeads='...' of <force>", force.get("nbeads"))
         node = self.root.find(".//initialize")
         if node is None:
             node = self.root.find(".//beads")
-        return int(node.get("nbeads", "1")) if node is not None else 1
+        if node is None:
+            return 1
+        return self._whole(f"nbeads='...' of <{node.tag}>", node.get("nbeads", "1"))
 
     @property
     def evaluations_per_step(self) -> int:
@@ -120,22 +127,23 @@ class IpiInput:
         return None
 
     @property
-    def properties_file(self) -> Path | None:
-        """Where i-PI writes its properties, None if it does not."""
-        node = self.root.find(".//output")
-        properties = node.find("properties") if node is not None else None
-        if properties is None:
-            return None
-        prefix = node.get("prefix", "i-pi").strip()
-        return self.folder / f"{prefix}.{properties.get('filename', 'out').strip()}"
+    def properties_files(self) -> list[Path]:
+        """Where i-PI writes properties."""
+        output, system = self.root.find(".//output"), self.root.find("./system")
+        if output is None:
+            return []
+        prefix = output.get("prefix", "i-pi").strip()
+        own = system.get("prefix", "").strip() if system is not None else ""
+        names = [node.get("filename", "out").strip() for node in output.iter("properties")]
+        names = [f"{own}_{name}" if own else name for name in names]
+        return [self.folder / (f"{prefix}.{name}" if prefix else name) for name in names]
 
     def _number(self, tag: str, default: int) -> int:
         node = self.root.find(tag)
-        text = (node.text or "").strip() if node is not None else str(default)
-        try:
-            return int(text)
-        except ValueError:
-            raise MixpiError(f"{self.path}: <{tag}> must be a whole number, not {text!r}") from None
+        return default if node is None else self._whole(f"<{tag}>", node.text or "")
+
+    def _whole(self, what: str, text: str) -> int:
+        return _whole_number(self.path, what, text)
 
 
 def read_ipi_input(path: str | Path) -> IpiInput:
@@ -167,10 +175,10 @@ def read_ipi_input(path: str | Path) -> IpiInput:
         raise MixpiError(f"{path} is not valid XML: {error}") from None
     layers = []
     for node in root.iter("ffdirect"):
-        parameters = node.findtext("parameters") or ""
-        found = re.search(r"config\s*:\s*([^,}]+)", parameters)
-        if (node.findtext("pes") or "").strip() == "custom" and found:
-            layers.append((node, found.group(1).strip()))
+        if (node.findtext("pes") or "").strip() == "custom":
+            parameters = _parameters(path, node)
+            if "config" in parameters:
+                layers.append((node, without_quotes(str(parameters["config"]))))
     if len(layers) != 1:
         raise MixpiError(
             f"{path} names {'more than one' if layers else 'no'} mixing layer: it needs exactly "
@@ -187,5 +195,34 @@ def read_ipi_input(path: str | Path) -> IpiInput:
         config_path=config_path,
         config=load_config(config_path),
         name=node.get("name", "").strip(),
-        batch_size=int((node.findtext("batch_size") or "1").strip()),
+        batch_size=_whole_number(path, "<batch_size>", node.findtext("batch_size") or "1"),
     )
+
+
+def _parameters(path: Path, node: ElementTree.Element) -> dict:
+    """``<parameters>`` of a custom force field, read as i-PI reads them."""
+    text = " ".join((node.findtext("parameters") or "{}").split())
+    try:
+        found = read_dict(text)
+    except ValueError:
+        raise MixpiError(
+            f"{path}: <parameters>{text}</parameters> is no dictionary to i-PI: write "
+            "<parameters>{config: mixing.yaml}</parameters>"
+        ) from None
+    for name in found:
+        close = difflib.get_close_matches(name, PARAMETERS, n=1)
+        # a custom potential that is not ours has names of its own
+        if name not in PARAMETERS and (close or "config" in found):
+            raise MixpiError(
+                f"{path}: unknown parameter '{name}' in <parameters>{text}</parameters>, which "
+                "i-PI would skip in silence"
+                + (f": did you mean '{close[0]}'?" if close else ": only 'config' is needed")
+            )
+    return found
+
+
+def _whole_number(path: Path, what: str, text: str) -> int:
+    try:
+        return int(text.strip())
+    except ValueError:
+        raise MixpiError(f"{path}: {what} must be a whole number, not {text.strip()!r}") from None

@@ -15,6 +15,7 @@ import atexit
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +23,18 @@ from ase.units import Bohr, Hartree
 from ipi.pes.dummy import Dummy_driver
 from ipi.utils.softexit import softexit
 
-from .config import POOLS, load_config
+from .agreement import require_same_system
+from .config import load_config, without_quotes
+from .continuing import cut_frames, cut_table, step_column
 from .errors import MixpiError
-from .mixer import Mixer, WorkOfCorrection
-from .pool import DriverPool, PoolStopped, wait
-from .records import Recorder, StepRecord, continued_from
-from .structure import read_structure
+from .first_look import suspicious
+from .folding import HomeImages
+from .frames import Evaluated, Frames
+from .mixer import Mixer, Plan, WorkOfCorrection
+from .pool import DriverPool, PoolStopped, say_aloud, wait
+from .records import StepRecord, StepsFile
+from .simulation import RunningSimulation, keep_restarts_readable, running_simulation
+from .structure import read_oriented
 
 
 #: Where a run that failed says why; ``mixpi run`` reads it (i-PI's exit code is 0 anyway).
@@ -52,29 +59,36 @@ class MixingPES(Dummy_driver):
 
     def __init__(self, config: str = "mixing.yaml", *args, **kwargs) -> None:
         Path(FAILURE_FILE).unlink(missing_ok=True)
+        keep_restarts_readable()
+        config = without_quotes(config)
         self._config = load_config(config)
-        self._structure = read_structure(Path(config).parent / self._config.structure)
+        self._structure, self._rotation = read_oriented(
+            Path(config).parent / self._config.structure
+        )
         self._pools: dict[str, DriverPool] = {}
-        self._recorder: Recorder | None = None
         super().__init__(*args, **kwargs)
 
     def check_parameters(self) -> None:
-        """Make what does not need sockets; called by i-PI's base class."""
+        """Make what needs neither i-PI nor sockets; called by i-PI's base class."""
+        self._mixer = self._make_mixer()  # says what is wrong with seeds
+        self._simulation: RunningSimulation | None = None
+        self._evaluated: Evaluated | None = None
+        self._cell: np.ndarray | None = None
+        self._left = time.perf_counter()
+        self._output_ms = 0.0
+
+    def _make_mixer(self, masses: np.ndarray | None = None) -> Mixer:
         config = self._config
         try:
-            self._mixer = Mixer(
+            return Mixer(
                 self._structure.numbers,
                 config.seed_indices,
                 **config.regions.model_dump(),
                 remove_net_force=config.remove_net_force,
+                masses=masses,
             )
         except (ValueError, IndexError) as error:
             raise MixpiError(str(error)) from None
-        self._work = WorkOfCorrection()
-        self._evaluation = continued_from() or 0
-        self._cell: np.ndarray | None = None
-        self._left = time.perf_counter()
-        self._output_ms = 0.0
 
     def compute(self, cell, pos):
         """Evaluate one structure, or a list of them (i-PI's units and conventions)."""
@@ -98,78 +112,176 @@ class MixingPES(Dummy_driver):
 
     def _evaluate(self, cells: list, geometries: list) -> list:
         entered = time.perf_counter()
-        if not self._pools:
-            self._start()
         self._check(cells, geometries)
-        angstrom = [np.asarray(positions).reshape(-1, 3) * Bohr for positions in geometries]
+        geometries = [np.asarray(positions).reshape(-1, 3) for positions in geometries]
+        first = not self._pools
+        if first:
+            self._start(cells[0], geometries)
+        step = self._simulation.step_of(geometries) if self._simulation else self._steps.evaluations
+        # shared by all that follows: distances and drivers do not care for the image
+        folded = self._images.fold(geometries, cells[0].T)
+        angstrom = [positions * Bohr for positions in folded]
         cells_angstrom = [np.asarray(h).T * Bohr for h in cells]
         plan = self._mixer.plan(angstrom, cells_angstrom)
         planned = time.perf_counter()
 
-        cheap, expensive = self._pools["cheap"], self._pools["expensive"]
-        jobs: dict[DriverPool, list] = {expensive: [], cheap: []}
-        if len(plan.cluster):
-            # the species of the cluster travel in the INIT text of its request
-            init = json.dumps({"numbers": plan.cluster.numbers.tolist()}, separators=(",", ":"))
-            for bead, positions in enumerate(geometries):
-                part = plan.cluster.positions(np.reshape(positions, (-1, 3)))
-                jobs[expensive].append(expensive.submit(part, cells[bead], bead, init))
-        for bead, positions in enumerate(geometries):
-            jobs[cheap].append(cheap.submit(positions, cells[bead], bead))
+        jobs = self._submit(plan, cells, folded)
         sent = time.perf_counter()
-        seconds = wait(jobs)
+        seconds = wait({self._pools[name]: requests for name, requests in jobs.items()})
         received = time.perf_counter()
 
-        results = []
+        energies, results = [], []
+        unit = Hartree / Bohr
         for bead in range(len(geometries)):
-            energy, cheap_forces, _ = cheap.result(jobs[cheap][bead])
-            expensive_forces = np.empty((0, 3))
-            if jobs[expensive]:
-                _, expensive_forces, _ = expensive.result(jobs[expensive][bead])
-            unit = Hartree / Bohr
-            mixed = self._mixer.combine(plan, cheap_forces * unit, expensive_forces * unit)
-            results.append((energy * Hartree, mixed))
-        corrections = [mixed.correction for _, mixed in results]
-        work = self._work.add(angstrom, cells_angstrom[0], plan, corrections)
-        potentials = [energy + w for (energy, _), w in zip(results, work, strict=True)]
+            energy, cheap_forces, _ = self._pools["cheap"].result(jobs["cheap"][bead])
+            expensive_energy, expensive_forces = 0.0, np.empty((0, 3))
+            if jobs.get("expensive"):
+                request = jobs["expensive"][bead]
+                expensive_energy, expensive_forces, _ = self._pools["expensive"].result(request)
+            forces = cheap_forces * unit, expensive_forces * unit
+            if first and bead == 0:
+                for text in suspicious(
+                    energy, forces[0], expensive_energy, forces[1], plan.cluster
+                ):
+                    say_aloud(text)
+            energies.append(energy * Hartree)
+            results.append(self._mixer.combine(plan, *forces))
+        work = self._work.add(
+            [positions * Bohr for positions in geometries], cells_angstrom[0], plan, results
+        )
+        potentials = [energy - done for energy, done in zip(energies, work, strict=True)]
         blended = time.perf_counter()
 
-        self._recorder.step(
-            StepRecord(
-                self._evaluation,
-                *plan.regions.counts,
-                net_force=max(float(np.linalg.norm(m.net_force)) for _, m in results),
-                potential=float(np.mean(potentials)),
-                ipi=1e3 * (entered - self._left),
-                regions=1e3 * (planned - entered),
-                send=1e3 * (sent - planned),
-                cheap=1e3 * (sent - planned + seconds["cheap"]),
-                expensive=1e3 * (sent - planned + seconds["expensive"]) if jobs[expensive] else 0.0,
-                blending=1e3 * (blended - received),
-                output=self._output_ms,
-                lost_drivers=sum(pool.socket.dropped for pool in self._pools.values()),
-            )
+        self._evaluated = Evaluated(
+            step,
+            [positions * Bohr for positions in geometries],
+            cells_angstrom[0],
+            plan.regions,
+            [mixed.forces for mixed in results],
+            potentials,
         )
-        self._recorder.frames(self._evaluation, angstrom, cells_angstrom, plan.regions)
-        self._evaluation += 1
+        again = first and self._steps.last.get("step") == step
+        if not again:  # a continued run has the line already
+            self._steps.add(
+                StepRecord(
+                    step,
+                    self._steps.evaluations,
+                    *plan.regions.counts,
+                    net_force=max(float(np.linalg.norm(mixed.net_force)) for mixed in results),
+                    potential=float(np.mean(potentials)),
+                    ipi=1e3 * (entered - self._left),
+                    regions=1e3 * (planned - entered),
+                    send=1e3 * (sent - planned),
+                    cheap=1e3 * (sent - planned + seconds["cheap"]),
+                    expensive=1e3 * (sent - planned + seconds.get("expensive", planned - sent)),
+                    blending=1e3 * (blended - received),
+                    output=self._output_ms,
+                    lost_drivers=sum(pool.socket.dropped for pool in self._pools.values()),
+                    work=tuple(work),
+                )
+            )
+        if first or self._simulation is None:
+            self._write_frame(step)  # i-PI has begun with its output, or there is none
         self._left = time.perf_counter()
         self._output_ms = 1e3 * (self._left - blended)
         virial = np.full((3, 3), np.nan)
         return [
             (potential / Hartree, mixed.forces * (Bohr / Hartree), virial, "")
-            for potential, (_, mixed) in zip(potentials, results, strict=True)
+            for potential, mixed in zip(potentials, results, strict=True)
         ]
 
-    def _start(self) -> None:
-        """Open the output and the sockets; the first evaluation needs them."""
-        for name in POOLS:
+    def _submit(self, plan: Plan, cells: list, folded: list) -> dict[str, list]:
+        """Hand out the work of all beads; the requests of each pool that has any."""
+        jobs: dict[str, list] = {}
+        if len(plan.cluster):
+            # the species of the cluster travel in the INIT text of its request
+            init = json.dumps({"numbers": plan.cluster.numbers.tolist()}, separators=(",", ":"))
+            jobs["expensive"] = [
+                self._pools["expensive"].submit(
+                    plan.cluster.positions(positions), cells[bead], bead, init
+                )
+                for bead, positions in enumerate(folded)
+            ]
+        jobs["cheap"] = [
+            self._pools["cheap"].submit(positions, cells[bead], bead)
+            for bead, positions in enumerate(folded)
+        ]
+        return jobs
+
+    def _start(self, h: np.ndarray, geometries: list[np.ndarray]) -> None:
+        """Meet i-PI, open the output and the sockets; the first evaluation needs them."""
+        simulation = self._simulation = running_simulation()
+        first_step = simulation.first_step if simulation else 0
+        if simulation:
+            self._require_same_system(simulation, h, geometries)
+            self._mixer = self._make_mixer(simulation.masses)
+            self._cut_back(simulation)
+            simulation.after_each_step(lambda: self._write_frame(simulation.step))
+        self._images = HomeImages()
+        self._work = WorkOfCorrection(self._mixer.masses)
+        output, beads = self._config.output, len(geometries)
+        self._steps = StepsFile(output.steps, beads=beads, first_step=first_step)
+        self._frames = Frames(
+            output, self._structure, self._rotation, beads=beads, first_step=first_step
+        )
+        if self._steps.last.get("step") == first_step:
+            self._work.resume([self._steps.last[f"work_{bead}"] for bead in range(beads)])
+        elif first_step:
+            say_aloud(
+                f"{output.steps} has no line for step {first_step}, which this run continues "
+                "from: the energy estimate starts anew, and i-PI's conserved quantity with it"
+            )
+        for name in self._config.pools:
             pool = DriverPool(name, getattr(self._config, name).socket)
             pool.open()
             softexit.register_function(pool.close)
             self._pools[name] = pool
-        output = self._config.output
-        self._recorder = Recorder(
-            output.steps, output.trajectory, output.stride, self._structure.numbers
+
+    def _require_same_system(
+        self, simulation: RunningSimulation, h: np.ndarray, geometries: list[np.ndarray]
+    ) -> None:
+        """Refuse to compute forces for other atoms than those of the configuration."""
+        # beads that were read each from a file of their own have a structure each
+        alone = all(np.allclose(x, geometries[0], atol=1e-6) for x in geometries)
+        fresh = simulation.first_step == 0 and alone
+        require_same_system(
+            expected=self._structure,
+            symbols=simulation.symbols,
+            positions=geometries[0] * Bohr if fresh else None,
+            cell=np.asarray(h).T * Bohr,
+            expected_name=f"structure: {self._config.structure}",
+            found_name="what i-PI has read",
+        )
+
+    def _cut_back(self, simulation: RunningSimulation) -> None:
+        """Take from i-PI's own files what is going to be computed again."""
+        if not simulation.first_step:
+            return
+        for file in simulation.files():
+            if file.kind == "trajectory":
+                cut_frames(file.path, simulation.first_step)
+                continue
+            column = step_column(file.path)
+            if column is not None:
+                cut_table(file.path, simulation.first_step, column)
+            elif file.path.stat().st_size:
+                say_aloud(
+                    f"{file.path.name} has no column 'step': rows behind step "
+                    f"{simulation.first_step} may stand twice in it"
+                )
+
+    def _write_frame(self, step: int) -> None:
+        """Write the frame of a step that has ended, if it has one."""
+        if self._evaluated is None or not self._frames.wants(step):
+            return
+        simulation, beads = self._simulation, len(self._evaluated.geometries)
+        velocities = None
+        if simulation and self._frames.wants_velocities:
+            velocities = simulation.velocities(beads)
+        self._frames.write(
+            replace(self._evaluated, step=step),
+            time=simulation.time if simulation else None,
+            velocities=velocities,
         )
 
     def _check(self, cells: list, geometries: list) -> None:

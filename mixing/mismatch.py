@@ -86,6 +86,12 @@ def advice(mismatch: Mismatch, tolerance: float, alone: str = "") -> str:
             f"a wider core is what is needed: the cheap potential leaves {alone} alone, so what "
             f"{alone} does to the blend atoms is missing from it, and fades with the distance"
         )
+    if share > 1.0:
+        return (
+            "a better cheap potential is what is needed: this one is further from the expensive "
+            "one than no forces at all; does it name the species in the order of LAMMPS's atom "
+            "types, and are its units metal?"
+        )
     if share > DIFFERENT:
         return (
             "a better cheap potential is what is needed: this mismatch is far above the buffer's "

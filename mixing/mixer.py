@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from ase.data import atomic_masses
 
 from .blending import blend_forces, net_force, without_net_force
 from .clusters import Cluster, extract_cluster
@@ -35,12 +36,15 @@ class Mixed:
         eV/Å.
     net_force : ndarray, shape (3,)
         Sum of the blended forces before it was removed (if it was), eV/Å.
+    removed : ndarray, shape (3,)
+        What was removed: the net force or nothing, eV/Å.
     correction : ndarray, shape (m, 3)
         w (F_expensive − F_cheap) on the cluster's atoms, eV/Å.
     """
 
     forces: np.ndarray
     net_force: np.ndarray
+    removed: np.ndarray
     correction: np.ndarray
 
 
@@ -58,7 +62,9 @@ class Mixer:
     profile : {"linear", "cubic"}
         Shape of the weight across the blend.
     remove_net_force : bool
-        Subtract the mean force from every atom.
+        Take the net force from all atoms, in proportion to their masses.
+    masses : array_like, shape (n,), optional
+        In any unit. Default: those of the elements.
 
     Raises
     ------
@@ -76,8 +82,12 @@ class Mixer:
         buffer: float,
         profile: str = "linear",
         remove_net_force: bool = True,
+        masses=None,
     ) -> None:
         self.numbers = np.asarray(numbers)
+        self.masses = np.array(atomic_masses[self.numbers] if masses is None else masses, float)
+        if self.masses.shape != self.numbers.shape or not np.all(self.masses > 0.0):
+            raise ValueError("masses must be positive, one an atom")
         self.seeds = valid_seeds(seeds, len(self.numbers))
         self.remove_net_force = remove_net_force
         self._radii = {"core": core, "blend": blend, "buffer": buffer, "profile": profile}
@@ -124,35 +134,45 @@ class Mixer:
         forces = blend_forces(cheap, expensive, plan.cluster)
         correction = forces[indices] - cheap[indices]
         if self.remove_net_force:
-            forces, removed = without_net_force(forces)
-        else:
-            removed = net_force(forces)
-        return Mixed(forces, removed, correction)
+            forces, net = without_net_force(forces, self.masses)
+            return Mixed(forces, net, net, correction)
+        return Mixed(forces, net_force(forces), np.zeros(3), correction)
 
 
 class WorkOfCorrection:
-    """Work done by the correction forces along a trajectory: the energy estimate.
+    """Work of all that is not the cheap force along a trajectory: the energy estimate.
 
     Blended forces have no potential. What i-PI is given as one is the cheap energy
-    of the whole system minus the work ∫ w (F_expensive − F_cheap)·dR done since the
-    first evaluation (trapezoidal rule): exactly the cheap energy where there is no
-    region, and within the rule's error the expensive one, up to a constant, where
-    the region is everything. It depends on the path taken, so it is an estimate for
-    dynamics, not an energy to compare unrelated geometries with.
+    of the whole system minus the work that the other forces have done since the first
+    evaluation, ∫ w (F_expensive − F_cheap)·dR and, if the net force is removed, the work of
+    that (trapezoidal rule): exactly the cheap energy where there is no region, and
+    within the rule's error the expensive one, up to a constant, where the region is
+    everything. It depends on the path taken, so it is an estimate for dynamics, not an
+    energy to compare unrelated geometries with.
+
+    Parameters
+    ----------
+    masses : ndarray, shape (n,)
+        Of the atoms: the net force is removed in proportion to them.
     """
 
-    def __init__(self) -> None:
-        self._previous: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    def __init__(self, masses: np.ndarray) -> None:
+        self._shares = masses / masses.sum()
+        self._previous: list[tuple[np.ndarray, np.ndarray, Mixed]] = []
         self._work: list[float] = []
+
+    def resume(self, work: Sequence[float]) -> None:
+        """Go on from the work (eV) that an earlier part of the run had come to, one a geometry."""
+        self._work = list(work)
 
     def add(
         self,
         geometries: Sequence[np.ndarray],
         cell: np.ndarray,
         plan: Plan,
-        corrections: Sequence[np.ndarray],
+        mixed: Sequence[Mixed],
     ) -> list[float]:
-        """The correction (eV) to each geometry's cheap energy.
+        """The work (eV) done so far along each geometry's path.
 
         Parameters
         ----------
@@ -162,31 +182,28 @@ class WorkOfCorrection:
             Rows are lattice vectors, Å.
         plan : Plan
             Of this batch.
-        corrections : sequence of ndarray, shape (m, 3)
-            ``Mixed.correction`` of each geometry, eV/Å.
+        mixed : sequence of Mixed
+            The result for each geometry.
 
         Returns
         -------
         list of float
-            Minus the work done so far. It starts again from zero when the number
-            of geometries changes, because their order is all there is to know
-            them by.
+            It starts again from zero when the number of geometries changes, because
+            their order is all there is to know them by.
         """
-        indices = plan.cluster.indices
-        if len(self._previous) != len(geometries):
+        if len(self._work) != len(geometries):
             self._work = [0.0] * len(geometries)
-        else:
-            periodic = PeriodicCell(cell)
-
-            def work(force, atoms, new, old) -> float:
-                return 0.5 * float(np.sum(force * periodic.fold(new[atoms] - old[atoms])))
-
-            for bead, (old, old_indices, old_correction) in enumerate(self._previous):
-                new = geometries[bead]
-                self._work[bead] += work(corrections[bead], indices, new, old)
-                self._work[bead] += work(old_correction, old_indices, new, old)
+            self._previous = []
+        indices = plan.cluster.indices
+        periodic = PeriodicCell(cell)
+        for bead, (old, old_indices, before) in enumerate(self._previous):
+            moved = periodic.shortest(geometries[bead] - old)
+            centre = self._shares @ moved
+            for atoms, force in ((indices, mixed[bead]), (old_indices, before)):
+                done = np.sum(force.correction * moved[atoms]) - force.removed @ centre
+                self._work[bead] += 0.5 * float(done)
         self._previous = [
-            (positions, indices, correction)
-            for positions, correction in zip(geometries, corrections, strict=True)
+            (positions, indices, result)
+            for positions, result in zip(geometries, mixed, strict=True)
         ]
-        return [-work for work in self._work]
+        return list(self._work)

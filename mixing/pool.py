@@ -13,6 +13,7 @@ import select
 import socket
 import struct
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
@@ -32,8 +33,24 @@ MAX_ATTEMPTS = 5
 MESSAGE_TIMEOUT = 2.0
 
 
+#: Under which name a request's text travels in i-PI's INIT message.
+INIT_KEY = "mixpi"
 #: How i-PI's log names a driver that hangs, for the launcher to end it.
 HUNG = "dropped process {pid}"
+
+
+#: How a line of i-PI's log begins that the launcher shows the user.
+WARNING = "!MIXPI! warning:"
+#: The way out for drivers that know one structure only.
+ONE_STRUCTURE = (
+    "Regions change from step to step: use 'mace:', or a client that answers NEEDINIT and takes "
+    "changing numbers of atoms, as 'mixpi driver' does"
+)
+
+
+def say_aloud(text: str) -> None:
+    """Say something in i-PI's log, whatever its verbosity; the launcher repeats it."""
+    print(f" {WARNING} {text}", flush=True)
 
 
 class PoolError(MixpiError):
@@ -53,6 +70,12 @@ class _Client(Driver):
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
         self.connected = time.monotonic()
+        #: What it was last told of a structure (None: nothing); it asks anew, or stays with it.
+        self.told: str | None = None
+
+    def initialize(self, rid, pars):
+        super().initialize(rid, pars)
+        self.told = pars
 
     def get_status(self):
         deadline = time.monotonic() + 5 * MESSAGE_TIMEOUT
@@ -111,8 +134,9 @@ class _Server(InterfaceSocket):
 
     def poll(self) -> None:
         self._accept()
-        self._dispatch()
+        # replies first: a driver that has just become free gets the next structure at once
         self._collect()
+        self._dispatch()
 
     @property
     def waiting_on(self) -> list:
@@ -160,8 +184,32 @@ class _Server(InterfaceSocket):
                     f"{MAX_ATTEMPTS} {self.name} drivers in a row were lost while computing the "
                     "same structure; see their logs"
                 )
+            self._require_right_structure(client, request)
             if not self.dispatch_free_client(client, "any"):
                 self._drop(client)
+
+    def _require_right_structure(self, client: _Client, request) -> None:
+        """Refuse a driver that does not ask what the atoms are, once they may be others.
+
+        It computes one structure, whose atoms it was told when it was started; given
+        others it would take them for those.
+        """
+        wanted = request["pars"]
+        if INIT_KEY not in wanted or client.status & Status.NeedsInit:
+            return
+        if client.told is None:
+            client.told = wanted  # it was started for this structure, one must believe
+            say_aloud(
+                f"the {self.name} driver does not ask what the atoms are (NEEDINIT): it "
+                "must have been started for exactly the atoms of this region, in this order. "
+                f"{ONE_STRUCTURE}"
+            )
+        elif client.told != wanted:
+            raise PoolError(
+                f"the atoms of the region have changed, but the {self.name} driver does not ask "
+                f"what they are (NEEDINIT) before each evaluation: it can compute one structure "
+                f"only. {ONE_STRUCTURE}"
+            )
 
     def _collect(self) -> None:
         readable = {id(c) for c in _readable([client for _, client, _ in self.jobs])}
@@ -281,7 +329,7 @@ class DriverPool(FFSocket):
         """
         if not self.requests:
             self._idle_since = time.monotonic()  # nobody has looked since the last evaluation
-        self.pars = {"mixpi": init} if init else {}
+        self.pars = {INIT_KEY: init} if init else {}
         self.iactive = None  # the number of atoms may differ from the last request's
         return self.queue(
             SimpleNamespace(q=np.ascontiguousarray(positions).reshape(-1)),
@@ -336,13 +384,17 @@ class DriverPool(FFSocket):
                 self.socket.close()
 
 
-def wait(batches: dict[DriverPool, list]) -> dict[str, float]:
+def wait(
+    batches: dict[DriverPool, list], *, meanwhile: Callable[[], None] | None = None
+) -> dict[str, float]:
     """Serve the pools until every request is done.
 
     Parameters
     ----------
     batches : dict
         Pool → its requests.
+    meanwhile : callable, optional
+        Called again and again; what it raises ends the wait.
 
     Returns
     -------
@@ -359,6 +411,8 @@ def wait(batches: dict[DriverPool, list]) -> dict[str, float]:
     start = time.perf_counter()
     seconds: dict[str, float] = {}
     while True:
+        if meanwhile is not None:
+            meanwhile()
         for pool, requests in batches.items():
             if pool.name in seconds:
                 continue

@@ -11,6 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
+def describe_end(code: int | None) -> str:
+    """How a process ended, as the end of a sentence about it."""
+    if code is not None and code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"
+
+
 class Child:
     """A running program whose output goes to a file.
 

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from .records import CONTINUED
+
 
 #: s between lines where there is no terminal to draw a bar on.
 SPEAK_EVERY = 15.0
@@ -47,10 +49,8 @@ class Progress(_WithBar):
     steps : Path
         The steps file; one line an evaluation, the first of which is before the
         first step.
-    total : int
-        Steps of the run.
-    evaluations_per_step : int
-        More than one with multiple time steps.
+    first, total : int
+        Step that it begins with, and the last one.
     quiet : bool
         Show nothing.
 
@@ -60,11 +60,8 @@ class Progress(_WithBar):
         Force evaluations seen so far.
     """
 
-    def __init__(
-        self, steps: Path, *, total: int, evaluations_per_step: int = 1, quiet: bool = False
-    ) -> None:
-        self._steps, self._total, self._quiet = steps, total, quiet
-        self._per_step = evaluations_per_step
+    def __init__(self, steps: Path, *, first: int, total: int, quiet: bool = False) -> None:
+        self._steps, self._start, self._total, self._quiet = steps, first, total, quiet
         self._offset = steps.stat().st_size if steps.exists() else 0
         self._identity = steps.stat().st_ino if steps.exists() else None
         self.evaluations, self._last = 0, ""
@@ -80,16 +77,17 @@ class Progress(_WithBar):
                 TextColumn("{task.fields[regions]}"),
                 console=self._console,
             )
-            self._task = self._bar.add_task("", total=total, rate="starting", regions="")
+            self._task = self._bar.add_task(
+                "", completed=first, total=total, rate="starting", regions=""
+            )
 
     def update(self) -> None:
         """Read what is new and show it."""
         self._read()
-        done = max(0, self.evaluations - 1) // self._per_step
         if self._quiet or not self._last:
             return
-        words = self._last.split()
-        regions = "core {} blend {} buffer {}".format(*words[1:4])
+        done, _, *counts = self._last.split()[:5]
+        done, regions = int(done), "core {} blend {} buffer {}".format(*counts)
         if self._bar:
             self._bar.update(self._task, completed=done, rate=self._rate(done), regions=regions)
         elif time.monotonic() - self._spoken > SPEAK_EVERY:
@@ -98,8 +96,8 @@ class Progress(_WithBar):
             print(line, file=sys.stderr, flush=True)
 
     def _rate(self, done: int) -> str:
-        elapsed = time.monotonic() - self._first
-        return f"{done / elapsed:.2f} steps/s" if done and elapsed > 0 else ""
+        elapsed, steps = time.monotonic() - self._began, done - self._start
+        return f"{steps / elapsed:.2f} steps/s" if steps > 0 and elapsed > 0 else ""
 
     def _read(self) -> None:
         if not self._steps.exists():
@@ -107,15 +105,20 @@ class Progress(_WithBar):
         if self._steps.stat().st_ino != self._identity:
             # i-PI has begun a new file; the old one was put aside
             self._identity, self._offset = self._steps.stat().st_ino, 0
+        elif self._steps.stat().st_size < self._offset:
+            self._offset = 0  # what is computed again was cut off
         with self._steps.open("rb") as stream:
             stream.seek(self._offset)
             new = stream.read()
         end = new.rfind(b"\n") + 1
         self._offset += end
-        lines = [line for line in new[:end].decode().splitlines() if not line.startswith("#")]
+        # before such a mark stands what an earlier run has done
+        _, mark, text = new[:end].decode(errors="replace").rpartition(CONTINUED)
+        lines = text.splitlines()[1 if mark else 0 :]
+        lines = [line for line in lines if not line.startswith("#")]
         if lines:
             if not self.evaluations:
-                self._first = time.monotonic()
+                self._began = time.monotonic()
             self.evaluations += len(lines)
             self._last = lines[-1]
 

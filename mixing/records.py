@@ -1,17 +1,14 @@
-"""What the mixing layer writes while it runs: a line a force evaluation, frames to look at."""
+"""What the mixing layer writes while it runs: a line a force evaluation."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
-from ase import Atoms
-from ase.io.extxyz import write_extxyz
 
-from .regions import Regions
+from .continuing import cut_table, put_aside
 
 
 @dataclass(frozen=True)
@@ -19,9 +16,10 @@ class StepRecord:
     """One evaluation of the mixed forces; the columns of the steps file, in order.
 
     Times are wall-clock ms. ``cheap`` and ``expensive`` run at the same time: both
-    are counted from the moment that the work was handed out.
+    are counted from the moment that the work was handed out. ``work`` has a column a bead.
     """
 
+    step: int
     evaluation: int
     core: int
     blend: int
@@ -36,9 +34,11 @@ class StepRecord:
     blending: float
     output: float
     lost_drivers: int
+    work: tuple[float, ...]
 
 
 COLUMN_HELP = {
+    "step": "step of i-PI that the geometry belongs to; several rows with multiple time steps",
     "evaluation": "force evaluation, from 0",
     "core": "atoms in the core",
     "blend": "atoms in the blend",
@@ -46,99 +46,87 @@ COLUMN_HELP = {
     "net_force": "size of the net force of the blend, eV/Å (largest over beads)",
     "potential": "energy estimate, eV (mean over beads)",
     "ipi": "ms between the last evaluation and this one: i-PI and its output",
-    "regions": "ms to build regions and cluster",
+    "regions": "ms to fold the atoms, build regions and cluster",
     "send": "ms to hand out the work",
     "cheap": "ms until the last cheap reply (contains 'send')",
     "expensive": "ms until the last expensive reply (contains 'send')",
     "blending": "ms to blend",
-    "output": "ms to write frames of the previous evaluation",
+    "output": "ms to write the previous evaluation's line",
     "lost_drivers": "drivers lost so far",
+    "work": "work of all that is not the cheap force, eV, of bead {bead}",
 }
+#: How the line begins where a run was continued.
+CONTINUED = "# continued from step "
 
 
-#: Set by ``mixpi run`` when it continues from a RESTART: the evaluation it begins with.
-CONTINUE = "MIXPI_CONTINUE_FROM"
-
-
-def continued_from() -> int | None:
-    """The first evaluation of a continued run, None for a run from the start."""
-    text = os.environ.get(CONTINUE)
-    return int(text) if text else None
-
-
-class Recorder:
-    """Writes the steps file and the trajectory.
-
-    An older file of the same name is kept under i-PI's kind of name,
-    ``#file#0#``; in a run that continues another (:func:`continued_from`) it is
-    continued.
+class StepsFile:
+    """Writes the steps file.
 
     Parameters
     ----------
-    steps : path-like
-        Steps file.
-    trajectory : path-like or None
-        Extended XYZ file.
-    stride : int
-        Evaluations between frames.
-    numbers : ndarray of int, shape (n,)
-        Atomic numbers.
+    path : path-like
+        An older one is put aside, under i-PI's kind of name, ``#file#0#``, unless this
+        run continues it.
+    beads : int
+        Geometries of each evaluation.
+    first_step : int
+        Step that this run begins with; more than 0 for one that continues another, whose
+        rows behind that step are cut off.
+
+    Attributes
+    ----------
+    evaluations : int
+        In the file, those of earlier parts included.
+    last : dict of str to float
+        The last row of an earlier part, by columns; empty without one.
     """
 
-    def __init__(
-        self, steps: str | Path, trajectory: str | Path | None, stride: int, numbers: np.ndarray
-    ) -> None:
-        append = continued_from() is not None
-        self._stride, self._numbers = stride, numbers
-        self._trajectory = _opened(trajectory, append) if trajectory else None
-        self._steps = _opened(steps, append)
-        if append and self._steps.tell():
-            self._steps.write("# continued\n")
+    def __init__(self, path: str | Path, *, beads: int, first_step: int = 0) -> None:
+        path, self.last = Path(path), {}
+        self.evaluations = 0
+        columns = _columns(beads)
+        if first_step and path.exists():
+            cut_table(path, first_step, list(columns).index("step"))
+            before = read_steps(path)
+            if list(before) == [*columns, "part"] and len(before["step"]):
+                self.last = {name: float(values[-1]) for name, values in before.items()}
+                self.evaluations = int(self.last["evaluation"]) + 1
+        if not self.last and path.exists():
+            put_aside(path)
+        self._stream = path.open("a")
+        if self.last:
+            self._stream.write(f"{CONTINUED}{first_step}\n")
         else:
-            for number, column in enumerate(fields(StepRecord), 1):
-                self._steps.write(f"# column {number} {column.name}: {COLUMN_HELP[column.name]}\n")
-        self._steps.flush()
+            for number, (column, text) in enumerate(columns.items(), 1):
+                self._stream.write(f"# column {number} {column}: {text}\n")
+        self._stream.flush()
 
-    def step(self, record: StepRecord) -> None:
-        """Add a line to the steps file."""
-        self._steps.write(
-            " ".join(f"{v:d}" if isinstance(v, int) else f"{v:.6g}" for v in astuple(record)) + "\n"
-        )
-        self._steps.flush()
-
-    def frames(
-        self,
-        evaluation: int,
-        geometries: Sequence[np.ndarray],
-        cells: Sequence[np.ndarray],
-        regions: Regions,
-    ) -> None:
-        """Write a frame a geometry if the stride says so."""
-        again = evaluation == continued_from()  # its frame was written before the stop
-        if self._trajectory is None or evaluation % self._stride or again:
-            return
-        for bead, (positions, cell) in enumerate(zip(geometries, cells, strict=True)):
-            atoms = Atoms(self._numbers, positions, cell=cell, pbc=True)
-            atoms.arrays["mix_weight"] = regions.weights
-            atoms.arrays["mix_region"] = regions.labels
-            atoms.info = {"evaluation": evaluation, "bead": bead}
-            write_extxyz(
-                self._trajectory,
-                [atoms],
-                columns=["symbols", "positions", "mix_weight", "mix_region"],
-                write_results=False,
-            )
-        self._trajectory.flush()
+    def add(self, record: StepRecord) -> None:
+        """Add a line."""
+        *values, work = astuple(record)
+        self._stream.write(" ".join(_text(value) for value in (*values, *work)) + "\n")
+        self._stream.flush()
+        self.evaluations += 1
 
     def close(self) -> None:
-        """Close both files."""
-        self._steps.close()
-        if self._trajectory:
-            self._trajectory.close()
+        """Close the file."""
+        self._stream.close()
+
+
+def _columns(beads: int) -> dict[str, str]:
+    names = [column.name for column in fields(StepRecord)][:-1]
+    columns = {name: COLUMN_HELP[name] for name in names}
+    columns |= {f"work_{bead}": COLUMN_HELP["work"].format(bead=bead) for bead in range(beads)}
+    return columns
+
+
+def _text(value: float) -> str:
+    # energies of a million atoms to a few µeV
+    return f"{value:d}" if isinstance(value, int) else f"{value:.13g}"
 
 
 def read_steps(path: str | Path) -> dict[str, np.ndarray]:
-    """The columns of a steps file by name; of a continued one, the last part.
+    """The columns of a steps file by name.
 
     Parameters
     ----------
@@ -147,23 +135,26 @@ def read_steps(path: str | Path) -> dict[str, np.ndarray]:
     Returns
     -------
     dict
-        Name → ndarray, shape (evaluations,).
+        Name → ndarray, shape (evaluations,); "part" counts how often the run had been
+        continued before.
     """
-    text = Path(path).read_text()
-    *_, last = text.split("# continued\n")
-    rows = [line.split() for line in last.splitlines() if line and not line.startswith("#")]
-    names = [column.name for column in fields(StepRecord)]
-    # a run that was killed may leave half a line
-    rows = [row for row in rows if len(row) == len(names)]
+    names: list[str] = []
+    rows: list[list[str]] = []
+    part = 0
+    for line in Path(path).read_text().splitlines():
+        if line.startswith("# column "):
+            names.append(line.split()[3].rstrip(":"))
+        elif line.startswith(CONTINUED):
+            part += 1
+        elif len(words := line.split()) == len(names):
+            # a run that was killed may leave half a line
+            rows.append([*words, str(part)])
+    names.append("part")
     table = np.array(rows, dtype=float).reshape(-1, len(names))
     return dict(zip(names, table.T, strict=True))
 
 
-def _opened(path: str | Path, append: bool):
-    path = Path(path)
-    if path.exists() and not append:
-        number = 0
-        while (backup := path.with_name(f"#{path.name}#{number}#")).exists():
-            number += 1
-        path.rename(backup)
-    return path.open("a" if append else "w")
+def last_of_each_step(steps: dict[str, Sequence]) -> np.ndarray:
+    """Mask of the rows that end a step: of several evaluations the last."""
+    step = np.asarray(steps["step"])
+    return np.append(step[1:] != step[:-1], True) if len(step) else np.zeros(0, dtype=bool)

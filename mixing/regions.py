@@ -8,11 +8,12 @@ distance to the nearest *core* atom, and every comparison is a strict ``<``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from numbers import Real
 
 import numpy as np
 
-from .periodic import PeriodicCell
+from .periodic import PeriodicCell, Search
 
 
 #: Weight as a function of x = distance / blend, for 0 <= x < 1.
@@ -21,6 +22,9 @@ PROFILES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     # 1 - 3x² + 2x³, in the form that cannot round to a negative number
     "cubic": lambda x: (1.0 - x) ** 2 * (1.0 + 2.0 * x),
 }
+
+#: Sums of radii are compared a little wider than they are, because of rounding.
+SLACK = 1.0 + 1e-9
 
 
 @dataclass(frozen=True)
@@ -104,39 +108,60 @@ def build_regions(
     """
     positions, periodic = _valid_geometry(positions, cell)
     seeds = valid_seeds(seeds, len(positions))
-    radii = {"core": core, "blend": blend, "buffer": buffer}
-    for name, radius in radii.items():
-        if not (np.isfinite(radius) and radius >= 0.0):
-            raise ValueError(f"{name} radius must be a number >= 0 (Å), got {radius}")
-    if profile not in PROFILES:
-        raise ValueError(f"profile must be one of {sorted(PROFILES)}, got {profile!r}")
-
+    valid_radii(core, blend, buffer, profile)
     n = len(positions)
-    weights = np.zeros(n)
-    is_core, is_blend, is_buffer = np.zeros((3, n), dtype=bool)
-    if len(seeds):
-        # Nothing beyond core + blend + buffer of a seed can belong to any region, and
-        # nothing beyond core + blend to the blend: shrink the search as early as that.
-        reach = core + blend + buffer
+    if len(seeds) == 0:
+        return Regions(np.zeros(n), *np.zeros((3, n), dtype=bool))
+    # Nothing beyond core + blend + buffer of a seed can belong to any region. Seeds
+    # scattered everywhere rule out nothing.
+    reach = core + blend + buffer
+    if periodic.share(positions[seeds], reach) < 0.25:
         near = periodic.near(positions, positions[seeds], reach)
-        to_seed = periodic.nearest(positions[near], positions[seeds], reach * (1 + 1e-9))
+    else:
+        near = np.arange(n)
+    everything = len(near) == n
+    search = Search(
+        periodic,
+        positions if everything else positions[near],
+        centre=positions[seeds[0]],
+        reach=max(core, blend, buffer),
+    )
+    grown = _grow(search, np.searchsorted(near, seeds), core, blend, buffer, profile)
+    if everything:
+        return grown
+    regions = Regions(np.zeros(n), *np.zeros((3, n), dtype=bool))
+    for field in fields(Regions):
+        getattr(regions, field.name)[near] = getattr(grown, field.name)
+    return regions
 
-        is_core[near[to_seed < core]] = True
-        is_core[seeds] = True
-        weights[is_core] = 1.0
 
-        within = near[(to_seed < (core + blend) * (1 + 1e-9)) & ~is_core[near]]
-        distance = periodic.nearest(positions[within], positions[is_core], blend)
-        in_blend = within[np.isfinite(distance)]
-        weights[in_blend] = PROFILES[profile](distance[np.isfinite(distance)] / blend)
-        # a weight that underflows to 0 at the rim of the cubic profile is no blend
-        is_blend[in_blend] = weights[in_blend] > 0.0
+def _grow(
+    search: Search, seeds: np.ndarray, core: float, blend: float, buffer: float, profile: str
+) -> Regions:
+    """The regions of the atoms of a search, among which are all that can be in one."""
+    weights = np.zeros(len(search))
+    is_core, is_buffer = np.zeros((2, len(search)), dtype=bool)
 
-        weighted = weights > 0.0
-        outside = near[np.isfinite(to_seed) & ~weighted[near]]
-        reached = periodic.nearest(positions[outside], positions[weighted], buffer)
-        is_buffer[outside[np.isfinite(reached)]] = True
-    return Regions(weights, is_core, is_blend, is_buffer)
+    if search.bins:
+        to_seed = weights  # a lower bound: the bins rule out what is far
+        near = search.closer(np.arange(len(search)), seeds, core)
+    else:
+        to_seed = search.nearest(np.arange(len(search)), seeds, (core + blend + buffer) * SLACK)
+        near = to_seed < core
+    is_core |= near
+    is_core[seeds] = True
+
+    outside = np.flatnonzero((to_seed < (core + blend) * SLACK) & ~is_core)
+    distance = search.nearest(outside, np.flatnonzero(is_core), blend)
+    in_blend = np.isfinite(distance)
+    weights = is_core.astype(float)
+    weights[outside[in_blend]] = PROFILES[profile](distance[in_blend] / blend)
+    # a weight that underflows to 0 at the rim of the cubic profile is no blend
+    weighted = weights > 0.0
+
+    outside = np.flatnonzero(np.isfinite(to_seed) & ~weighted)
+    is_buffer[outside] = search.closer(outside, np.flatnonzero(weighted), buffer)
+    return Regions(weights, is_core, weighted & ~is_core, is_buffer)
 
 
 def union(regions: Sequence[Regions]) -> Regions:
@@ -191,6 +216,22 @@ def valid_seeds(seeds, n: int) -> np.ndarray:
             f"seed {wrong[0]} is out of range: the structure has {n} atoms, numbered 0 to {n - 1}"
         )
     return np.unique(seeds)
+
+
+def valid_radii(core: float, blend: float, buffer: float, profile: str) -> None:
+    """Refuse radii and profiles that :func:`build_regions` cannot use.
+
+    Raises
+    ------
+    ValueError
+        If a radius is no number, negative or NaN, or the profile is unknown.
+    """
+    for name, radius in {"core": core, "blend": blend, "buffer": buffer}.items():
+        number = isinstance(radius, Real) and not isinstance(radius, bool)
+        if not (number and np.isfinite(radius) and radius >= 0.0):
+            raise ValueError(f"{name} radius must be a number >= 0 (Å), got {radius!r}")
+    if not isinstance(profile, str) or profile not in PROFILES:
+        raise ValueError(f"profile must be one of {sorted(PROFILES)}, got {profile!r}")
 
 
 def _valid_geometry(positions, cell) -> tuple[np.ndarray, PeriodicCell]:

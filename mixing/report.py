@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from ipi import read_output
-from rich.console import Console
-from rich.table import Table
 
-from .commands import driver_environment, mace_command
+from .dynamics import describe_dynamics
 from .errors import MixpiError
 from .ipi_input import IpiInput
+from .properties import written_last
 from .records import read_steps
+from .statistics import mean, settled_from
+from .structure import read_structure
+
+
+if TYPE_CHECKING:
+    from .speed_up import SpeedUp
 
 
 REPORT_FILE = "mixpi.report.json"
@@ -28,169 +32,97 @@ STAGES = {
     "blending": "blending",
     "output": "mixpi's own output",
 }
+#: Evaluations of each start of the program that the times leave out: the first waits for the
+#: drivers to start, and torch optimises a model during the next ones.
+WARM_UP = 5
 
 
-def make_report(ipi_input: IpiInput, *, reference_seconds: float | None = None) -> dict:
+def make_report(ipi_input: IpiInput) -> dict:
     """Evaluate the files that a run left.
 
     Parameters
     ----------
     ipi_input : IpiInput
         The run.
-    reference_seconds : float, optional
-        s for one expensive evaluation of the whole system.
 
     Returns
     -------
     dict
-        Ready for JSON.
+        Ready for JSON. All is about the part of the run since it was continued last (all of
+        it if it never was), except for what is under ``whole``.
 
     Raises
     ------
     MixpiError
         If the run did not get as far as one evaluation.
     """
-    steps_file = ipi_input.folder / ipi_input.config.output.steps
-    steps = read_steps(steps_file) if steps_file.exists() else {}
-    if not steps or len(steps["evaluation"]) == 0:
-        raise MixpiError(f"{steps_file} holds no evaluation: there is nothing to report")
-    # the first evaluation waits for the drivers to start
-    later = {name: column[1:] for name, column in steps.items()}
-    if len(later["evaluation"]) == 0:
-        later = steps
-    slower = np.maximum(later["cheap"], later["expensive"])
-    own = later["ipi"] + later["regions"] + later["blending"] + later["output"]
-    total = own + slower
-    evaluations = len(steps["evaluation"])
-    report = {
-        "evaluations": evaluations,
-        "steps": ipi_input.first_step + (evaluations - 1) // ipi_input.evaluations_per_step,
-        "evaluation_ms": {"median": _median(total), "mean": float(np.mean(total))},
-        "stages_ms": {name: _median(later[name]) for name in STAGES},
-        "stage_share": {name: float(later[name].sum() / total.sum()) for name in STAGES},
-        "overhead_ms": {
-            "median": _median(own),
-        },
+    rows = run_steps(ipi_input)
+    parts = np.unique(rows["part"])
+    part = {name: column[rows["part"] == parts[-1]] for name, column in rows.items()}
+    # a run is continued from the last step that is before the part
+    begins = [int(rows["step"][rows["part"] < number][-1]) for number in parts[1:]]
+    n_atoms = len(read_structure(ipi_input.config_path.parent / ipi_input.config.structure))
+    last = int(rows["step"][-1])
+    first = begins[-1] if begins else int(rows["step"][0])
+    fresh = not begins and first == 0
+    return {
+        "steps": last,
+        "first_step": first,
+        "continued_from": begins if begins or fresh else [first],
+        "evaluations": len(part["step"]),
+        "atoms": n_atoms,
+        "beads": ipi_input.beads,
+        **_times(part),
         "regions": {
-            name: [float(np.min(steps[name])), _median(steps[name]), float(np.max(steps[name]))]
+            name: [float(np.min(part[name])), _median(part[name]), float(np.max(part[name]))]
             for name in ("core", "blend", "buffer")
         },
-        "net_force": {
-            "mean": float(np.mean(steps["net_force"])),
-            "max": float(np.max(steps["net_force"])),
-            "removed": ipi_input.config.remove_net_force,
+        **_physics(ipi_input, part, n_atoms, first=first if begins else first - 1),
+        "lost_drivers": int(part["lost_drivers"][-1]),
+        "whole": {
+            "first_step": int(rows["step"][0]),
+            "evaluations": len(rows["step"]),
+            **_physics(ipi_input, rows, n_atoms, first=int(rows["step"][0]) - 1),
         },
-        "lost_drivers": int(steps["lost_drivers"][-1]),
-        "dynamics": _dynamics(ipi_input),
     }
-    if reference_seconds is not None:
-        report["all_expensive_s"] = reference_seconds
-        report["speed_up"] = 1e3 * reference_seconds / report["evaluation_ms"]["median"]
-    return report
 
 
-def _median(values) -> float:
-    return float(np.median(values))
-
-
-def _dynamics(ipi_input: IpiInput) -> dict:
-    """Temperature and drift from i-PI's properties, as far as they are written."""
-    path = ipi_input.properties_file
-    if path is None or not path.exists():
-        return {}
-    try:
-        columns, units = read_output(str(path))
-    except Exception:  # i-PI's reader fails in many ways on a file that was cut short
-        return {}
-    columns = {name: np.atleast_1d(values) for name, values in columns.items()}
-    if ipi_input.first_step > 0:
-        # The energy estimate begins anew with each part of a run: report this one only.
-        if "step" not in columns:
-            return {}
-        part = columns["step"] > ipi_input.first_step
-        columns = {name: values[part] for name, values in columns.items()}
-    if len(next(iter(columns.values()))) == 0:
-        return {}
-    result = {}
-    if "temperature" in columns and units["temperature"][0] == "kelvin":
-        temperature = columns["temperature"]
-        result["temperature_K"] = {
-            "mean": float(np.mean(temperature)),
-            "std": float(np.std(temperature)),
-            "last": float(temperature[-1]),
-        }
-    if "time" not in columns or len(columns["time"]) < 3:
-        return result
-    scale = {"femtosecond": 1e-3, "picosecond": 1.0}.get(units["time"][0])
-    if scale is None or np.ptp(columns["time"]) == 0.0:
-        return result
-    time = columns["time"] * scale
-    if "temperature_K" in result:
-        result["temperature_K"]["slope_per_ps"] = float(
-            np.polyfit(time, columns["temperature"], 1)[0]
-        )
-    if "conserved" in columns and units["conserved"][0] == "electronvolt":
-        result["energy_drift_eV_per_ps"] = float(np.polyfit(time, columns["conserved"], 1)[0])
-    return result
-
-
-def time_all_expensive(ipi_input: IpiInput) -> float | None:
-    """Seconds for one expensive evaluation of the whole system, in a process of its own.
+def run_steps(ipi_input: IpiInput) -> dict[str, np.ndarray]:
+    """The steps file of a run, each row once.
 
     Returns
     -------
-    float or None
-        None where it cannot be measured: no MACE driver, or not enough memory.
+    dict
+        As :func:`mixpi.records.read_steps`.
+
+    Raises
+    ------
+    MixpiError
+        If there is no such file or nothing in it.
     """
-    driver = ipi_input.config.expensive
-    home = ipi_input.config_path.parent
-    if driver.mace is None:
-        return None
-    structure = str(home / ipi_input.config.structure)
-    argv = [*mace_command(driver.mace, home), "--time", structure]
-    done = subprocess.run(argv, env=driver_environment(driver), capture_output=True, text=True)
-    if done.returncode:
-        return None
-    return float(json.loads(done.stdout.strip().splitlines()[-1])["seconds"])
+    path = ipi_input.folder / ipi_input.config.output.steps
+    if not path.exists():
+        raise MixpiError(f"{path} does not exist: run 'mixpi run {ipi_input.path.name}' first")
+    rows = read_steps(path)
+    if "step" not in rows:
+        raise MixpiError(f"{path} has no column 'step': an older mixpi has written it")
+    if len(rows["step"]) == 0:
+        raise MixpiError(f"{path} holds no evaluation: there is nothing to report")
+    kept = written_last(rows["step"], rows_a_step=True)
+    return {name: column[kept] for name, column in rows.items()}
 
 
-def show(report: dict, console: Console) -> None:
-    """Print a report for people."""
-    table = Table(title="Where the time went (per force evaluation)", title_justify="left")
-    table.add_column("stage")
-    table.add_column("median", justify="right")
-    table.add_column("share", justify="right")
-    for name, label in STAGES.items():
-        share = "" if name == "send" else f"{report['stage_share'][name]:.1%}"
-        table.add_row(label, f"{report['stages_ms'][name]:.2f} ms", share)
-    table.add_section()
-    table.add_row("all", f"{report['evaluation_ms']['median']:.2f} ms", "100%")
-    table.add_row("of it not waiting for drivers", f"{report['overhead_ms']['median']:.2f} ms", "")
-    console.print(table)
-    console.print("cheap and expensive drivers work at the same time; the slower one counts.")
-    console.print(f"{report['steps']} steps, {report['evaluations']} force evaluations")
-    for name, (low, middle, high) in report["regions"].items():
-        console.print(f"{name:>7}: {middle:.0f} atoms ({low:.0f} to {high:.0f})")
-    net = report["net_force"]
-    verb = "removed" if net["removed"] else "left in"
-    console.print(f"net force: mean {net['mean']:.3g}, max {net['max']:.3g} eV/Å ({verb})")
-    dynamics = report["dynamics"]
-    if "temperature_K" in dynamics:
-        t = dynamics["temperature_K"]
-        slope = f", slope {t['slope_per_ps']:+.1f} K/ps" if "slope_per_ps" in t else ""
-        console.print(f"temperature: {t['mean']:.1f} ± {t['std']:.1f} K{slope}")
-    if "energy_drift_eV_per_ps" in dynamics:
-        drift = dynamics["energy_drift_eV_per_ps"]
-        console.print(
-            f"drift of the energy estimate (i-PI's conserved quantity): {drift:+.3g} eV/ps"
-        )
-    if report["lost_drivers"]:
-        console.print(f"drivers lost and replaced: {report['lost_drivers']}")
-    if "speed_up" in report:
-        console.print(
-            f"all-expensive step: {report['all_expensive_s']:.2f} s (measured after the run); "
-            f"speed-up of this run: {report['speed_up']:.1f}x"
-        )
+def add_speed_up(report: dict, found: SpeedUp) -> None:
+    """Write a measured speed-up into a report."""
+    report["speed_up"] = _median(found.ratios)
+    report["all_expensive_s"] = _median(found.all_expensive)
+    report["mixed_s"] = _median(found.mixed)
+    report["speed_up_range"] = [float(np.min(found.ratios)), float(np.max(found.ratios))]
+    report["speed_up_pairs"] = {
+        "mixed_s": found.mixed,
+        "all_expensive_s": found.all_expensive,
+        "warmed_up": found.warmed_up,
+    }
 
 
 def write_report(report: dict, folder: Path) -> Path:
@@ -198,3 +130,57 @@ def write_report(report: dict, folder: Path) -> Path:
     path = folder / REPORT_FILE
     path.write_text(json.dumps(report, indent=2) + "\n")
     return path
+
+
+def _physics(ipi_input: IpiInput, rows: dict, n_atoms: int, *, first: int) -> dict:
+    """Net force and dynamics of the steps behind ``first`` that the rows are about."""
+    dynamics = describe_dynamics(ipi_input, n_atoms, first=first, last=int(rows["step"][-1]))
+    if "temperature_K" in dynamics:
+        begin = dynamics["averages_from_step"]
+    else:
+        left_out = settled_from(rows["net_force"])
+        begin = int(rows["step"][left_out]) if left_out else None
+    settled = rows["net_force"][rows["step"] >= (first if begin is None else begin)]
+    average = mean(settled)
+    return {
+        "net_force": {
+            "mean": average.value,
+            "error": average.error if average.tells else None,
+            "max": float(np.max(rows["net_force"])),
+            "removed": ipi_input.config.remove_net_force,
+            "averages_from_step": begin,
+        },
+        "dynamics": dynamics,
+    }
+
+
+def _times(rows: dict) -> dict:
+    """Times of the evaluations, and of the steps if these have several."""
+    left_out = WARM_UP if len(rows["step"]) >= 4 * WARM_UP else 1
+    later = {name: column[left_out:] for name, column in rows.items()}
+    if len(later["step"]) == 0:
+        left_out, later = 0, rows
+    own = later["ipi"] + later["regions"] + later["blending"] + later["output"]
+    total = own + np.maximum(later["cheap"], later["expensive"])
+    numbers, index, counts = np.unique(later["step"], return_inverse=True, return_counts=True)
+    each = int(np.bincount(counts).argmax())
+    whole = counts == each  # the first and the last step may have fewer evaluations
+    found = {
+        "times_leave_out": left_out,
+        "evaluation_ms": {"median": _median(total), "mean": float(np.mean(total))},
+        "stages_ms": {name: _median(later[name]) for name in STAGES},
+        "stage_share": {name: float(later[name].sum() / total.sum()) for name in STAGES},
+        "overhead_ms": {"median": _median(own)},
+        "evaluations_per_step": each,
+    }
+
+    def a_step(values: np.ndarray) -> float:
+        return _median(np.bincount(index, values, len(numbers))[whole])
+
+    found["step_ms"] = {"median": a_step(total)}
+    found["step_stages_ms"] = {name: a_step(later[name]) for name in STAGES}
+    return found
+
+
+def _median(values) -> float:
+    return float(np.median(values))

@@ -12,19 +12,19 @@ import time
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 from .addresses import claim, describe, is_listening, unix_path
 from .checking import check
-from .commands import driver_command, driver_environment
+from .commands import start_driver
 from .config import POOLS, DriverConfig
 from .drivers import lammps
 from .errors import MixpiError
 from .ipi_input import IpiInput, read_ipi_input
 from .ipi_pes import FAILURE_FILE
-from .pool import HUNG
-from .processes import Child, stop_all
+from .pool import HUNG, WARNING
+from .processes import Child, describe_end, stop_all
 from .progress import Progress
-from .records import CONTINUE
 from .structure import read_structure
 
 
@@ -48,6 +48,8 @@ class Outcome:
         Why, if not finished.
     restarts : dict
         Driver name → times it was replaced.
+    warnings : list of str
+        What the mixing layer found suspicious.
     signum : int or None
         The signal, if interrupted.
     seconds : float
@@ -57,8 +59,35 @@ class Outcome:
     status: str = "failed"
     message: str = ""
     restarts: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
     signum: int | None = None
     seconds: float = 0.0
+
+
+def lock(logs: Path) -> TextIO:
+    """Take a run's folder of logs for one process: until the file is closed.
+
+    Raises
+    ------
+    MixpiError
+        If it cannot be written to, or another process has it.
+    """
+    try:
+        logs.mkdir(exist_ok=True)
+        stream = (logs / "lock").open("w")
+    except OSError as error:
+        raise MixpiError(
+            f"cannot write into {logs} ({error.strerror}): run in a folder of your own"
+        ) from None
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        stream.close()
+        raise MixpiError(
+            f"another 'mixpi run' is active in {logs.parent}: wait for it, or copy the input to a "
+            "folder of its own"
+        ) from None
+    return stream
 
 
 class Run:
@@ -84,21 +113,7 @@ class Run:
             self.ipi_input.config_path.parent / self.ipi_input.config.structure
         )
         self.logs = self.ipi_input.folder / logs
-        try:
-            self.logs.mkdir(exist_ok=True)
-            self._lock = (self.logs / "lock").open("w")
-        except OSError as error:
-            raise MixpiError(
-                f"cannot write into {self.logs} ({error.strerror}): run in a folder of your own"
-            ) from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            raise MixpiError(
-                f"another 'mixpi run' is active in {self.ipi_input.folder}: wait for it, or copy "
-                "the input to a folder of its own"
-            ) from None
+        self._lock = lock(self.logs)
         self._ipi: Child | None = None
         self._drivers: dict[str, Child] = {}
         self._ended: dict[str, float] = {}
@@ -125,8 +140,8 @@ class Run:
         config = self.ipi_input.config
         progress = Progress(
             self.ipi_input.folder / config.output.steps,
-            total=self.ipi_input.total_steps - self.ipi_input.first_step,
-            evaluations_per_step=self.ipi_input.evaluations_per_step,
+            first=self.ipi_input.first_step,
+            total=self.ipi_input.total_steps,
             quiet=quiet,
         )
         try:
@@ -156,9 +171,6 @@ class Run:
         log.unlink(missing_ok=True)
         # With more threads, OpenBLAS makes i-PI's small matrix products slower.
         env = dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", PYTHONUNBUFFERED="1")
-        if self.ipi_input.first_step > 0:
-            first = self.ipi_input.first_step * self.ipi_input.evaluations_per_step
-            env[CONTINUE] = str(first)
         # what an earlier run left must not be taken for this one's
         (self.ipi_input.folder / FAILURE_FILE).unlink(missing_ok=True)
         self._started = time.time()
@@ -172,7 +184,7 @@ class Run:
 
     def _start_drivers(self) -> None:
         """Start each driver when its socket is there: LAMMPS tries only once."""
-        for pool in POOLS:
+        for pool in self.ipi_input.config.pools:
             driver: DriverConfig = getattr(self.ipi_input.config, pool)
             deadline = time.monotonic() + driver.socket.connect_deadline
             while not is_listening(driver.socket):
@@ -194,30 +206,27 @@ class Run:
                 self._start_driver(pool, name)
 
     def _start_driver(self, pool: str, name: str) -> None:
-        driver: DriverConfig = getattr(self.ipi_input.config, pool)
-        folder = self.logs / name
-        folder.mkdir(exist_ok=True)
-        argv = driver_command(pool, self.ipi_input, self.atoms, folder)
-        self._drivers[name] = Child(
-            name,
-            argv,
-            cwd=folder,
-            log=self.logs / f"{name}.log",
-            env=driver_environment(driver),
+        self._drivers[name] = start_driver(
+            pool, self.ipi_input, self.atoms, name=name, logs=self.logs
         )
 
     def _watch(self, progress: Progress) -> None:
         while self._ipi.returncode is None and self._signum is None:
             progress.update()
-            self._end_hung_drivers()
+            self._listen()
             for name in list(self._drivers):
                 self._look_after(name, progress.evaluations)
             time.sleep(0.05)
         progress.update()
+        self._listen()
 
-    def _end_hung_drivers(self) -> None:
-        """End the drivers that the mixing layer has dropped because they do not reply."""
-        for pid in re.findall(HUNG.format(pid=r"(\d+)"), self._ipi.fresh()):
+    def _listen(self) -> None:
+        """Do what the mixing layer says in i-PI's log: repeat warnings, end hung drivers."""
+        text = self._ipi.fresh()
+        for warning in re.findall(rf"^ {re.escape(WARNING)} (.+)$", text, re.M):
+            self._outcome.warnings.append(warning)
+            print(f"mixpi: warning: {warning}", file=sys.stderr)
+        for pid in re.findall(HUNG.format(pid=r"(\d+)"), text):
             for child in self._drivers.values():
                 if child.owns(int(pid)):
                     print(f"mixpi: driver {child.name} does not reply; ended", file=sys.stderr)
@@ -245,10 +254,10 @@ class Run:
         hopeless = code > 0 and not normal and evaluations == 0
         if hopeless or used >= limit:
             count = "" if hopeless else f" after {used} restarts (max_restarts)"
-            raise MixpiError(f"driver {name} {_how(code)}{count}.\n{self._story(child)}")
+            raise MixpiError(f"driver {name} {describe_end(code)}{count}.\n{self._story(child)}")
         self._outcome.restarts[name] = used + 1
         child.signal(signal.SIGKILL)  # its own children, if it was only a launcher
-        print(f"mixpi: driver {name} {_how(code)}; starting it again", file=sys.stderr)
+        print(f"mixpi: driver {name} {describe_end(code)}; starting it again", file=sys.stderr)
         self._start_driver(pool, name)
 
     def _story(self, child: Child) -> str:
@@ -291,7 +300,7 @@ class Run:
             outcome.status = "finished"  # as it sees it, without all steps
         else:
             outcome.message = (
-                f"i-PI {_how(self._ipi.returncode)}. Last lines of {self._ipi.log}:\n"
+                f"i-PI {describe_end(self._ipi.returncode)}. Last lines of {self._ipi.log}:\n"
                 f"{self._ipi.tail()}"
             )
 
@@ -325,9 +334,3 @@ class Run:
             if failed and lammps.NORMAL_END not in child.output():
                 stories += f"\n{self._story(child)}"
         return stories
-
-
-def _how(code: int | None) -> str:
-    if code is not None and code < 0:
-        return f"was killed by {signal.Signals(-code).name}"
-    return f"ended with exit code {code}"

@@ -10,25 +10,37 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms, units
+from ase.cell import Cell
 from ase.io import read
 from ipi.utils.units import unit_to_internal, unit_to_user
-from scipy.spatial import cKDTree
 
 from .commands import lammps_command, lammps_setup
 from .config import LammpsConfig
 from .drivers import lammps
 from .errors import MixpiError
 from .ipi_input import IpiInput
+from .periodic import PeriodicCell
 from .processes import Child, stop_all
 from .progress import Tell
+from .snapshots import NEAR, nearest_distances, typical_distance
 
 
 #: fs; how long the system is warmed up, and how far apart snapshots are taken.
 WARM_UP, APART = 500.0, 100.0
 #: fs; damping time of the thermostat, short against the warm-up.
 DAMPING = 100.0
-#: Between them is the spacing of a snapshot's atoms, relative to the structure's.
-LEAST_RATIO, LARGEST_RATIO = 0.7, 1.4
+#: Between them is the spacing of a snapshot's atoms, relative to the structure's; of those
+#: that are closest, because atoms taken in a wrong unit and folded lie upon each other.
+LEAST_RATIO, LARGEST_RATIO, CLOSEST = 0.7, 1.4, 0.1
+#: Å; units that files are mistaken in.
+UNITS = {"bohr": units.Bohr, "nm": 10.0, "pm": 0.01}
+#: Why a thermal run blows up, and what to do.
+WHY = (
+    "its potential does not fit the structure, or the time step is too long; give snapshots with "
+    "--frame"
+)
+#: How much hotter than asked a thermal run may be.
+TOO_HOT = 3.0
 #: fs; the longest time step of the thermal run, whatever the input has.
 LONGEST_STEP = 2.0
 
@@ -47,12 +59,12 @@ def read_frames(source: str | Path, atoms: Atoms) -> list[np.ndarray]:
     Returns
     -------
     list of ndarray, shape (n, 3)
-        Å.
+        Å, in the orientation of the system; unwrapped as they are in the file.
 
     Raises
     ------
     MixpiError
-        If it cannot be read, or holds other atoms or another cell.
+        If it cannot be read, or holds other atoms, another cell, or positions in another unit.
     """
     name, _, index = str(source).rpartition("@")
     if not name or Path(str(source)).exists():
@@ -67,28 +79,53 @@ def read_frames(source: str | Path, atoms: Atoms) -> list[np.ndarray]:
     frames = frames if isinstance(frames, list) else [frames]
     if not frames:
         raise MixpiError(f"{source} selects no frame")
-    without_cell = [frame for frame in frames if not frame.cell.rank]
-    unit = _ipi_length_unit(Path(name)) if without_cell else 1.0
-    for frame in without_cell:
-        frame.positions *= unit
-    spacing = _spacing(atoms.positions)
+    unit, box = (1.0, None) if all(f.cell.rank for f in frames) else _ipi_comment(Path(name))
+    spacings = nearest_distances(atoms.positions, PeriodicCell(atoms.cell.array))
     for frame in frames:
-        _require_same(frame, atoms, spacing, str(source))
+        _require_atoms(frame, atoms, str(source))
+        if frame.cell.rank:
+            _turn(frame, atoms, str(source))
+        else:
+            _require_box(box, atoms, str(source))
+            frame.positions *= unit
+        _require_near(frame.positions, atoms, spacings, str(source))
     return [frame.positions.copy() for frame in frames]
 
 
-def _ipi_length_unit(path: Path) -> float:
-    """Å; that of the positions in i-PI's xyz, whose comment says it; 1 for other files."""
+def _ipi_comment(path: Path) -> tuple[float, Cell | None]:
+    """Å and cell of the positions in i-PI's xyz, whose comment says them; 1, None elsewhere."""
     with path.open(errors="replace") as file:
-        head = [file.readline() for _ in range(2)]
-    unit = re.search(r"\bpositions\{(\w+)\}", head[1])
-    if not unit:
-        return 1.0
-    return float(unit_to_user("length", "angstrom", unit_to_internal("length", unit[1], 1.0)))
+        comment = [file.readline() for _ in range(2)][1]
+
+    def length(quantity: str) -> float | None:
+        unit = re.search(rf"\b{quantity}\{{(\w+)\}}", comment)
+        if not unit:
+            return None
+        try:
+            internal = unit_to_internal("length", unit[1], 1.0)
+        except (KeyError, ValueError, TypeError):
+            raise MixpiError(f"{path}: i-PI knows no unit {unit[0]}") from None
+        return float(unit_to_user("length", "angstrom", internal))
+
+    numbers = re.search(r"CELL\(abcABC\):((?:\s+[-+.\deE]+){6})", comment)
+    scale, box = length("cell"), None
+    if numbers and scale:
+        a, b, c, *angles = map(float, numbers[1].split())
+        box = Cell.fromcellpar([a * scale, b * scale, c * scale, *angles])
+    return length("positions") or 1.0, box
 
 
-def _require_same(frame: Atoms, atoms: Atoms, spacing: float, source: str) -> None:
-    """Refuse what is no snapshot of the atoms, whose neighbours have that spacing (Å)."""
+def _require_box(box: Cell | None, atoms: Atoms, source: str) -> None:
+    """Refuse another cell in i-PI's comment, which has few digits; no cell is taken as this one."""
+    if box is not None and not np.allclose(box.cellpar(), atoms.cell.cellpar(), rtol=2e-3):
+        raise MixpiError(
+            f"{source} has another cell than the structure: {_in_words(box)} instead of "
+            f"{_in_words(atoms.cell)} (Å, degrees): give frames of a run of this input"
+        )
+
+
+def _require_atoms(frame: Atoms, atoms: Atoms, source: str) -> None:
+    """Refuse what has not the atoms of the structure."""
     if len(frame) != len(atoms):
         raise MixpiError(
             f"{source} has {len(frame)} atoms, the structure has {len(atoms)}: give a snapshot "
@@ -102,33 +139,54 @@ def _require_same(frame: Atoms, atoms: Atoms, spacing: float, source: str) -> No
         )
     if not np.isfinite(frame.positions).all():
         raise MixpiError(f"{source} has NaN or infinite positions")
-    ratio = _spacing(frame.positions) / spacing
-    if not LEAST_RATIO < ratio < LARGEST_RATIO:
-        # atoms that diffused through the boundaries are near their neighbours only if wrapped
-        wrapped = Atoms(positions=frame.positions, cell=atoms.cell, pbc=True)
-        wrapped.wrap()
-        if not LEAST_RATIO < _spacing(wrapped.positions) / spacing < LARGEST_RATIO:
-            raise MixpiError(
-                f"{source} has atoms {ratio:.2g} times as far apart as the structure: is it in "
-                "another unit than Å, or of another system?"
-            )
-    # files without a cell are taken at their word
-    if frame.cell.rank and not np.allclose(frame.cell.array, atoms.cell.array, atol=1e-3):
+
+
+def _turn(frame: Atoms, atoms: Atoms, source: str) -> None:
+    """Turn a snapshot to the structure's orientation; refuse one with another cell."""
+    both = [cell.standard_form()[0].array for cell in (frame.cell, atoms.cell)]
+    if not np.allclose(*both, atol=1e-3):
         raise MixpiError(
-            f"{source} has another cell than the structure as i-PI has it (first vector along x, "
-            "second in the xy plane): give a frame that i-PI or mixpi wrote in a run of this input"
+            f"{source} has another cell than the structure: {_in_words(frame.cell)} instead of "
+            f"{_in_words(atoms.cell)} (Å, degrees): give frames of a run of this input, in Å; its "
+            "cell may be turned, not changed"
         )
+    # also if it is not turned: far from home, digits that the file's cell lacks add up
+    frame.set_cell(atoms.cell, scale_atoms=True)
 
 
-def _spacing(positions: np.ndarray) -> float:
-    """Median distance to the nearest other atom, Å."""
-    if len(positions) < 2:
-        return 1.0
-    return float(np.median(cKDTree(positions).query(positions, k=2)[0][:, 1]))
+def _in_words(cell: Cell) -> str:
+    return " ".join(f"{number:.6g}" for number in cell.cellpar())
+
+
+def _require_near(positions: np.ndarray, atoms: Atoms, spacings: np.ndarray, source: str) -> None:
+    """Refuse positions in another unit, or of another system, wherever they were unwrapped to.
+
+    ``spacings`` are the distances from the structure's atoms to the nearest others, Å.
+    """
+    cell, home = PeriodicCell(atoms.cell.array), atoms.positions
+    near = NEAR * float(np.median(spacings))
+    distance = typical_distance(positions, home, cell)
+    for name, unit in UNITS.items():
+        if typical_distance(positions * unit, home, cell) < min(near, 0.5 * distance):
+            raise MixpiError(
+                f"{source} has atoms {1.0 / unit:.2g} times as far apart as the structure: is it "
+                f"in another unit than Å ({name}), or of another system?"
+            )
+    if distance < near:
+        return
+    # a liquid, or much diffusion: at least atoms do not lie upon each other
+    closest = [np.quantile(d, CLOSEST) for d in (nearest_distances(positions, cell), spacings)]
+    if not LEAST_RATIO < closest[0] / closest[1] < LARGEST_RATIO:
+        raise MixpiError(
+            f"{source} has atoms as close as {closest[0]:.2g} Å in the structure's cell, the "
+            f"structure {closest[1]:.2g} Å: is it in another unit than Å, or of another system?"
+        )
 
 
 def temperature_of(ipi_input: IpiInput) -> float:
     """The temperature (K) of an i-PI input's ensemble, or else of its velocities.
+
+    The highest, where there are several (replica exchange).
 
     Raises
     ------
@@ -136,10 +194,10 @@ def temperature_of(ipi_input: IpiInput) -> float:
         If it names none.
     """
     for path in (".//ensemble/temperature", ".//initialize/velocities"):
-        for node in ipi_input.root.iterfind(path):
-            value = _in_units(node, "temperature", "kelvin")
-            if value:
-                return value
+        nodes = ipi_input.root.iterfind(path)
+        values = [_in_units(node, "temperature", "kelvin") or 0.0 for node in nodes]
+        if max(values, default=0.0) > 0.0:
+            return max(values)
     raise MixpiError(
         f"{ipi_input.path.name} names no temperature: give one with --temperature (K), or a "
         "snapshot with --frame"
@@ -150,7 +208,10 @@ def time_step_of(ipi_input: IpiInput) -> float:
     """The innermost time step of an i-PI input, at most ``LONGEST_STEP``; fs."""
     node = ipi_input.root.find(".//dynamics/timestep")
     step = _in_units(node, "time", "femtosecond") if node is not None else None
-    return min((step or 1.0) / ipi_input.evaluations_per_step, LONGEST_STEP)
+    # each level of multiple time steps divides the one above it
+    levels = re.findall(r"\d+", ipi_input.root.findtext(".//dynamics/nmts") or "")
+    inner = math.prod(int(n) for n in levels)
+    return min((step or 1.0) / max(inner, 1), LONGEST_STEP)
 
 
 def _in_units(node, family: str, unit: str) -> float | None:
@@ -211,6 +272,7 @@ def thermal_run(
         f"velocity all create {temperature:.10g} {seed} mom yes dist gaussian",
         "fix 1 all nve",
         f"fix 2 all langevin {temperature:.10g} {temperature:.10g} {DAMPING * 1e-3} {seed}",
+        "thermo_style custom step temp",
         "thermo 20",
         f"run {warm_up}",
         f"dump 1 all custom {apart} frames.dump id xu yu zu",
@@ -223,12 +285,25 @@ def thermal_run(
             steps = [int(n) for n in re.findall(r"^ +(\d+) ", output, re.M)]
             tell("thermal run of the cheap potential", steps[-1] / last if steps else 0.0)
 
-        _run_lammps(config, home, atoms, commands, Path(folder), watch)
+        try:
+            _run_lammps(config, home, atoms, commands, Path(folder), watch)
+        except MixpiError as error:
+            if "Lost atoms" not in str(error) and "Non-numeric" not in str(error):
+                raise
+            raise MixpiError(
+                f"the thermal run with the cheap potential blew up: {WHY}. {error}"
+            ) from None
         frames = _read_dump(Path(folder) / "frames.dump", len(atoms))
-    if not all(np.isfinite(frame).all() for frame in frames):
+        rows = re.findall(
+            r"^ +(\d+) +(-?(?:[.\deE+-]+|nan|inf)) *$",
+            (Path(folder) / "output.log").read_text(),
+            re.M,
+        )
+    kelvin = np.mean([float(value) for step, value in rows if int(step) >= warm_up // 2])
+    if not all(np.isfinite(frame).all() for frame in frames) or not kelvin < TOO_HOT * temperature:
         raise MixpiError(
-            "the thermal run with the cheap potential blew up: its potential does not fit the "
-            "structure, or the time step is too long; give a snapshot with --frame"
+            f"the thermal run with the cheap potential blew up ({kelvin:.3g} K instead of "
+            f"{temperature:g} K): {WHY}"
         )
     return frames
 

@@ -4,6 +4,8 @@ python scripts/benchmark.py regions      time of build_regions, and of other nei
 python scripts/benchmark.py cluster      a cluster in its periodic cell against an unwrapped one
 python scripts/benchmark.py overhead     8,000 atoms with LAMMPS and MACE: overhead and speed-up
 python scripts/benchmark.py large        200,000 atoms with drivers that cost nothing
+python scripts/benchmark.py beads        overhead against the number of beads and of drivers
+python scripts/benchmark.py net_force    drift of the energy estimate, net force removed or not
 
 Compared things are measured in turns and the medians are printed: absolute times on
 a shared machine mean little.
@@ -18,11 +20,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import yaml
-from ase import Atoms
+from ase import Atoms, units
 from ase.build import bulk
 from ase.io import read
 from mixpi import build_regions
@@ -64,6 +67,26 @@ def regions() -> None:
     from scipy.spatial import cKDTree
 
     radii = {"core": 4.0, "blend": 4.0, "buffer": 6.0}
+    atoms = rattled_silicon((25, 25, 40))
+    x, cell, n = atoms.positions, atoms.cell.array, len(atoms)
+    rng = np.random.default_rng(1)
+    choices = {
+        "1 seed": [n // 2],
+        "100 scattered seeds": rng.choice(n, 100, replace=False),
+        "1,000 scattered seeds": rng.choice(n, 1_000, replace=False),
+        "10,000 scattered seeds": rng.choice(n, 10_000, replace=False),
+        "a line of seeds": np.flatnonzero(np.linalg.norm(x[:, :2] - 60.0, axis=1) < 5.0),
+        "a plane of seeds": np.flatnonzero(np.abs(x[:, 2] - 100.0) < 3.0),
+        "all atoms": np.arange(n),
+    }
+    print(f"{n} atoms, {radii}; ms, medians in turns")
+    functions = {
+        f"{name} ({len(seeds)})": lambda s=seeds: build_regions(x, cell, s, **radii)
+        for name, seeds in choices.items()
+    }
+    for name, ms in in_turns(functions, repeats=7).items():
+        print(f"{name:<32} {ms:9.2f}")
+
     print(f"one seed, {radii}; ms, medians in turns")
     for cells in ((10, 10, 10), (25, 25, 40), (50, 50, 50)):
         atoms = rattled_silicon(cells)
@@ -162,7 +185,6 @@ def overhead() -> None:
     with tempfile.TemporaryDirectory() as folder:
         case = Path(folder) / "case"
         shutil.copytree(CASE, case)
-        shutil.copytree(CASE.parent / "potentials", case.parent / "potentials")
         config = yaml.safe_load((case / "mixing.yaml").read_text())
         pins = {"cheap": ["taskset", "-c", "0"], "expensive": ["taskset", "-c", "1"]}
         config["expensive"]["mace"]["model"] = str(MODEL)
@@ -231,11 +253,108 @@ def large() -> None:
                   f"step {report['evaluation_ms']['median']:.1f} ms, stages {stages}")  # fmt: skip
 
 
+BEADS, DRIVERS = (1, 4, 8, 16, 32), (1, 2)
+
+
+def beads() -> None:
+    """Beads of 64 atoms on toy drivers that cost next to nothing: what is left is overhead."""
+    print("ms an evaluation of all beads (median of 3 runs of 10 steps, in turns)")
+    times: dict[tuple[int, int], list[float]] = {}
+    for _ in range(3):
+        for key in ((beads, drivers) for beads in BEADS for drivers in DRIVERS):
+            with tempfile.TemporaryDirectory() as folder:
+                case = Path(folder) / "case"
+                _toy_case(case, *key)
+                times.setdefault(key, []).append(_mixed_run(case)["evaluation_ms"]["median"])
+    print("beads  " + "".join(f"{n:>9} driver(s) a pool" for n in DRIVERS))
+    for number in BEADS:
+        print(f"{number:>5}  " + "".join(f"{np.median(times[number, n]):>26.1f}" for n in DRIVERS))
+
+
+def _toy_case(case: Path, beads: int, drivers: int) -> None:
+    shutil.copytree(CASE, case)
+    rattled_silicon((2, 2, 2)).write(case / "init.extxyz", columns=["symbols", "positions"])
+    config = yaml.safe_load((case / "mixing.yaml").read_text())
+    command = f"{sys.executable} -m mixpi.cli driver toy --address {{address}}"
+    driver = {"command": command, "count": drivers}
+    config |= {"cheap": driver, "expensive": driver, "output": {"trajectory": None}, "seeds": [0]}
+    config["regions"] = {"core": 2.5, "blend": 2.0, "buffer": 3.0}
+    (case / "mixing.yaml").write_text(yaml.safe_dump(config))
+    text = (case / "input.xml").read_text()
+    text = re.sub(r"<trajectory.*?</trajectory>|<checkpoint[^>]*/>", "", text, flags=re.S)
+    text = re.sub(r"<total_steps>\d+", "<total_steps>10", text)
+    text = re.sub(r"nbeads='1'", f"nbeads='{beads}'", text)
+    batch = f"<batch_size>{beads}</batch_size></ffdirect>"
+    (case / "input.xml").write_text(text.replace("</ffdirect>", batch))
+
+
+def _verlet(atoms: Atoms, forces, *, steps: int, step: float) -> list[float]:
+    """Total energies (eV) along NVE; ``forces()`` gives energy and forces."""
+    energy, force = forces()
+    totals = [energy + atoms.get_kinetic_energy()]
+    for _ in range(steps):
+        atoms.set_momenta(atoms.get_momenta() + 0.5 * step * force)
+        atoms.positions += step * atoms.get_velocities()
+        energy, force = forces()
+        atoms.set_momenta(atoms.get_momenta() + 0.5 * step * force)
+        totals.append(energy + atoms.get_kinetic_energy())
+    return totals
+
+
+def net_force() -> None:
+    """NVE of hydrogen in nickel: who bears the removal of the net force, is its work counted?
+
+    Both potentials are ASE's EMT; a narrow buffer makes the cluster's forces differ.
+    """
+    from ase.calculators.emt import EMT
+    from mixpi.mixer import Mixer, WorkOfCorrection
+
+    atoms = bulk("Ni", cubic=True, a=3.52) * (4, 4, 4)
+    atoms += Atoms("H", [(np.array([0.5, 0.0, 0.0]) + 1) * 3.52])
+    masses, light = atoms.get_masses(), len(atoms) - 1
+    equal = np.ones(len(atoms))
+    variants = {
+        "left in": (False, equal, True),
+        "removed equally, work not counted": (True, equal, False),
+        "removed equally, work counted": (True, equal, True),
+        "removed by mass, work counted": (True, masses, True),
+    }
+    print("150 fs of NVE at 300 K, three starts each; energy estimate, meV")
+    print(f"{'':<36}{'mean of the last 50 fs − first 50':<36}{'force on H (meV/Å, rms)':>24}")
+    for name, (remove, shares, counted) in variants.items():
+        drifts, pushes = [], []
+        for seed in range(3):
+            system = atoms.copy()
+            rng = np.random.default_rng(seed)
+            momenta = rng.normal(0.0, np.sqrt(masses[:, None] * units.kB * 600.0), (len(atoms), 3))
+            system.set_momenta(momenta - np.outer(masses / masses.sum(), momenta.sum(axis=0)))
+            mixer = Mixer(system.numbers, [light], core=3.0, blend=2.0, buffer=2.0,
+                          remove_net_force=remove, masses=shares)  # fmt: skip
+            work = WorkOfCorrection(shares)
+
+            def forces(system=system, mixer=mixer, work=work, shares=shares, counted=counted,
+                       pushes=pushes):  # fmt: skip
+                plan = mixer.plan([system.positions], [system.cell.array])
+                whole = Atoms(system.numbers, system.positions, cell=system.cell, pbc=True)
+                part = whole[plan.cluster.indices]
+                whole.calc, part.calc = EMT(), EMT()
+                mixed = mixer.combine(plan, whole.get_forces(), part.get_forces())
+                pushes.append(mixed.removed * shares[light] / shares.sum())
+                seen = mixed if counted else replace(mixed, removed=np.zeros(3))
+                [done] = work.add([system.positions.copy()], system.cell.array, plan, [seen])
+                return whole.get_potential_energy() - done, mixed.forces
+
+            totals = 1e3 * np.array(_verlet(system, forces, steps=300, step=0.5 * units.fs))
+            drifts.append(totals[-100:].mean() - totals[:100].mean())
+        push = 1e3 * np.sqrt(np.mean(np.square(pushes)))
+        print(f"{name:<36}{np.array2string(np.array(drifts), precision=2):<36}{push:>24.3f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parts = {f.__name__: f for f in (regions, cluster, overhead, large)}
+    parts = {f.__name__: f for f in (regions, cluster, overhead, large, beads, net_force)}
     parser.add_argument("part", choices=parts)
     parts[parser.parse_args().part]()
 

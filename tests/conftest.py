@@ -64,18 +64,32 @@ class Case:
         """Forces of all frames that i-PI wrote, (frames, n, 3), eV/Å."""
         return np.array([a.get_forces() for a in read(self.folder / f"md.for_{bead}.extxyz", ":")])
 
+    def processes(self) -> dict[int, Path]:
+        """What runs in this folder or below it: pid → working folder.
+
+        The command lines of i-PI and LAMMPS hold neither folder nor address.
+        """
+        found = {}
+        for cwd in Path("/proc").glob("[0-9]*/cwd"):
+            try:
+                folder = Path(os.readlink(cwd))
+            except OSError:  # it has ended, or is not ours
+                continue
+            if folder.is_relative_to(self.folder):
+                found[int(cwd.parent.name)] = folder
+        return found
+
+    def pid_in(self, name: str) -> int:
+        """The process that runs in a subfolder, e.g. "logs/cheap-0"; "." for i-PI itself."""
+        [pid] = [p for p, folder in self.processes().items() if folder == self.folder / name]
+        return pid
+
     def nothing_left(self) -> bool:
         """No process of this run, and no socket file."""
         sockets = [self.config[pool]["socket"].get("address") for pool in ("cheap", "expensive")]
-        marks = [s for s in sockets if s]
-        for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                text = cmdline.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-            if str(self.folder) in text or any(mark in text for mark in marks):
-                return False
-        return not any(Path(f"/tmp/ipi_{mark}").exists() for mark in marks)
+        return not self.processes() and not any(
+            Path(f"/tmp/ipi_{address}").exists() for address in sockets if address
+        )
 
 
 def clean_environment() -> dict[str, str]:

@@ -5,6 +5,8 @@ more, fewer: forces for another number of atoms.
 die N MARKER: kill -9 itself in its Nth evaluation, once (the marker file remembers).
 always-die: in every evaluation. hang: never answers. never: does not connect.
 extras: what i-PI cannot parse. slow S: sleeps S seconds in each evaluation.
+per-atom S [N]: S seconds for each atom; kills itself for more than N atoms.
+one N: knows one structure of N atoms, as clients do that are not made for clusters.
 """
 
 from __future__ import annotations
@@ -47,6 +49,10 @@ class Faulty(ToyEngine):
             time.sleep(600)
         elif self.fault == "slow":
             time.sleep(float(self.arguments[0]))
+        elif self.fault == "per-atom":
+            if len(forces) > int((self.arguments[1:] or ["1000000"])[0]):
+                os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(float(self.arguments[0]) * len(forces))
         return energy, forces, virial
 
 
@@ -60,7 +66,10 @@ def main() -> int:
         client.json.dumps = lambda _: '{"raw": 1}'
         serve(Faulty(fault), connect(address=address))
         return 0
-    return run_driver(lambda: Faulty(fault, *arguments), address=address, label=fault)
+    numbers = np.full(int(arguments[0]), 14) if fault == "one" else None
+    return run_driver(
+        lambda: Faulty(fault, *arguments), address=address, label=fault, numbers=numbers
+    )
 
 
 if __name__ == "__main__":

@@ -280,10 +280,8 @@ def _expensive(config: DistilConfig, home: Path, species, calculator, identity: 
     path = Path(model_path(mace, home))
     digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else mace.model
     # a file with several heads holds several potentials
-    return {
-        "model": digest,
-        **mace.model_dump(include={"head"}, exclude_none=True),
-    }, engine.calculator
+    head = {"head": mace.head} if mace.head else {}
+    return {"model": digest, **head}, engine.calculator
 
 
 def _data(config, home, structure, source, calculator, tell):

@@ -6,16 +6,16 @@ import ctypes
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
-from ase.calculators.lammps import Prism
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from ..drivers.lammps import LammpsSetup
+from ..drivers.lammps_data import lammps_frame
 from ..errors import MixpiError
 from .basis import Written
 
@@ -31,7 +31,7 @@ def loaded(atoms: Atoms, setup: LammpsSetup, commands: Sequence[str]) -> Iterato
     Parameters
     ----------
     atoms : Atoms
-        Any periodic cell; LAMMPS sees it rotated by ``Prism(atoms.cell)``.
+        Any periodic cell; LAMMPS sees it rotated, :func:`to_lab` turns vectors back.
     setup : LammpsSetup
         Potential and species.
     commands : sequence of str
@@ -52,9 +52,10 @@ def loaded(atoms: Atoms, setup: LammpsSetup, commands: Sequence[str]) -> Iterato
     try:
         with tempfile.TemporaryDirectory(prefix="mixpi-") as folder:
             source = setup.write(atoms, Path(folder), commands)
-            lines = source.read_text().replace("lammps.data", str(Path(folder) / "lammps.data"))
             try:
-                lmp.commands_list([line for line in lines.splitlines() if line[:1] not in "#"])
+                # the input names its files without folder: a path may hold what LAMMPS mangles
+                with chdir(folder):
+                    lmp.file(source.name)
             except Exception as error:
                 text = str(error).strip()
                 raise MixpiError(f"LAMMPS refused the potential: {text}") from None
@@ -106,7 +107,8 @@ def _library():
 
 def to_lab(atoms: Atoms, vectors: np.ndarray) -> np.ndarray:
     """Vectors (..., 3) in LAMMPS's frame of the structure → the structure's own."""
-    return vectors @ Prism(atoms.cell.array, atoms.pbc).rot_mat.T
+    _, rotation = lammps_frame(atoms.cell.array)
+    return vectors @ rotation.T
 
 
 class LammpsCalculator(Calculator):

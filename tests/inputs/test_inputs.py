@@ -20,18 +20,15 @@ CASES = sorted(path.parent for path in (ROOT / "ipi_inputs").rglob("input.xml"))
 
 def copy_of(case, tmp_path, *, steps: int):
     """The case with fewer steps and the fast model."""
-    shutil.copytree(case, tmp_path / case.name)
-    shutil.copytree(MODELS, tmp_path / "models")
-    shutil.copytree(
-        ROOT / "ipi_inputs" / "potentials",
-        tmp_path / "potentials",
-        ignore=shutil.ignore_patterns("data", "unconstrained"),
-    )
     folder = tmp_path / case.name
+    shutil.copytree(case, folder)
     xml = (folder / "input.xml").read_text()
     xml, count = re.subn(r"<total_steps>\d+<", f"<total_steps>{steps}<", xml)
     assert count == 1
     (folder / "input.xml").write_text(xml)
+    for model in folder.glob("*-small.model"):
+        model.unlink()
+        shutil.copy(MODELS / model.name.replace("-small", "-tiny"), folder)
     config = (folder / "mixing.yaml").read_text()
     (folder / "mixing.yaml").write_text(config.replace("-small.model", "-tiny.model"))
     return folder
@@ -39,6 +36,25 @@ def copy_of(case, tmp_path, *, steps: int):
 
 def test_there_are_cases():
     assert {"si_vacancy_md", "si_vacancy_md_8000"} <= {case.name for case in CASES}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_case_is_whole_when_copied_elsewhere(case, tmp_path):
+    folder = tmp_path / "elsewhere"
+    shutil.copytree(case, folder)
+    done = mixpi("check", "--fast", "input.xml", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "warning" not in done.stdout
+    for name in ("input.xml", "mixing.yaml", "mixing_pes.py"):
+        assert "../" not in (case / name).read_text()
+    config = load_config(case / "mixing.yaml")
+    named = {word for line in config.cheap.lammps.potential for word in line.split()}
+    copies = {config.expensive.mace.model} | {name for name in named if name.endswith(".uf3")}
+    assert len(copies) == 2
+    for name in copies:
+        originals = [*MODELS.glob(name), *(ROOT / "ipi_inputs" / "potentials").glob(name)]
+        assert [path.read_bytes() for path in originals] == [(case / name).read_bytes()]
+        assert not (case / name).is_symlink()
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -72,7 +88,7 @@ def test_by_hand_with_plain_bash(tmp_path):
     env = clean_environment()
     env["PATH"] = f"{sys.prefix}/bin:{env['PATH']}"
     done = subprocess.run(
-        [str(ROOT / "scripts" / "run_by_hand.sh"), str(folder), "../models/si-tiny.model"],
+        [str(ROOT / "scripts" / "run_by_hand.sh"), str(folder)],
         env=env,
         capture_output=True,
         text=True,

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.io import read
+from ase.build import bulk
+from ase.io import read, write
 from conftest import TERSOFF, clean_environment, command_driver, silicon
-from mixpi import build_regions
+from mixpi import MixpiError, build_regions
 from mixpi.calibration import calibrate
 from mixpi.cli import main
 from mixpi.config import LammpsConfig
@@ -70,13 +71,21 @@ def test_the_whole_chain(make):
     assert {2.0, 3.0, 4.0, result["recommended"]} <= set(errors)
     assert errors[2.0] > 0.05 > 0.02 > errors[result["recommended"]]
     assert 0.0 < result["check"]["weighted"] < 0.05
-    assert result["mismatch"]["frames"] == 3
+    # two decide, the third checks, all compare the potentials
+    assert (result["deciding"], result["mismatch"]["frames"]) == (2, 3)
+    chosen = next(r for r in result["results"] if r["buffer"] == result["recommended"])
+    assert len(chosen["errors"]) == chosen["spread"]["snapshots"] == 2
+    assert chosen["error"]["weighted"] == chosen["spread"]["largest"] == max(chosen["errors"])
+    assert chosen["spread"]["median"] == pytest.approx(sum(chosen["errors"]) / 2)
+    assert result["check"]["weighted"] not in chosen["errors"]
     # thermal forces of silicon at 300 K; Tersoff is a rough likeness of the model
     assert 0.2 < result["force"] < 1.5
     assert 0.05 < result["mismatch"]["rms"] < result["mismatch"]["force"]
     assert "a better cheap potential is what is needed" in result["advice"]
-    for words in ("weighted rms", "recommended: buffer:", "check on the last snapshot", "rule:"):
-        assert words in done.stdout
+    out = done.stdout.replace("\n", " ")
+    for words in ("median", "largest", "2 decide", "recommended: buffer:", "rule:"):
+        assert words in out
+    assert "the upper value over 2 snapshots" in out and "check on the last snapshot" in out
     text = (case.folder / "calibration.md").read_text()
     assert f"| * {result['recommended']:g} |" in text
     assert (case.folder / "calibration.png").read_bytes().startswith(b"\x89PNG")
@@ -102,6 +111,145 @@ def test_a_given_frame_and_the_errors_themselves(make, tiny_model):
         assert measured.atoms == len(part)
         assert measured.error.weighted == pytest.approx(expected, rel=1e-9)
     assert result.check is None and result.mismatch.frames == 1
+
+
+def thermal_frames(case, atoms: Atoms, count: int, name: str = "frames.extxyz") -> list[Atoms]:
+    frames = []
+    for seed in range(count):
+        frames.append(atoms.copy())
+        frames[-1].rattle(0.08, seed=seed)
+    write(case.folder / name, frames)
+    return frames
+
+
+def test_a_given_file_decides_with_all_its_frames(make, tiny_model):
+    case = make()
+    frames = thermal_frames(case, silicon(3, rattle=0.0), 4)
+    source = f"{case.folder / 'frames.extxyz'}@:"
+    result = calibrate(case.input, frame=source, tolerance=0.02)
+    assert result.deciding == 3 and result.mismatch.frames == 4
+    engine = MaceEngine(tiny_model, threads=1)
+    radii, errors = {**REGIONS, "buffer": result.recommended}, []
+    for frame in frames:
+        cell, numbers, x = frame.cell.array, frame.numbers, frame.positions
+        regions = build_regions(x, cell, [0], **radii)
+        part, w = regions.cluster, regions.weights[regions.cluster]
+        wrong = engine.evaluate(numbers[part], x[part], cell)[1]
+        wrong -= engine.evaluate(numbers, x, cell)[1][part]
+        errors.append(np.sqrt((w**2 @ (wrong**2).sum(axis=1)) / (3 * (w**2).sum())))
+    assert result.chosen.errors == pytest.approx(errors[:3], rel=1e-6)
+    assert result.chosen.error.weighted == pytest.approx(max(errors[:3]), rel=1e-6)
+    assert result.check.weighted == pytest.approx(errors[3], rel=1e-6)
+    # with another file to check, all decide
+    other = case.folder / "other.extxyz"
+    silicon(3, rattle=0.08, seed=77).write(other)
+    result = calibrate(case.input, frame=source, check_frame=other, buffers=[3.0, 6.0])
+    assert result.deciding == 4 and len(result.results[-1].errors) == 4
+    assert result.warnings == []
+
+
+UNWRAPPED = {
+    "one atom by 3": (slice(5, 6), (3, 0, -3)),
+    "all by 3": (slice(None), (3, 3, 3)),
+    "all by 100": (slice(None), (100, -100, 100)),
+}
+
+
+@pytest.mark.parametrize("kind", UNWRAPPED)
+@pytest.mark.parametrize(
+    ("cheap", "dtype", "shape"),
+    [
+        ("lammps", "float64", "cubic"),
+        ("lammps", "float64", "triclinic"),
+        ("lammps", "float32", "triclinic"),
+        ("mace", "float32", "cubic"),
+    ],
+)
+def test_unwrapped_frames_give_the_same(make, tiny_model, kind, cheap, dtype, shape):
+    start = silicon(2, rattle=0.0)
+    if shape == "triclinic":
+        start = bulk("Si", "diamond", a=5.46) * (4, 4, 4)
+    mace = {"mace": {"model": str(tiny_model), "threads": 1, "dtype": dtype}}
+    case = make(start, expensive=mace, **({"cheap": mace} if cheap == "mace" else {}))
+    case.config["regions"] = {"core": 2.5, "blend": 2.0, "buffer": 2.0}
+    case.write()
+    frames = thermal_frames(case, start, 3)
+    which, moves = UNWRAPPED[kind]
+    for frame in frames:
+        frame.positions[which] += np.array(moves) @ frame.cell.array
+    write(case.folder / "far.extxyz", frames)
+    near, far = (
+        calibrate(case.input, frame=f"{case.folder / name}.extxyz@:", buffers=[2.0, 3.0])
+        for name in ("frames", "far")
+    )
+    digits = {"rel": 1e-6, "abs": 1e-7 if dtype == "float64" else 1e-5}
+    assert far.warnings == near.warnings == []
+    assert far.force == pytest.approx(near.force, **digits)
+    for one, other in zip(near.results, far.results, strict=True):
+        assert other.atoms == one.atoms
+        assert other.errors == pytest.approx(one.errors, **digits)
+    assert far.check.weighted == pytest.approx(near.check.weighted, **digits)
+    assert far.mismatch.rms == pytest.approx(near.mismatch.rms, **digits)
+    assert near.force > 0.1 and near.results[0].error.weighted > 0.01
+    if cheap == "lammps":
+        assert near.mismatch.rms > 0.05
+
+
+def test_an_unwrapped_structure_gives_the_same(make):
+    """Its thermal run is that of the wrapped one."""
+    results = []
+    for folder, cells in (("near", 0), ("far", 3)):
+        atoms = silicon(2)
+        atoms.positions += cells * atoms.cell.array.sum(axis=0)
+        case = make(atoms, folder=folder, regions={"core": 2.0, "blend": 1.0, "buffer": 3.0})
+        results.append(calibrate(case.input, snapshots=3, buffers=[3.0]))
+    near, far = results
+    assert far.force == pytest.approx(near.force, rel=1e-3)
+    assert far.results[0].errors == pytest.approx(near.results[0].errors, rel=1e-3)
+    assert far.mismatch.rms == pytest.approx(near.mismatch.rms, rel=1e-3)
+
+
+def test_what_is_odd_about_snapshots_is_said(make, run):
+    case = make()
+    frames = thermal_frames(case, silicon(3, rattle=0.0), 3)
+    write(case.folder / "frames.extxyz", [*frames, frames[1]])
+    frame_of(case, frames[0])
+    arguments = ("--frame", "frames.extxyz@:", "--check-frame", "frame.extxyz", "--buffers", "3")
+    code, out, err = run(case, *arguments)
+    assert code == 0, err
+    out = out.replace("\n", " ")
+    assert "1 of the snapshots are copies" in out and "3 decide" in out
+    assert "the snapshot that checks the answer is one of those" in out
+    code, out, _ = run(case, "--frame", "frames.extxyz", "--buffers", "3")
+    assert code == 0 and "ONE decides" in out and "no further snapshot to check" in out
+
+
+def test_beads_spread_further_than_a_classical_run(make, run):
+    case = make(beads=4)
+    code, out, err = run(case, "--buffers", "3", "--snapshots", "1")
+    assert code == 0, err
+    assert "the input has 4 beads" in out.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("potential", "message"),
+    [
+        # bounded forces: numbers stay finite, but far too hot
+        (["pair_style soft 3.0", "pair_coeff * * 300"], r"blew up \(\S+ K instead of 300 K\)"),
+        (["pair_style lj/cut 6.0", "pair_coeff * * 5.0 3.5"], "(?s)blew up.*Lost atoms"),
+    ],
+)
+def test_a_thermal_run_that_blows_up(tmp_path, potential, message):
+    with pytest.raises(MixpiError, match=message):
+        thermal_run(
+            LammpsConfig(potential=potential),
+            tmp_path,
+            silicon(2),
+            temperature=300.0,
+            time_step=2.0,
+            count=2,
+            tell=lambda _what, _share: None,
+        )
 
 
 def test_the_cheap_forces_of_the_comparison(make, tiny_model, run):
@@ -220,6 +368,7 @@ def test_atoms_that_the_cheap_potential_leaves_alone(make, run):
     code, out, err = run(case, "--buffers", "3", "--snapshots", "1", "--temperature", "30")
     assert code == 0, err
     assert "leaves Si alone" in out.replace("\n", " ")
+    assert "exerts no force on any atom" in out.replace("\n", " ")
     assert "a wider core is what is needed" in out.replace("\n", " ")
     frame_of(case, silicon(3, rattle=0.08, seed=11))
     code, out, err = run(case, *FRAME, "--buffers", "3")

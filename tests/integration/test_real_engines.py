@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,18 +33,6 @@ def case(make_case, mace_tiny):
     return make
 
 
-def pid_of(case, log: str) -> int:
-    """Process that runs in a driver's folder."""
-    folder = case.folder / "logs" / log
-    for cwd in Path("/proc").glob("[0-9]*/cwd"):
-        try:
-            if Path(os.readlink(cwd)) == folder:
-                return int(cwd.parent.name)
-        except OSError:
-            continue
-    raise AssertionError(f"no process in {folder}")
-
-
 def test_each_engine_killed_in_mid_run(case):
     reference, disturbed = case("reference"), case("disturbed")
     assert run(reference).returncode == 0
@@ -53,7 +40,7 @@ def test_each_engine_killed_in_mid_run(case):
     process = disturbed.start()
     for driver, after in (("cheap-0", 8), ("expensive-0", 25)):
         wait_for(lambda after=after: evaluations(disturbed) >= after, 60)
-        os.kill(pid_of(disturbed, driver), signal.SIGKILL)
+        os.kill(disturbed.pid_in(f"logs/{driver}"), signal.SIGKILL)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     for driver in ("cheap-0", "expensive-0"):

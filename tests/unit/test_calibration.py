@@ -15,14 +15,26 @@ from conftest import silicon
 from mixpi import MixpiError
 from mixpi.buffers import (
     BufferResult,
-    Clusters,
     ForceError,
     force_error,
     measure_buffers,
     recommend,
+    share_above,
+    snapshot_error,
+    upper,
 )
 from mixpi.drivers.mace import MaceEngine
 from mixpi.mismatch import advice, measure_mismatch
+from mixpi.periodic import PeriodicCell
+from mixpi.reference import Clusters, Snapshot
+from mixpi.snapshots import (
+    correlation,
+    displacements,
+    distinct,
+    doubts,
+    nearest_distances,
+)
+from mixpi.structure import read_structure
 from mixpi.thermal import read_frames, temperature_of, thermal_width, time_step_of
 
 
@@ -50,6 +62,18 @@ def clusters(rod, engine) -> Clusters:
 @pytest.fixture(scope="module")
 def exact(rod, engine) -> np.ndarray:
     return engine.evaluate(rod.numbers, rod.positions, rod.cell.array)[1]
+
+
+@pytest.fixture(scope="module")
+def snapshots(rod, clusters, engine) -> list[Snapshot]:
+    """Five, the second of them far hotter than the first."""
+    made = []
+    for number, width in enumerate((0.03, 0.12, 0.05, 0.07, 0.06)):
+        atoms = bulk("Si", "diamond", a=5.46, cubic=True) * (2, 2, 16)
+        atoms.rattle(width, seed=number)
+        forces = engine.evaluate(atoms.numbers, atoms.positions, atoms.cell.array)[1]
+        made.append(clusters.snapshot(atoms.positions, forces))
+    return made
 
 
 def result(buffer: float, weighted: float) -> BufferResult:
@@ -102,8 +126,7 @@ def test_the_curve_and_its_answer(clusters, rod, exact):
     seen = []
     results, recommended = measure_buffers(
         clusters,
-        rod.positions,
-        exact,
+        [clusters.snapshot(rod.positions, exact)],
         [2.0, 4.0, 6.0, 8.0, 12.0, 15.0],
         tolerance=0.01,
         depths=[4.0],
@@ -121,9 +144,61 @@ def test_the_curve_and_its_answer(clusters, rod, exact):
     assert all(0.0 <= share <= 1.0 for _, share in seen)
 
 
+def test_all_snapshots_decide_not_the_first(clusters, snapshots):
+    """What is enough for the first is not for the second."""
+    grid = [2.0, 4.0, 6.0, 8.0, 10.0]
+    both = [snapshot_error(clusters, s, 6.0).weighted for s in snapshots[:2]]
+    tolerance = float(np.sqrt(np.prod(both)))
+    settings = {"tolerance": tolerance, "always": 4.0, "refine": False}
+    _, narrow = measure_buffers(clusters, snapshots[:1], grid, **settings)
+    results, wide = measure_buffers(clusters, snapshots, grid, **settings)
+    assert wide > narrow
+    by_buffer = {r.buffer: r for r in results}
+    for buffer in (4.0, narrow, wide):
+        expected = [snapshot_error(clusters, s, buffer) for s in snapshots]
+        assert by_buffer[buffer].errors == pytest.approx([e.weighted for e in expected], rel=1e-9)
+        for name in ("weighted", "rms", "max"):
+            largest = max(getattr(e, name) for e in expected)
+            assert getattr(by_buffer[buffer].error, name) == pytest.approx(largest, rel=1e-9)
+    assert by_buffer[narrow].error.weighted >= tolerance > by_buffer[wide].error.weighted
+    # what no other snapshot could change is not computed on them
+    assert len(by_buffer[2.0].errors) == 1 and by_buffer[2.0].error.weighted > 5 * tolerance
+    # the order of the snapshots decides nothing
+    _, again = measure_buffers(clusters, snapshots[::-1], grid, **settings)
+    assert again == wide
+
+
+def test_masks_are_measured_on_the_same_snapshots(clusters, snapshots):
+    (result,), _ = measure_buffers(
+        clusters, snapshots[:3], [6.0], tolerance=0.01, depths=[4.0], always=6.0, refine=False
+    )
+    worst = 0.0
+    for snapshot in snapshots[:3]:
+        cluster = clusters.carve(snapshot.positions, 6.0)
+        mask = clusters.complete(snapshot.positions, cluster, 4.0)
+        forces = clusters.forces(snapshot.positions, cluster, mask)[cluster.weights > 0.0]
+        error = force_error(forces, snapshot.exact, snapshot.weights)
+        worst = max(worst, error.weighted)
+    assert len(result.errors) == 3
+    assert result.masked[4.0].weighted == pytest.approx(worst, rel=1e-9)
+
+
+def test_the_upper_value_means_what_it_says():
+    """Of any distribution, a fresh value is above it as often as is said; from nine on rarely."""
+    rng = np.random.default_rng(5)
+    for n in (1, 2, 5, 9, 11, 12, 19, 40):
+        drawn, fresh = np.exp(rng.normal(size=(20_000, n))), np.exp(rng.normal(size=20_000))
+        above = np.mean(fresh > [upper(values) for values in drawn])
+        assert above == pytest.approx(share_above(n), abs=0.015)
+        assert (share_above(n) <= 0.1 + 1e-12) == (n >= 9)
+        if n < 9:
+            assert upper(drawn[0]) == drawn[0].max()
+
+
 def test_a_buffer_that_must_be_in_the_curve_is(clusters, rod, exact):
+    first = clusters.snapshot(rod.positions, exact)
     results, _ = measure_buffers(
-        clusters, rod.positions, exact, [12.0, 14.0, 15.0], tolerance=1.0, always=15.0, refine=False
+        clusters, [first], [12.0, 14.0, 15.0], tolerance=1.0, always=15.0, refine=False
     )
     assert [r.buffer for r in results] == [12.0, 15.0]
 
@@ -208,7 +283,12 @@ def test_without_a_blend_the_core_is_compared():
 
 @pytest.mark.parametrize(
     ("share", "words"),
-    [(0.005, "nothing is gained"), (0.1, "a wider blend"), (0.4, "a better cheap potential")],
+    [
+        (0.005, "nothing is gained"),
+        (0.1, "a wider blend"),
+        (0.4, "a better cheap potential"),
+        (1.5, "than no forces at all"),
+    ],
 )
 def test_the_advice_follows_the_rule(share, words):
     forces = np.ones((4, 3))
@@ -243,24 +323,219 @@ def test_a_frame_without_a_cell_has_the_systems(tmp_path):
     np.testing.assert_allclose(found, moved.positions, atol=1e-7)
 
 
-def simulation(text: str, evaluations_per_step: int = 1) -> SimpleNamespace:
-    root = ElementTree.fromstring(f"<simulation>{textwrap.dedent(text)}</simulation>")
-    return SimpleNamespace(
-        root=root, path=SimpleNamespace(name="x"), evaluations_per_step=evaluations_per_step
+CELLS = {
+    "cubic": bulk("Si", "diamond", a=5.46, cubic=True) * (2, 2, 2),
+    # as ASE makes it: i-PI and read_structure turn it
+    "triclinic": bulk("Si", "diamond", a=5.46) * (4, 4, 4),
+}
+#: Lattice vectors that atoms are moved by: which atoms, how many of each vector.
+UNWRAPPED = {
+    "one atom by 3": (slice(5, 6), (3, 0, -3)),
+    "all by 3": (slice(None), (3, 3, 3)),
+    "all by 100": (slice(None), (100, -100, 100)),
+    "half by 1": (slice(None, None, 2), (0, 1, 0)),
+    "drift of half a cell": (slice(None), (0.5, 0.5, -0.5)),
+}
+
+
+@pytest.fixture(params=CELLS)
+def home(request, tmp_path) -> Atoms:
+    CELLS[request.param].write(tmp_path / "init.extxyz")
+    return read_structure(tmp_path / "init.extxyz")
+
+
+def unwrapped(atoms: Atoms, kind: str) -> Atoms:
+    which, moves = UNWRAPPED[kind]
+    far = atoms.copy()
+    far.rattle(0.08, seed=4)
+    far.positions[which] += np.array(moves) @ atoms.cell.array
+    return far
+
+
+def turned(atoms: Atoms) -> Atoms:
+    other = atoms.copy()
+    other.rotate(40.0, (1.0, 2.0, -0.5), rotate_cell=True)
+    return other
+
+
+@pytest.mark.parametrize("kind", UNWRAPPED)
+@pytest.mark.parametrize("orientation", ["i-PI's", "another", "no cell"])
+def test_frames_wherever_they_were_unwrapped_to(tmp_path, home, kind, orientation):
+    far = unwrapped(home, kind)
+    written = turned(far) if orientation == "another" else far.copy()
+    if orientation == "no cell":
+        written = Atoms(far.symbols, far.positions)
+    written.write(tmp_path / "frame.xyz", format="extxyz")
+    (found,) = read_frames(tmp_path / "frame.xyz", home)
+    np.testing.assert_allclose(found, far.positions, rtol=0, atol=2e-6)
+    cell = PeriodicCell(home.cell.array)
+    moved = displacements(found, home.positions, cell)
+    assert 0.07 < np.sqrt(np.mean(moved**2)) < 0.09
+
+
+@pytest.mark.parametrize("kind", UNWRAPPED)
+@pytest.mark.parametrize(("unit", "ratio"), [(units.Bohr, "1.9"), (10.0, "0.1")])
+def test_another_unit_is_found_wherever_they_were_unwrapped_to(tmp_path, home, kind, unit, ratio):
+    far = unwrapped(home, kind)
+    Atoms(far.symbols, far.positions / unit).write(tmp_path / "frame.xyz", format="xyz")
+    with pytest.raises(MixpiError, match=f"atoms {ratio} times as far apart as the structure: is"):
+        read_frames(tmp_path / "frame.xyz", home)
+
+
+def liquid(unit: float = 1.0) -> tuple[Atoms, Atoms]:
+    """Two configurations of a gas of hard spheres, with nothing in common."""
+    made = []
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        box, points = PeriodicCell(np.diag([14.0] * 3)), np.empty((0, 3))
+        while len(points) < 60:
+            point = rng.uniform(0.0, 14.0, (1, 3))
+            if np.isinf(box.nearest(point, points, 2.2)).all():
+                points = np.vstack([points, point])
+        made.append(Atoms("Ar60", points, cell=box.vectors, pbc=True))
+    made[1].positions += 14.0 * np.random.default_rng(3).integers(-4, 5, (60, 3))
+    made[1].positions /= unit
+    return tuple(made)
+
+
+def test_atoms_that_diffused_everywhere(tmp_path):
+    start, later = liquid()
+    later.write(tmp_path / "frame.extxyz")
+    (found,) = read_frames(tmp_path / "frame.extxyz", start)
+    np.testing.assert_allclose(found, later.positions, rtol=0, atol=1e-6)
+    assert "far from the structure's sites" in doubts([found], start)[0]
+    start, later = liquid(units.Bohr)
+    Atoms(later.symbols, later.positions).write(tmp_path / "frame.xyz", format="xyz")
+    with pytest.raises(MixpiError, match="in another unit than Å, or of another system"):
+        read_frames(tmp_path / "frame.xyz", start)
+
+
+@pytest.mark.parametrize("change", ["sheared", "longer", "mirrored"])
+def test_a_turned_cell_is_not_another_one(tmp_path, home, change):
+    other = home.copy()
+    strain = np.eye(3)
+    if change == "sheared":
+        strain[1, 0] = 0.01
+    elif change == "longer":
+        strain[0, 0] = 1.005
+    else:
+        strain[0, 0] = -1.0
+    other.set_cell(other.cell.array @ strain, scale_atoms=True)
+    turned(other).write(tmp_path / "frame.extxyz")
+    with pytest.raises(MixpiError, match="another cell than the structure"):
+        read_frames(tmp_path / "frame.extxyz", home)
+
+
+def test_the_cell_in_i_pis_comment_counts(tmp_path, home):
+    def write(factor: float) -> None:
+        lengths, angles = home.cell.lengths() * factor / units.Bohr, home.cell.angles()
+        box = "  ".join(f"{number:10.5f}" for number in (*lengths, *angles))
+        comment = f"# CELL(abcABC): {box}  Step:  0  Bead: 0 positions{{atomic_unit}}"
+        atoms = unwrapped(home, "all by 3")
+        rows = [f"Si {x:.8f} {y:.8f} {z:.8f}" for x, y, z in atoms.positions / units.Bohr]
+        text = "\n".join([str(len(atoms)), f"{comment}  cell{{atomic_unit}}", *rows])
+        (tmp_path / "frame.xyz").write_text(f"{text}\n")
+
+    write(1.0)
+    (found,) = read_frames(tmp_path / "frame.xyz", home)
+    np.testing.assert_allclose(found, unwrapped(home, "all by 3").positions, rtol=0, atol=1e-5)
+    write(1.01)
+    with pytest.raises(MixpiError, match="another cell than the structure"):
+        read_frames(tmp_path / "frame.xyz", home)
+
+
+def test_nearest_distances_by_brute_force(home):
+    far = unwrapped(home, "half by 1")
+    distances = all_distances(far.positions, far.cell.array, 4.0)
+    np.fill_diagonal(distances, np.inf)
+    found = nearest_distances(far.positions, PeriodicCell(far.cell.array))
+    np.testing.assert_allclose(found, distances.min(axis=1), rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("kind", UNWRAPPED)
+def test_expensive_forces_do_not_depend_on_the_image(tiny_model, kind, dtype):
+    start = silicon(2, rattle=0.0)
+    engine = MaceEngine(tiny_model, threads=1, dtype=dtype)
+    clusters = Clusters(start, [0, 5], RADII, engine)
+    near = start.copy()
+    near.rattle(0.08, seed=4)
+    far = unwrapped(start, kind)
+    inside, outside = (clusters.carve(a.positions, 4.0) for a in (near, far))
+    np.testing.assert_array_equal(inside.indices, outside.indices)
+    np.testing.assert_allclose(
+        clusters.forces(far.positions, outside),
+        clusters.forces(near.positions, inside),
+        rtol=0,
+        atol=1e-10 if dtype == "float64" else 3e-5,
     )
+
+
+def vibrating(count: int, memory: float, seed: int = 0) -> tuple[Atoms, list[np.ndarray]]:
+    """Snapshots whose displacements remember so much of those before."""
+    start, rng = silicon(2, rattle=0.0), np.random.default_rng(seed)
+    moved, frames = rng.normal(0.0, 0.08, start.positions.shape), []
+    for _ in range(count):
+        fresh = rng.normal(0.0, 0.08, moved.shape)
+        moved = memory * moved + np.sqrt(1.0 - memory**2) * fresh
+        frames.append(start.positions + moved)
+    return start, frames
+
+
+@pytest.mark.parametrize("memory", [0.0, 0.5, 0.9])
+def test_the_correlation_of_snapshots_is_that_of_the_displacements(memory):
+    start, frames = vibrating(60, memory)
+    cell = PeriodicCell(start.cell.array)
+    frames = [frame + n * start.cell.array[0] for n, frame in enumerate(frames)]  # a drift
+    assert correlation(frames, cell) == pytest.approx(memory, abs=0.05)
+    assert correlation(frames[:3], cell) is None
+
+
+def test_copies_are_found_in_whatever_image():
+    start, frames = vibrating(4, 0.0)
+    cell = PeriodicCell(start.cell.array)
+    copy = frames[1] + np.array([1.0, -2.0, 0.0]) @ start.cell.array
+    other = frames[2].copy()
+    other[40] += 0.01
+    assert distinct([*frames[:3], copy, other, frames[0], frames[3]], cell) == [0, 1, 2, 4, 6]
+
+
+def test_doubts_about_snapshots():
+    start, frames = vibrating(8, 0.0)
+    home = start.positions
+    assert doubts(frames, start) == []
+    assert doubts(frames[:1], start) == []
+    far = [frame + 0.5 * start.cell.array[0] for frame in frames]
+    assert doubts(far, start) == []
+    (cold,) = doubts([home + 0.5 * start.cell.array[1]], start)
+    assert "the snapshot hardly left the sites" in cold
+    warming = [home + share * (f - home) for f, share in zip(frames, (0.3, 0.6), strict=False)]
+    (early,) = doubts([*warming, *frames[2:]], start)
+    assert "the first 2 of 8 snapshots" in early and "FILE@2:" in early
+    assert "1 of 7 snapshots hardly left" in doubts([*frames[:6], home], start)[0]
+
+
+def simulation(text: str) -> SimpleNamespace:
+    root = ElementTree.fromstring(f"<simulation>{textwrap.dedent(text)}</simulation>")
+    return SimpleNamespace(root=root, path=SimpleNamespace(name="x"))
 
 
 def test_temperature_and_time_step_of_an_input():
     thermal = simulation(
         "<ensemble><temperature units='kelvin'> 450 </temperature></ensemble>"
-        "<dynamics><timestep units='femtosecond'>3.0</timestep></dynamics>",
-        2,
+        "<dynamics><timestep units='femtosecond'>3.0</timestep><nmts>[1, 2]</nmts></dynamics>",
     )
     assert temperature_of(thermal) == pytest.approx(450.0)
     assert time_step_of(thermal) == pytest.approx(1.5)
     velocities = "<initialize><velocities units='kelvin'>200</velocities></initialize>"
     assert temperature_of(simulation(velocities)) == pytest.approx(200.0)
     assert time_step_of(simulation(velocities)) == 1.0
+    restart = "<dynamics><timestep>826.8</timestep><nmts shape='(2)'> [ 5, 4 ] </nmts></dynamics>"
+    assert time_step_of(simulation(restart)) == pytest.approx(1.0, rel=1e-3)
+    replicas = "".join(
+        f"<ensemble><temperature units='kelvin'>{t}</temperature></ensemble>" for t in (300, 500)
+    )
+    assert temperature_of(simulation(replicas)) == pytest.approx(500.0)
     atomic = "<dynamics><timestep>20.670687</timestep></dynamics>"
     assert time_step_of(simulation(atomic)) == pytest.approx(0.5, rel=1e-5)
     with pytest.raises(MixpiError, match="--temperature"):

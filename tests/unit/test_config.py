@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 from mixpi import MixpiError
-from mixpi.config import MixingConfig, load_config
+from mixpi.config import MixingConfig, load_config, without_quotes
 from mixpi.config_help import describe_config
 from mixpi.distil.config import DistilConfig
 from pydantic import BaseModel
@@ -56,6 +56,16 @@ def test_no_seeds_on_purpose(tmp_path):
         ({"seeds": []}, "seeds: no seeds"),
         ({"seeds": None}, "seeds: no seeds"),
         ({"seeds": [1, -4]}, "seed -4 is negative"),
+        ({"seeds": [True]}, "seeds: true is no index of an atom"),
+        ({"seeds": [1.0]}, "seeds: 1.0 is no index of an atom"),
+        ({"seeds": ["1"]}, "seeds: '1' is no index of an atom"),
+        ({"seeds": [4, 7, 4]}, "seed 4 stands twice"),
+        ({"seeds": 3}, "3 is no list of atoms"),
+        ({"seeds": "all"}, "all is no list of atoms"),
+        ({"seeds": False}, "false is no list of atoms"),
+        ({"regions": {"core": True, "blend": 1, "buffer": 1}}, "regions.core: true is no value"),
+        ({"cheap": {"external": True, "count": True}}, "cheap.count: true is no value"),
+        ({"cheap": {"lammps": {"potential": ["a"], "launch": False}}}, "launch: false is no value"),
         ({"sedes": [1]}, "sedes: unknown key"),
         ({"regions": {"core": 1, "blend": 1}}, "regions.buffer: missing"),
         ({"cheap": {}}, "cheap: give exactly one of lammps, mace, command, external"),
@@ -73,6 +83,54 @@ def test_refused(tmp_path, change, message):
     with pytest.raises(MixpiError, match=message) as error:
         load(tmp_path, change)
     assert "mixing.yaml" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lines"),
+    [
+        ("structure: init.extxyz", "structure: init.extxyz\nstructure: b.extxyz", "'structure'"),
+        ("  core: 4.0", "  core: 4.0\n  core: 3.0", "'core'"),
+        ("- 3\n- 1", "- {a: 1, a: 2}", "'a'"),
+    ],
+)
+def test_key_that_stands_twice(tmp_path, old, new, lines):
+    path = tmp_path / "mixing.yaml"
+    text = yaml.safe_dump(MINIMAL)
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(MixpiError, match=rf"the key {lines} stands twice, in lines \d+ and \d+"):
+        load_config(path)
+
+
+def test_anchors_may_be_merged_and_overridden(tmp_path):
+    path = tmp_path / "mixing.yaml"
+    text = yaml.safe_dump(MINIMAL)
+    old = "regions:\n  blend: 4.0\n  buffer: 6.0\n  core: 4.0\n"
+    assert old in text
+    path.write_text(
+        "output: {}\n"
+        + text.replace(old, "regions: {<<: {core: 1, blend: 4, buffer: 6}, core: 2}\n")
+    )
+    assert load_config(path).regions.core == 2.0
+
+
+def test_exponents_are_numbers(tmp_path):
+    """YAML 1.1 calls 1e1 a text."""
+    path = tmp_path / "mixing.yaml"
+    path.write_text(yaml.safe_dump(MINIMAL).replace("core: 4.0", "core: 4e0"))
+    assert load_config(path).regions.core == 4.0
+
+
+def test_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load(tmp_path, {"structure": "~/a.xyz"}).structure == str(tmp_path / "a.xyz")
+
+
+@pytest.mark.parametrize(
+    "written", ["a.yaml", '"a.yaml"', "'a.yaml'", ' "a.yaml" ', "my file.yaml", '"my file.yaml"']
+)
+def test_quotes_of_i_pi_s_parameters(written):
+    assert without_quotes(written) == written.strip(" \"'")
 
 
 @pytest.mark.parametrize("content", ["", "a list", "- 1\n- 2", "key: [unclosed"])

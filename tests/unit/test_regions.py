@@ -6,9 +6,10 @@ import brute_force
 import numpy as np
 import pytest
 from ase.build import bulk
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mixpi import build_regions
+from mixpi import build_regions, periodic
+from mixpi.bins import Bins
 from mixpi.periodic import PeriodicCell
 from mixpi.regions import PROFILES, union
 from scipy.spatial.transform import Rotation
@@ -84,6 +85,81 @@ def test_any_cell_against_brute_force(n, lengths, tilts, radii, profile, seed):
     radii = dict(zip(("core", "blend", "buffer"), radii, strict=True))
     found = build_regions(positions, cell, seeds, **radii, profile=profile)
     assert_same(found, brute_force.regions(positions, cell, seeds, **radii, profile=profile))
+
+
+@pytest.fixture
+def always_bins(monkeypatch):
+    """A grid of bins also for the few atoms that brute force can manage."""
+    monkeypatch.setattr(periodic, "MANY", 0)
+    monkeypatch.setattr(periodic, "CROWD", 0.0)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("radii", [RADII, {**RADII, "core": 0.0}, {**RADII, "buffer": 1.0}])
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_bins_against_brute_force(always_bins, system, radii, profile):
+    positions, cell = SYSTEMS[system]
+    seeds = np.arange(0, len(positions), 7)
+    found = build_regions(positions, cell, seeds, **radii, profile=profile)
+    assert_same(found, brute_force.regions(positions, cell, seeds, **radii, profile=profile))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    n=st.integers(1, 60),
+    lengths=st.tuples(*[st.floats(2.5, 16.0) | st.floats(16.0, 60.0)] * 3),
+    tilts=st.tuples(*[st.floats(-0.9, 0.9)] * 3),
+    radii=st.tuples(*[st.sampled_from([0.0, 0.7, 1.9, 3.3, 6.1])] * 3),
+    seed=st.integers(0, 2**16),
+)
+def test_bins_in_any_cell_against_brute_force(always_bins, n, lengths, tilts, radii, seed):
+    a, b, c = lengths
+    cell = np.array([[a, 0, 0], [tilts[0] * a, b, 0], [tilts[1] * a, tilts[2] * b, c]])
+    rng = np.random.default_rng(seed)
+    positions = rng.uniform(-1.5, 2.5, (n, 3)) @ cell
+    seeds = rng.choice(n, rng.integers(1, n + 1), replace=False)
+    radii = dict(zip(("core", "blend", "buffer"), radii, strict=True))
+    found = build_regions(positions, cell, seeds, **radii)
+    assert_same(found, brute_force.regions(positions, cell, seeds, **radii, profile="linear"))
+
+
+def spread(cell, n, rng):
+    return rng.uniform(0, 1, (n, 3)) @ cell, cell
+
+
+MANY_ATOMS = {
+    "crystal": lambda rng: crystal(15),
+    "slab": lambda rng: (crystal(15)[0], crystal(15)[1] + np.diag([0.0, 0.0, 40.0])),
+    "plate": lambda rng: spread(np.diag([150.0, 140.0, 5.0]), 25_000, rng),
+    "needle": lambda rng: spread(np.diag([9.0, 900.0, 8.0]), 25_000, rng),
+    "skewed": lambda rng: spread(
+        np.array([[80.0, 0, 0], [70.0, 75.0, 0], [-60.0, 50.0, 70.0]]), 25_000, rng
+    ),
+}
+CHOICES = {
+    "scattered": lambda x, rng: rng.choice(len(x), 200, replace=False),
+    "line": lambda x, rng: np.flatnonzero(np.linalg.norm(x[:, :2] - x[7, :2], axis=1) < 3.0),
+    "plane": lambda x, rng: np.flatnonzero(np.abs(x[:, 1] - x[7, 1]) < 2.0),
+    "all": lambda x, rng: np.arange(len(x)),
+}
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize("system", MANY_ATOMS)
+def test_bins_change_nothing(monkeypatch, system, choice):
+    rng = np.random.default_rng(0)
+    positions, cell = MANY_ATOMS[system](rng)
+    seeds = CHOICES[choice](positions, rng)
+    used = []
+    compare = Bins.compare
+    monkeypatch.setattr(Bins, "compare", lambda *a: used.append(1) or compare(*a))
+    a = build_regions(positions, cell, seeds, **RADII, profile="cubic")
+    assert used or choice in ("line", "plane")  # where the seeds reach little of the cell
+    monkeypatch.setattr(periodic, "MANY", len(positions) + 1)
+    b = build_regions(positions, cell, seeds, **RADII, profile="cubic")
+    np.testing.assert_array_equal(a.labels, b.labels)
+    np.testing.assert_array_equal(a.weights, b.weights)
+    assert a.core.any()
 
 
 def test_large_cell_takes_the_grid_path():
@@ -217,6 +293,10 @@ def test_union_gives_each_geometry_at_least_its_own_surroundings():
         ({"core": -1.0}, ValueError, "core radius must be a number >= 0"),
         ({"blend": np.nan}, ValueError, "blend radius"),
         ({"buffer": np.inf}, ValueError, "buffer radius"),
+        ({"core": "4"}, ValueError, "core radius must be a number >= 0"),
+        ({"blend": None}, ValueError, "blend radius"),
+        ({"buffer": True}, ValueError, "buffer radius"),
+        ({"profile": ["linear"]}, ValueError, "profile must be one of"),
         ({"profile": "cosine"}, ValueError, "profile must be one of"),
         ({"seeds": [216]}, IndexError, "seed 216 is out of range: the structure has 216 atoms"),
         ({"seeds": [-1]}, IndexError, "seed -1 is out of range"),

@@ -1,0 +1,342 @@
+"""The LAMMPS lines of a potential: read as LAMMPS reads them, their files brought near.
+
+LAMMPS cuts what it reads at ``#``, replaces ``$x`` and ends words at spaces, also within
+the path of a file. Hence it never sees a path: each file is linked under a plain name
+into the folder where LAMMPS runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import filecmp
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import MixpiError
+
+
+#: As LAMMPS splits a line: quotes count at the start of a word only.
+_WORD = re.compile(
+    r'"""(?P<triple>.*?)"""|"(?P<double>[^"]*)"|\'(?P<single>[^\']*)\''
+    r"|(?P<bare>(?:\$\((?:[^()]|\([^()]*\))*\)|\S)+)",
+    re.DOTALL,
+)
+_PLAIN = re.compile(r"[A-Za-z0-9._+-]+")
+#: Names that mixpi itself gives in the folder where LAMMPS runs.
+_OURS = re.compile(r"lammps\..*|log\..*|output\.log|.*\.dump")
+#: What can only be a file: no number, no formula, and with an ending.
+_FILE_NAME = re.compile(r"[^=;^()*$\"]*\.[A-Za-z][\w-]*")
+#: Their arguments look like files: ``module.Class``, formulas.
+_NO_FILES = ("python", "lepton", "kim")
+#: ``eam/alloy``, which may be the path of a file too.
+_STYLE = re.compile(r"[a-z0-9]+(/[a-z0-9]+)+")
+_VARIABLE = re.compile(r"\$\{(\w+)\}|\$(\w)")
+_IMMEDIATE = re.compile(r"\$\((?:[^()]|\([^()]*\))*\)")
+#: Stands for a number that only LAMMPS can compute.
+SOME_NUMBER = "?"
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word of a line.
+
+    Attributes
+    ----------
+    text : str
+        Without quotes, variables replaced.
+    begin, end : int
+        Where it stands in the line.
+    file : Path or None
+        The file (or folder) that it names.
+    """
+
+    text: str
+    begin: int
+    end: int
+    file: Path | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One command.
+
+    Attributes
+    ----------
+    text : str
+        The command as written, without comment and continuation.
+    words : tuple of Word
+    style : str
+        The pair_style, or its part that a pair_coeff of a hybrid is for; "" before any.
+    first : int
+        Index of the first word behind command, types, style and its number.
+    """
+
+    text: str
+    words: tuple[Word, ...]
+    style: str = ""
+    first: int = 1
+
+    @property
+    def command(self) -> str:
+        """The first word."""
+        return self.words[0].text
+
+    @property
+    def part(self) -> tuple[str, ...]:
+        """Which part of a hybrid style a pair_coeff is for: its name and number."""
+        return tuple(word.text for word in self.words[3 : self.first])
+
+    @property
+    def arguments(self) -> list[str]:
+        """What a pair_coeff says about its types, or any other command."""
+        return [word.text for word in self.words[self.first :]]
+
+
+def read_lines(potential: Sequence[str], folder: Path, others: Sequence[Path] = ()) -> list[Line]:
+    """The commands of a potential, with those of ``include`` files in their place.
+
+    Parameters
+    ----------
+    potential : sequence of str
+        LAMMPS lines, as in the configuration; ``&`` continues one.
+    folder : Path
+        Where files are looked for first; of the lines in an included file it is the
+        folder of that file.
+    others : sequence of Path
+        Folders where they are looked for then.
+
+    Returns
+    -------
+    list of Line
+
+    Raises
+    ------
+    MixpiError
+        If a file is missing, or includes itself.
+    """
+    reader = _Reader(others)
+    lines = list(reader.read("\n".join(potential), folder))
+    for line in lines:
+        _require_files(line, reader.searched)
+    return lines
+
+
+def linked(lines: Sequence[Line], target: Path) -> list[str]:
+    """Bring the files into a folder, and name them there in the lines.
+
+    Parameters
+    ----------
+    lines : sequence of Line
+        Of :func:`read_lines`.
+    target : Path
+        The folder where LAMMPS runs. Files get links (copies, where there are none);
+        nothing but earlier links is replaced.
+
+    Returns
+    -------
+    list of str
+        The lines for LAMMPS.
+    """
+    names: dict[Path, str] = {}
+    taken = {word.text for line in lines for word in line.words}
+    written = []
+    for line in lines:
+        text = line.text
+        for word in reversed(line.words[1:]):
+            if word.file is None:
+                continue
+            if word.file not in names:
+                names[word.file] = _bring(word, target, names.values(), taken)
+            name = names[word.file]
+            if name != word.text:
+                slash = "/" * word.text.endswith("/")
+                text = f"{text[: word.begin]}{name}{slash}{text[word.end :]}"
+        written.append(text)
+    return written
+
+
+class _Reader:
+    """Follows includes and variables through the lines."""
+
+    def __init__(self, others: Sequence[Path]) -> None:
+        self._others = tuple(others)
+        self._variables: dict[str, str] = {}
+        self._style: list[str] = [""]
+        self._open: list[Path] = []
+        #: Where the files of the lines read so far may lie.
+        self.searched: list[Path] = []
+
+    def read(self, text: str, folder: Path) -> Iterator[Line]:
+        for place in (folder, *self._others):
+            if place not in self.searched:
+                self.searched.append(place)
+        for command in _commands(text):
+            line = self._line(command, folder)
+            if line is None:
+                continue
+            if line.command == "include" and len(line.words) == 2:
+                yield from self._include(line.words[1], folder)
+                continue
+            if line.command == "variable":
+                self._define([word.text for word in line.words[1:]])
+            yield line
+
+    def _include(self, word: Word, folder: Path) -> Iterator[Line]:
+        if word.file is None:
+            raise _missing(word.text, self.searched)
+        path = Path(os.path.abspath(word.file))
+        if path in self._open:
+            raise MixpiError(f"potential file {path} includes itself")
+        self._open.append(path)
+        yield from self.read(path.read_text(errors="replace"), path.parent)
+        self._open.pop()
+
+    def _line(self, command: str, folder: Path) -> Line | None:
+        words, end = [], len(command)
+        for found in _WORD.finditer(command):
+            bare = found["bare"]
+            if bare is None:
+                text = found["triple"] or found["double"] or found["single"] or ""
+            elif "#" in bare and not self._find(self._replace(bare), folder):
+                # a comment; LAMMPS lets one begin within a word
+                end = found.start() + bare.index("#")
+                if bare[0] != "#":
+                    words += self._words(bare[: bare.index("#")], found.start(), folder)
+                break
+            else:
+                words += self._words(bare, found.start(), folder)
+                continue
+            words.append(Word(text, *found.span(), self._find(text, folder)))
+        if not words:
+            return None
+        return self._with_style(command[:end].strip("\n"), words)
+
+    def _words(self, bare: str, begin: int, folder: Path) -> list[Word]:
+        """The word with its variables replaced, which may make it several."""
+        texts = self._replace(bare).split()
+        if len(texts) == 1:
+            return [Word(texts[0], begin, begin + len(bare), self._find(texts[0], folder))]
+        return [Word(text, begin, begin + len(bare)) for text in texts]
+
+    def _with_style(self, text: str, words: list[Word]) -> Line:
+        command = words[0].text
+        # what is a type or a style is no file, though there may be one of that name
+        first = {"pair_style": 2, "pair_coeff": 3}.get(command, 1)
+        style = self._style[0]
+        if command == "pair_style":
+            self._style = [word.text for word in words[1:]] or [""]
+            style = self._style[0]
+        elif command == "pair_coeff" and style.startswith("hybrid") and len(words) > 3:
+            style, first = words[3].text, 4
+            # a style that is there twice is numbered
+            if self._style.count(style) > 1 and len(words) > 4 and words[4].text.isdigit():
+                first = 5
+        several = command == "pair_style" and style.startswith("hybrid")
+        words = [
+            Word(word.text, word.begin, word.end)
+            if k < first or (several and _STYLE.fullmatch(word.text))
+            else word
+            for k, word in enumerate(words)
+        ]
+        return Line(text, tuple(words), style, first)
+
+    def _define(self, words: Sequence[str]) -> None:
+        if len(words) < 3:
+            return
+        name, style, value = words[:3]
+        if style in ("index", "string", "world", "universe"):
+            self._variables.setdefault(name, value)
+            if style == "string":
+                self._variables[name] = value
+        elif style == "getenv" and value in os.environ:
+            self._variables[name] = os.environ[value]
+        elif style in ("equal", "internal", "loop", "timer"):
+            self._variables[name] = value if _is_number(value) else SOME_NUMBER
+
+    def _replace(self, text: str) -> str:
+        text = _IMMEDIATE.sub(SOME_NUMBER, text)
+        return _VARIABLE.sub(lambda m: self._variables.get(m[1] or m[2], m[0]), text)
+
+    def _find(self, name: str, folder: Path) -> Path | None:
+        path = os.path.expanduser(name)
+        for place in (folder, *self._others):
+            if path and os.path.isfile(place / path):
+                return Path(os.path.abspath(place / path))
+        is_folder = name.endswith("/") or name.startswith(("./", "../", "/", "~"))
+        if is_folder and path.strip("./") and os.path.isdir(folder / path):
+            return Path(os.path.abspath(folder / path))
+        return None
+
+
+def _commands(text: str) -> Iterator[str]:
+    """Lines put together as LAMMPS does: ``&`` at the end, or an open triple quote."""
+    pending = ""
+    for line in text.splitlines():
+        pending += line
+        if pending.count('"""') % 2:
+            pending += "\n"
+        elif pending.rstrip().endswith("&"):
+            pending = pending.rstrip()[:-1]
+        else:
+            yield pending
+            pending = ""
+    yield pending
+
+
+def _require_files(line: Line, searched: Sequence[Path]) -> None:
+    if line.command not in ("pair_style", "pair_coeff") or line.style in _NO_FILES:
+        return
+    for word in line.words[line.first :]:
+        name = word.text
+        if word.file is None and _FILE_NAME.fullmatch(name) and not _is_number(name):
+            raise _missing(name, searched)
+
+
+def _missing(name: str, searched: Sequence[Path]) -> MixpiError:
+    places = "\n".join(f"  {os.path.abspath(place)}" for place in searched)
+    return MixpiError(
+        f"potential file {name!r} does not exist; looked for in\n{places}\n"
+        "Names are relative to the file where they stand; a name with spaces needs quotes"
+    )
+
+
+def _is_number(text: str) -> bool:
+    with contextlib.suppress(ValueError):
+        float(text)
+        return True
+    return False
+
+
+def _bring(word: Word, target: Path, used: Iterable[str], taken: set[str]) -> str:
+    """Make a file available under a plain name, which is returned."""
+    used = set(used)
+    plain = _PLAIN.fullmatch(word.text) and not _OURS.fullmatch(word.text)
+    # unchanged where that can be: it may after all be a keyword that is a file's name too
+    if plain and word.text not in used and _placed(word.file, target / word.text):
+        return word.text
+    base = re.sub(r"[^A-Za-z0-9._+-]", "_", word.file.name)
+    number = 1
+    while True:
+        name = f"{number}-{base}"
+        if name not in used | taken and _placed(word.file, target / name):
+            return name
+        number += 1
+
+
+def _placed(source: Path, path: Path) -> bool:
+    """Whether a path stands for a file now; what is not ours to replace stays."""
+    if path.exists() and os.path.samefile(source, path):
+        return True
+    if path.is_symlink():
+        path.unlink()  # of an earlier run
+    if path.exists():
+        return source.is_file() and path.is_file() and filecmp.cmp(source, path, shallow=False)
+    try:
+        path.symlink_to(source)
+    except OSError:  # a file system without links
+        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, path)
+    return True

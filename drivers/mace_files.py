@@ -1,0 +1,124 @@
+"""Model files of MACE: what a file is, and what to give instead if it is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..errors import MixpiError
+
+
+#: Heads of a model from before there were heads, as mace-torch calls them.
+ONE_HEAD = ("Default",)
+
+
+def load_network(path: Path, device: str):
+    """The network in a model file.
+
+    Parameters
+    ----------
+    path : Path
+        A ``.model`` as training writes it, or its compiled form.
+    device : str
+        Where its tensors go.
+
+    Returns
+    -------
+    torch.nn.Module
+        With energies as output.
+
+    Raises
+    ------
+    MixpiError
+        If the file is anything else: says what.
+    """
+    import torch
+
+    what = f"cannot use {path} as a MACE model"
+    if path.is_dir():
+        raise MixpiError(f"{what}: it is a folder; give the .model file in it")
+    with path.open("rb") as stream:
+        head = stream.read(64)
+    if not head:
+        raise MixpiError(f"{what}: it is empty; copy it again, or train the model to its end")
+    if head.startswith(b"version https://git-lfs"):
+        raise MixpiError(f"{what}: it only points to a file of Git LFS; run 'git lfs pull'")
+    try:
+        # a model is a pickle: like mace-torch itself this trusts the file
+        content = torch.load(path, map_location=device, weights_only=False)
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [""])[0].split(". ")[0]
+        detail = f"{type(error).__name__}{': ' + reason if reason else ''}"
+        if isinstance(error, (ImportError, AttributeError)):
+            raise MixpiError(
+                f"{what}: it needs code that is not installed in this environment ({detail})"
+            ) from None
+        # torch writes zip archives
+        damaged = head.startswith(b"PK")
+        raise MixpiError(
+            f"{what}: {'it is damaged or cut short' if damaged else 'torch cannot read it'} "
+            f"({path.stat().st_size} bytes; {detail}); "
+            + ("copy it again" if damaged else "give the .model file that training wrote")
+        ) from None
+    reason = _unfit(content)
+    if reason:
+        raise MixpiError(f"{what}: {reason}")
+    return content
+
+
+def heads_of(network) -> list[str]:
+    """The heads that a network has, one for each level of theory it was trained on."""
+    return [str(head) for head in getattr(network, "heads", None) or ONE_HEAD]
+
+
+def require_head(head: str | None, heads: Sequence[str], model: object) -> None:
+    """Refuse a head that a model lacks, and to choose one for the user.
+
+    Raises
+    ------
+    MixpiError
+        If the head is not among those given, or none is named though there are several.
+    """
+    listed = ", ".join(heads)
+    if head is None and len(heads) > 1:
+        raise MixpiError(
+            f"model {model} has several heads, which give different energies and forces: {listed}; "
+            "choose one (mace: head, or --head)"
+        )
+    if head is not None and head not in heads:
+        raise MixpiError(
+            f"model {model} has no head {head!r}; it has {listed} (mace: head, or --head)"
+        )
+
+
+def _unfit(content) -> str | None:
+    """Why what was read is no network that can be evaluated, None if it is one."""
+    import torch
+
+    if isinstance(content, Mapping):
+        if content and all(isinstance(value, torch.Tensor) for value in content.values()):
+            return (
+                "it holds the parameters alone (a state dict), without the network that they "
+                "belong to; give the .model file that training wrote beside it"
+            )
+        if {"model", "model_state_dict", "state_dict", "optimizer"} & set(content):
+            return (
+                "it is a checkpoint of a training; give the .model file that training wrote at "
+                "its end (a training that is restarted with --restart_latest writes it)"
+            )
+    # a compiled network keeps the name of its class
+    name = getattr(content, "original_name", None) or type(content).__name__
+    if name.startswith("LAMMPS_"):
+        return "it was converted for LAMMPS; give the .model file that it was made from"
+    if not isinstance(content, torch.nn.Module):
+        return f"it holds a {type(content).__name__}; give the .model file that training wrote"
+    facts = ("atomic_numbers", "r_max", "num_interactions")
+    missing = [fact for fact in facts if not hasattr(content, fact)]
+    if missing:
+        return (
+            f"it is a torch module {name} without {', '.join(missing)}; give the .model file of a "
+            "MACE training"
+        )
+    if name in ("AtomicDipolesMACE", "AtomicDielectricMACE"):
+        return f"it is a {name}, which predicts dipoles and neither energies nor forces"
+    return None

@@ -1,0 +1,141 @@
+"""Files of a run that is continued: cut back to the step of the RESTART.
+
+What was written after the state that a run goes on from is computed again, and would
+stand twice. What is cut off is kept beside the file, under i-PI's kind of name.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+import shutil
+from pathlib import Path
+
+
+#: How i-PI marks a frame, in the line behind the number of atoms (xyz, extxyz) or as a title.
+_IPI_FRAME = re.compile(rb"Step:\s+(\d+)")
+#: How :mod:`mixpi.frames` does.
+_OWN_FRAME = re.compile(rb"\bstep=(\d+)\b")
+
+
+def cut_table(path: Path, step: int, column: int) -> None:
+    """Cut rows of numbers back to a step; comments stay.
+
+    Parameters
+    ----------
+    path : Path
+        Text; rows in ascending order of steps.
+    step : int
+        The last step that stays.
+    column : int
+        Which column holds the step, from 0.
+    """
+
+    def begins(line: bytes) -> bool:
+        words = line.split()
+        if not words or words[0].startswith(b"#"):
+            return False
+        try:
+            return float(words[column]) > step
+        except (IndexError, ValueError):
+            return True  # broken off in the middle
+
+    with path.open("rb") as stream:
+        position = 0
+        for line in stream:
+            if begins(line) or not line.endswith(b"\n"):
+                break
+            position += len(line)
+    _cut(path, position)
+
+
+def cut_frames(path: Path, step: int) -> int | None:
+    """Cut frames of atoms back to a step; a last frame that is not whole goes too.
+
+    Parameters
+    ----------
+    path : Path
+        xyz, extended xyz, pdb or extras of i-PI, or extended xyz of mixpi.
+    step : int
+        The last step that stays.
+
+    Returns
+    -------
+    int or None
+        The step of the last frame that is left; None if there is none.
+    """
+    if path.stat().st_size == 0:
+        return None
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as text:
+        mark = _IPI_FRAME if _IPI_FRAME.search(text) else _OWN_FRAME
+        marks = [(found.start(), int(found[1])) for found in mark.finditer(text)]
+        if not marks:
+            return None
+        above = text[: marks[0][0]].count(b"\n")  # lines of a frame over the one with its step
+        begins = [_line_start(text, position, above) for position, _ in marks] + [len(text)]
+        size = _lines_of_a_frame(text, begins, above)
+        left = next((k for k, (_, its) in enumerate(marks) if its > step), len(marks))
+        end = _behind(text, begins[left - 1], size) if left else 0
+        if end is None:  # broken off in the middle
+            left -= 1
+            end = begins[left]
+    _cut(path, end)
+    return marks[left - 1][1] if left else None
+
+
+def _line_start(text: mmap.mmap, position: int, above: int) -> int:
+    """Where the line begins that is so many lines above a position."""
+    for _ in range(above + 1):
+        position = text.rfind(b"\n", 0, position)
+    return position + 1
+
+
+def _lines_of_a_frame(text: mmap.mmap, begins: list[int], above: int) -> int:
+    """How many lines a frame has: as many as it says itself, or as the first."""
+    first = text[begins[0] : begins[1]]
+    atoms = first.split(maxsplit=1)[0]
+    return int(atoms) + 2 if above == 1 and atoms.isdigit() else first.count(b"\n")
+
+
+def _behind(text: mmap.mmap, position: int, lines: int) -> int | None:
+    """Where so many whole lines end; None if there are not as many."""
+    for _ in range(lines):
+        position = text.find(b"\n", position) + 1
+        if position == 0:
+            return None
+    return position
+
+
+def step_column(path: Path) -> int | None:
+    """In which column of i-PI's properties the step stands, from 0; None without one."""
+    with path.open(errors="replace") as stream:
+        for line in stream:
+            if not line.startswith("#"):
+                return None
+            found = re.match(r"#\s*column\s+(\d+)\s*-->\s*step\b", line)
+            if found:
+                return int(found[1]) - 1
+    return None
+
+
+def put_aside(path: Path) -> None:
+    """Rename a file as i-PI does, to ``#name#0#`` or the next number that is free."""
+    path.rename(_free_name(path))
+
+
+def _free_name(path: Path) -> Path:
+    number = 0
+    while (name := path.with_name(f"#{path.name}#{number}#")).exists():
+        number += 1
+    return name
+
+
+def _cut(path: Path, position: int) -> None:
+    """Shorten a file that another stream may have open for appending."""
+    if position >= path.stat().st_size:
+        return
+    with path.open("rb") as stream, _free_name(path).open("wb") as kept:
+        stream.seek(position)
+        shutil.copyfileobj(stream, kept)
+    os.truncate(path, position)

@@ -1,0 +1,165 @@
+"""What i-PI understands of an input, asked of i-PI itself in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from .errors import MixpiError
+
+
+#: s; a million atoms take a minute.
+PATIENCE = 900.0
+
+
+@dataclass(frozen=True)
+class Motion:
+    """One integrator.
+
+    Attributes
+    ----------
+    kind, mode : str
+        i-PI's class, and its ensemble ("nve", "nvt").
+    timestep : float or None
+        fs.
+    nmts : list of int
+        Evaluations on each level of multiple time steps, outermost first.
+    thermostat : str or None
+        i-PI's class; "Thermostat" is none at all.
+    tau : float or None
+        fs.
+    fixed : list of int
+        Degrees of freedom that do not move (3 × atom + axis).
+    """
+
+    kind: str
+    mode: str | None
+    timestep: float | None
+    nmts: list[int]
+    thermostat: str | None
+    tau: float | None
+    fixed: list[int]
+
+
+@dataclass(frozen=True)
+class Force:
+    """One force component: its force field, its weight, its weights on the MTS levels."""
+
+    forcefield: str
+    weight: float
+    mts_weights: list[float]
+
+
+@dataclass(frozen=True)
+class IpiView:
+    """A simulation as i-PI sees it.
+
+    Attributes
+    ----------
+    systems, beads : int
+        How many.
+    step, total_steps, safe_stride : int
+        As in the input.
+    symbols : list of str, length n
+        i-PI's labels.
+    masses : ndarray, shape (n,)
+        Da.
+    positions : ndarray, shape (n, 3)
+        The centroid, Å.
+    spread : float
+        Largest distance of a bead from it, Å.
+    cell : ndarray, shape (3, 3)
+        Rows are lattice vectors, Å.
+    temperature, kinetic_temperature : float
+        Of the ensemble (negative: not given) and of the first velocities, K.
+    motions, forces : list
+        What moves the atoms, and what acts on them.
+    forcefields : list of str
+        Names.
+    files : list of str
+        Files that i-PI writes, relative to its folder.
+    strides : dict
+        File, without the bead's number → steps between writing.
+    frames : dict
+        File that positions were read from → its number of frames.
+    mixing : dict
+        Each custom pes_path → whether its class is the mixing layer's.
+    warnings : list of str
+        i-PI's own.
+    """
+
+    systems: int
+    beads: int
+    step: int
+    total_steps: int
+    safe_stride: int
+    symbols: list[str]
+    masses: np.ndarray
+    positions: np.ndarray
+    spread: float
+    cell: np.ndarray
+    temperature: float
+    kinetic_temperature: float
+    motions: list[Motion]
+    forces: list[Force]
+    forcefields: list[str]
+    files: list[str]
+    strides: dict[str, int]
+    frames: dict[str, int]
+    mixing: dict[str, bool]
+    warnings: list[str]
+
+
+def ask_ipi(path: Path) -> IpiView:
+    """Let i-PI parse and bind an input, without a trace in its folder.
+
+    Parameters
+    ----------
+    path : Path
+        The input, or a RESTART.
+
+    Returns
+    -------
+    IpiView
+
+    Raises
+    ------
+    MixpiError
+        If i-PI refuses it, or would skip something in it in silence.
+    """
+    # -P: a folder "mixpi" where the command was given is not the package
+    argv = [sys.executable, "-P", "-B", "-m", f"{__package__}.ipi_probe", path.name]
+    env = dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
+    try:
+        done = subprocess.run(
+            argv,
+            cwd=path.parent,
+            env=env,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=PATIENCE,
+        )
+    except subprocess.TimeoutExpired:
+        raise MixpiError(f"i-PI has not loaded {path.name} within {PATIENCE:g} s") from None
+    try:
+        facts = json.loads(done.stdout.strip().splitlines()[-1])
+    except (IndexError, ValueError):
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise MixpiError(f"i-PI cannot load {path.name}: {last}") from None
+    if "complaints" in facts:
+        found = "\n  ".join(facts["complaints"])
+        raise MixpiError(f"{path.name} says what i-PI does not understand:\n  {found}")
+    if "error" in facts:
+        raise MixpiError(f"i-PI refuses {path.name}: {facts['error']}")
+    for name in ("masses", "positions", "cell"):
+        facts[name] = np.array(facts[name], dtype=float)
+    facts["motions"] = [Motion(**motion) for motion in facts["motions"]]
+    facts["forces"] = [Force(**force) for force in facts["forces"]]
+    return IpiView(**{field.name: facts[field.name] for field in fields(IpiView)})

@@ -1,0 +1,187 @@
+"""What only the first evaluation can show: other atoms than configured, forces without sense."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from ase.units import Bohr
+from conftest import TERSOFF, clean_environment, command_driver, silicon
+from mixpi.clusters import Cluster
+from mixpi.first_look import suspicious
+from test_faults import run
+
+
+def run_by_hand(case) -> str:
+    """Plain ``i-pi``, which nothing has checked before; its output."""
+    case.write()
+    ipi = subprocess.Popen(
+        [sys.executable, f"{sys.prefix}/bin/i-pi", "input.xml"],
+        cwd=case.folder,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    words = [
+        case.config[pool]["command"].format(address=case.config[pool]["socket"]["address"])
+        for pool in ("cheap", "expensive")
+    ]
+    drivers = [subprocess.Popen([*w.split(), "--deadline", "4"], cwd=case.folder) for w in words]
+    output, _ = ipi.communicate(timeout=60)
+    for driver in drivers:
+        driver.wait(20)
+    return output
+
+
+def swap_two(atoms):
+    atoms.positions[[3, 9]] = atoms.positions[[9, 3]]
+
+
+def other_species(atoms):
+    atoms.symbols[7] = "Ge"
+
+
+def in_bohr(atoms):
+    atoms.set_cell(atoms.cell / Bohr, scale_atoms=True)
+
+
+def longer_cell(atoms):
+    atoms.set_cell(atoms.cell * (1, 1, 1.001))
+
+
+def displaced(atoms):
+    atoms.positions[11] += (0.0, 0.1, 0.0)
+
+
+@pytest.mark.parametrize("change", [swap_two, other_species, in_bohr, longer_cell, displaced])
+def test_another_system_than_the_configured_one_is_refused(make_case, change):
+    case = make_case(silicon())
+    other = silicon()
+    change(other)
+    other.write(case.folder / "other.extxyz")
+    case.input.write_text(case.input.read_text().replace(">init.extxyz<", ">other.extxyz<"))
+    output = run_by_hand(case)
+    assert "!MIXPI! structure: init.extxyz and what i-PI has read" in output
+    assert not (case.folder / "mix.steps").exists()
+
+
+def test_the_same_system_in_other_images_is_accepted(make_case):
+    case = make_case(silicon())
+    other = silicon()
+    other.positions += np.random.default_rng(0).integers(-2, 3, (64, 3)) @ other.cell.array
+    other.write(case.folder / "other.extxyz")
+    case.input.write_text(case.input.read_text().replace(">init.extxyz<", ">other.extxyz<"))
+    assert "!MIXPI!" not in run_by_hand(case).replace("!MIXPI! warning", "")
+    assert (case.folder / "mix.steps").exists()
+
+
+def test_forces_of_exactly_zero_are_said_aloud(make_case):
+    case = make_case(cheap={"command": command_driver("zero")})
+    done = run(case)
+    assert done.returncode == 0
+    warning = "the cheap driver returned energy and forces of exactly zero on all 64 atoms"
+    assert f"mixpi: warning: {warning}" in done.stderr
+    [said] = json.loads((case.folder / "mixpi.report.json").read_text())["warnings"]
+    assert said.startswith(warning)
+
+
+def test_a_cheap_potential_far_from_the_expensive_one_is_said_aloud(make_case, mace_tiny):
+    regions = {"core": 2.6, "blend": 2.6, "buffer": 4.0}
+    common = {"expensive": mace_tiny, "regions": regions, "steps": 1}
+    far = make_case(folder="far", cheap={"command": command_driver("toy")}, **common)
+    done = run(far)
+    assert done.returncode == 0, done.stderr
+    assert "on the blend atoms the cheap potential is far from the expensive one" in done.stderr
+    near = make_case(folder="near", cheap={"lammps": {"potential": TERSOFF}}, **common)
+    done = run(near)
+    assert done.returncode == 0 and "far from" not in done.stderr
+
+
+def test_what_is_suspicious():
+    rng = np.random.default_rng(0)
+    forces = rng.normal(0, 0.5, (10, 3))
+    cluster = Cluster(np.arange(4), np.full(4, 14), np.array([1.0, 0.5, 0.2, 0.0]))
+
+    def said(cheap, expensive, energy=-1.0):
+        return list(suspicious(energy, cheap, -1.0, expensive, cluster))
+
+    near = forces[:4] + rng.normal(0, 0.1, (4, 3))
+    assert said(forces, near) == []
+    far = said(rng.normal(0, 1.0, (10, 3)), near)
+    assert len(far) == 1 and "blend atoms" in far[0]
+    # far apart, but only on the buffer, whose forces are dropped
+    near[3] += 10.0
+    assert said(forces, near) == []
+    # at rest both are small: nothing can be said
+    assert said(1e-3 * forces, 1e-3 * rng.normal(0, 1, (4, 3))) == []
+    [zero] = said(0 * forces, near)
+    assert "cheap driver returned forces of exactly zero on all 10 atoms" in zero
+    [zero] = said(forces, 0 * near)
+    assert "expensive driver" in zero
+    assert "energy and forces" in said(0 * forces, near, energy=0.0)[0]
+
+
+def fixed_client(case) -> str:
+    """A client that starts as READY and never asks what the atoms are, like ``fix ipi``."""
+    (case.folder / "fixed.py").write_text(
+        textwrap.dedent("""\
+        import sys
+        import numpy as np
+        from ase.calculators.socketio import IPIProtocol, SocketClosed
+        from mixpi.drivers.client import connect
+
+        protocol = IPIProtocol(connect(address=sys.argv[1]))
+        try:
+            while True:
+                message = protocol.recvmsg()
+                if message == "STATUS":
+                    protocol.sendmsg("READY")
+                elif message == "POSDATA":
+                    _, _, positions = protocol.recvposdata()
+                elif message == "GETFORCE":
+                    zero = np.zeros((3, 3))
+                    protocol.sendforce(1.0, 0.01 * np.sin(positions), zero, np.zeros(0, np.byte))
+                else:
+                    break
+        except SocketClosed:
+            pass
+        """)
+    )
+    return f"{sys.executable} fixed.py {{address}}"
+
+
+def test_a_client_of_one_structure_is_refused_when_the_region_changes(make_case):
+    regions = {"core": 2.6, "blend": 2.0, "buffer": 3.5}
+    case = make_case(silicon(3), regions=regions, temperature=4000.0, steps=200)
+    case.config["expensive"]["command"] = fixed_client(case)
+    done = run(case)
+    assert done.returncode == 1
+    assert "warning: the expensive driver does not ask what the atoms are (NEEDINIT)" in done.stderr
+    assert "the atoms of the region have changed" in done.stderr and "use 'mace:'" in done.stderr
+    assert case.nothing_left()
+
+
+def test_i_pis_own_driver_is_refused_when_the_region_changes(make_case):
+    """It asks for INIT once."""
+    case = make_case(silicon(3), temperature=4000.0, steps=200)
+    case.config["expensive"]["command"] = (
+        f"{sys.executable} {sys.prefix}/bin/i-pi-driver-py -u -a {{address}} -m harmonic -o 0.01"
+    )
+    done = run(case)
+    assert done.returncode == 1
+    assert "the atoms of the region have changed" in done.stderr
+    assert case.nothing_left()
+
+
+def test_a_client_of_one_structure_serves_a_region_that_stays(make_case):
+    everything = {"core": 20.0, "blend": 0.0, "buffer": 0.0}
+    case = make_case(regions=everything, steps=5)
+    case.config["expensive"]["command"] = fixed_client(case)
+    done = run(case)
+    assert done.returncode == 0, done.stderr
+    assert "does not ask what the atoms are" in done.stderr

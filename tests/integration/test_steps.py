@@ -1,0 +1,212 @@
+"""Steps, evaluations and parts of a run: multiple time steps, restarts, what the files hold."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+from ase.build import bulk, make_supercell
+from ase.io import read
+from conftest import clean_environment, command_driver, faulty_driver, silicon
+from mixpi.records import last_of_each_step, read_steps
+from test_faults import evaluations, run, steps_in, wait_for
+
+
+MTS = """<dynamics mode='nve'><timestep units='femtosecond'>2</timestep><nmts>[1,4]</nmts>
+</dynamics>"""
+
+
+def with_mts(case, mix: str, other: str | None = None) -> None:
+    """The mixing layer on some levels; on others a force field that i-PI has itself."""
+    text = case.input.read_text()
+    forces = f"<force forcefield='mix'><mts_weights>{mix}</mts_weights></force>"
+    if other:
+        text = text.replace(
+            "<system>",
+            "<ffdirect name='own'><pes>harmonic</pes><parameters>{k1: 1e-3}</parameters></ffdirect>"
+            "<system>",
+        )
+        forces += f"<force forcefield='own'><mts_weights>{other}</mts_weights></force>"
+    text = text.replace("<force forcefield='mix'/>", forces)
+    case.input.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("mix", "other", "per_step"), [("[1,0]", "[0,1]", 1), ("[0,1]", None, 4), ("[1,1]", None, 4)]
+)
+def test_multiple_time_steps_are_counted_in_steps(make_case, mix, other, per_step):
+    case = make_case(steps=20, dynamics=MTS)
+    with_mts(case, mix, other)
+    done = run(case)
+    assert done.returncode == 0, done.stderr
+    steps = read_steps(case.folder / "mix.steps")
+    np.testing.assert_array_equal(np.unique(steps["step"]), np.arange(21))
+    assert len(steps["step"]) == 1 + 20 * per_step
+    assert last_of_each_step(steps).sum() == 21
+    frames = read(case.folder / "mix.extxyz", ":")
+    assert [frame.info["step"] for frame in frames] == [0, 10, 20]
+    np.testing.assert_allclose([frame.info["time"] for frame in frames], [0, 20, 40])
+    for frame, positions in zip(frames, case.positions(), strict=True):
+        np.testing.assert_allclose(frame.positions, positions, atol=1e-6)
+
+
+@pytest.mark.parametrize("mix, other", [("[1,0]", "[0,1]"), ("[0,1]", None)])
+def test_multiple_time_steps_continue_with_the_right_number(make_case, mix, other):
+    reference = make_case(folder="reference", steps=30, dynamics=MTS)
+    with_mts(reference, mix, other)
+    assert run(reference).returncode == 0
+    case = make_case(folder="case2", steps=30, dynamics=MTS)
+    with_mts(case, mix, other)
+    stop_at(case, 7)
+    again(case)
+    same_as(case, reference, last=30)
+
+
+def stop_at(case, step: int) -> None:
+    """Run slowly, stop by SIGTERM behind a step."""
+    good = case.config["expensive"]["command"]
+    case.config["expensive"]["command"] = faulty_driver("slow", 0.15)
+    process = case.start()
+    wait_for(lambda: evaluations(case) and read_steps(case.folder / "mix.steps")["step"][-1] > step)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    case.config["expensive"]["command"] = good
+
+
+def again(case, name: str = "RESTART") -> None:
+    done = case.mixpi("run", name, "--no-reference", "--quiet")
+    assert done.returncode == 0, done.stderr
+
+
+def same_as(case, reference, last: int) -> None:
+    """All that both have written is the same: no row or frame twice, none missing."""
+    found, wanted = (read_steps(c.folder / "mix.steps") for c in (case, reference))
+    for name in ("step", "evaluation"):
+        np.testing.assert_array_equal(found[name], wanted[name])
+    assert found["step"][-1] == last
+    for name in ("potential", "work_0", "net_force"):
+        np.testing.assert_allclose(found[name], wanted[name], atol=1e-5)
+    files = [p.name for p in reference.folder.iterdir() if p.name.startswith(("md.", "mix"))]
+    for name in files:
+        if name.endswith(".extxyz") or name == "md.out":
+            assert steps_in(case.folder / name) == steps_in(reference.folder / name), name
+    rows = [np.loadtxt(c.folder / "md.out") for c in (case, reference)]
+    np.testing.assert_allclose(*rows, rtol=1e-6, atol=1e-5)
+
+
+def test_restart_from_an_older_checkpoint(make_case):
+    """What was written after the checkpoint is computed again, and stands once."""
+
+    def make(folder):
+        case = make_case(folder=folder, steps=40, beads=2, stride=4)
+        case.config["expensive"]["command"] = command_driver("toy")
+        case.config["output"] = {"stride": 3, "forces": True, "velocities": True}
+        text = case.input.read_text()
+        checkpoint = "<checkpoint filename='chk' stride='7' overwrite='False'/></output>"
+        case.input.write_text(text.replace("</output>", checkpoint))
+        return case
+
+    reference, case = make("reference"), make("case2")
+    assert run(reference).returncode == 0
+    assert run(case).returncode == 0
+    assert {f"mix_{bead}.extxyz" for bead in (0, 1)} <= {p.name for p in case.folder.iterdir()}
+    # a trajectory that was cut in the middle of a frame, as by a full disk
+    broken = case.folder / "mix_1.extxyz"
+    broken.write_bytes(broken.read_bytes()[:-700])
+    step = int(ElementTree.parse(case.folder / "md.chk_2").findtext("step"))
+    assert 3 < step < 37
+    again(case, "md.chk_2")
+    assert (case.folder / "mix.steps").read_text().count(f"# continued from step {step}") == 1
+    same_as(case, reference, last=40)
+    kept = [p.name for p in case.folder.iterdir() if p.name.startswith("#md.out")]
+    assert kept, "what was cut off is kept"
+    frame = read(case.folder / "mix_0.extxyz", -1)
+    np.testing.assert_allclose(
+        frame.get_forces(),
+        read(reference.folder / "mix_0.extxyz", -1).get_forces(),
+        atol=1e-6,
+    )
+
+
+def test_a_half_written_frame_is_cut_off_when_the_run_goes_on(make_case):
+    case = make_case(steps=30, stride=1)
+    stop_at(case, 11)
+    for name in ("mix.extxyz", "md.pos_0.extxyz", "md.out", "mix.steps"):
+        with (case.folder / name).open("a") as stream:
+            stream.write("64\nProperties=species:S:1:pos:R:3 step=" if "xyz" in name else "17 3.1")
+    again(case)
+    assert steps_in(case.folder / "md.pos_0.extxyz") == list(range(31))
+    assert steps_in(case.folder / "mix.extxyz") == [0, 10, 20, 30]
+    assert steps_in(case.folder / "md.out") == list(range(31))
+    np.testing.assert_array_equal(read_steps(case.folder / "mix.steps")["step"], np.arange(31))
+
+
+def test_continued_by_hand_with_plain_i_pi(make_case):
+    reference = make_case(folder="reference", steps=25)
+    assert run(reference).returncode == 0
+    case = make_case(folder="case2", steps=25)
+    stop_at(case, 6)
+    step = int(ElementTree.parse(case.folder / "RESTART").findtext("step"))
+    ipi = subprocess.Popen(
+        [sys.executable, shutil.which("i-pi", path=f"{sys.prefix}/bin"), "RESTART"],
+        cwd=case.folder,
+        env=clean_environment(),
+        stdout=subprocess.DEVNULL,
+    )
+    drivers = []
+    for pool in ("cheap", "expensive"):
+        address = case.config[pool]["socket"]["address"]
+        words = case.config[pool]["command"].format(address=address).split()
+        drivers.append(subprocess.Popen(words, cwd=case.folder))
+    assert ipi.wait(60) == 0
+    assert [driver.wait(20) for driver in drivers] == [0, 0]
+    assert f"# continued from step {step}" in (case.folder / "mix.steps").read_text()
+    same_as(case, reference, last=25)
+
+
+def test_a_new_run_puts_the_old_files_aside(make_case):
+    case = make_case(steps=12)
+    assert run(case).returncode == 0
+    first = (case.folder / "mix.extxyz").read_text()
+    assert run(case).returncode == 0
+    assert (case.folder / "#mix.extxyz#0#").read_text() == first
+    np.testing.assert_array_equal(read_steps(case.folder / "mix.steps")["step"], np.arange(13))
+
+
+def test_frames_are_in_the_frame_of_the_users_file(make_case):
+    atoms = make_supercell(bulk("Si", a=5.46), [[4, 0, 0], [1, 4, 0], [0, 1, 5]])
+    atoms.rattle(0.05, seed=8)
+    atoms.rotate(37, (1, 2, 3), rotate_cell=True)
+    case = make_case(atoms, steps=2, stride=1)
+    case.config["output"] = {"stride": 1, "forces": True, "velocities": True}
+    assert run(case).returncode == 0
+    frames = read(case.folder / "mix.extxyz", ":")
+    np.testing.assert_allclose(frames[0].positions, atoms.positions, atol=1e-7)
+    for frame in frames:
+        np.testing.assert_allclose(frame.cell.array, atoms.cell.array, atol=1e-7)
+    # i-PI's own files are in its frame
+    assert np.abs(case.positions()[0] - atoms.positions).max() > 1.0
+    turned = [frame.get_forces() for frame in frames]
+    own = case.forces()
+    for a, b in zip(turned, own, strict=True):
+        np.testing.assert_allclose(np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1), atol=1e-6)
+    # velocities move the atoms as they say
+    middle = (frames[0].arrays["velocities"] + frames[1].arrays["velocities"]) / 2
+    moved = frames[1].positions - frames[0].positions
+    np.testing.assert_allclose(moved, middle * 1.0, atol=2e-4)
+    assert np.abs(moved).max() > 5e-3
+    assert np.abs(turned[0]).max() > 0.01
+
+
+def test_without_seeds_nobody_waits_for_an_expensive_driver(make_case):
+    case = make_case(silicon(), seeds="none", steps=3)
+    case.config["expensive"]["command"] = faulty_driver("never")
+    case.config["expensive"]["socket"]["connect_deadline"] = 5.0
+    done = run(case, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert not (case.folder / "logs" / "expensive-0").exists()

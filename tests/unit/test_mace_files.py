@@ -1,0 +1,214 @@
+"""What is given as a MACE model: it works, or is called what it is; heads are chosen by name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import silicon
+from mixpi import MixpiError
+from mixpi.cli import main
+from mixpi.commands import driver_command, mace_engine
+from mixpi.config import MaceConfig
+from mixpi.drivers.mace import MaceEngine
+from mixpi.ipi_input import read_ipi_input
+from numpy.testing import assert_allclose
+
+
+#: Said by torch when models are made here, not when mixpi reads them.
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore:To copy construct")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def torch():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import mace.calculators  # noqa: F401  with it, torch reads and writes its models
+        import torch
+    return torch
+
+
+def two_heads(torch, *heads: str):
+    """A small untrained model, in which each head has weights of its own."""
+    from e3nn import o3
+    from mace import modules
+
+    torch.manual_seed(0)
+    blocks = modules.interaction_classes
+    model = modules.ScaleShiftMACE(
+        r_max=3.5,
+        num_bessel=4,
+        num_polynomial_cutoff=5,
+        max_ell=1,
+        interaction_cls=blocks["RealAgnosticResidualInteractionBlock"],
+        interaction_cls_first=blocks["RealAgnosticInteractionBlock"],
+        num_interactions=2,
+        num_elements=1,
+        hidden_irreps=o3.Irreps("4x0e"),
+        MLP_irreps=o3.Irreps("4x0e"),
+        gate=torch.nn.functional.silu,
+        atomic_energies=np.array([[-1.0 - k] for k in range(len(heads))]),
+        avg_num_neighbors=8.0,
+        atomic_numbers=[14],
+        correlation=1,
+        atomic_inter_scale=[1.0 + k for k in range(len(heads))],
+        atomic_inter_shift=[0.0] * len(heads),
+        heads=list(heads),
+    )
+    return model.double()
+
+
+def evaluate(engine: MaceEngine, mask=None):
+    atoms = silicon(1, rattle=0.1)
+    return engine.evaluate(atoms.numbers, atoms.positions, atoms.cell.array, mask)
+
+
+@pytest.fixture(scope="module")
+def not_models(torch, tmp_path_factory, tiny_model) -> Path:
+    """A folder with one file of each kind that people give by mistake."""
+    folder = tmp_path_factory.mktemp("models")
+    network = torch.load(tiny_model, map_location="cpu", weights_only=False)
+    torch.save(network.state_dict(), folder / "state.pt")
+    torch.save(
+        {"model": network.state_dict(), "optimizer": {}, "lr_scheduler": {}},
+        folder / "run_epoch-10.pt",
+    )
+    torch.save({"epoch": 3, "state_dict": network.state_dict()}, folder / "other.ckpt.pt")
+    torch.save([network], folder / "list.model")
+    torch.save(torch.nn.Linear(3, 3), folder / "linear.model")
+    raw = tiny_model.read_bytes()
+    (folder / "cut.model").write_bytes(raw[: len(raw) // 2])
+    (folder / "empty.model").touch()
+    (folder / "text.model").write_text("r_max: 4.0\n")
+    (folder / "lfs.model").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    (folder / "folder.model").mkdir()
+    return folder
+
+
+@pytest.mark.parametrize("name, reason", [
+    ("state.pt", "parameters alone .a state dict.*give the .model file"),
+    ("run_epoch-10.pt", "it is a checkpoint of a training; give the .model file"),
+    ("other.ckpt.pt", "it is a checkpoint of a training; give the .model file"),
+    ("list.model", "it holds a list; give the .model file"),
+    ("linear.model", "a torch module Linear without atomic_numbers, r_max, num_interactions"),
+    ("cut.model", r"damaged or cut short \(\d+ bytes.*copy it again"),
+    ("empty.model", "it is empty"),
+    ("text.model", "torch cannot read it"),
+    ("lfs.model", "git lfs pull"),
+    ("folder.model", "it is a folder"),
+    ("gone.model", "does not exist"),
+])  # fmt: skip
+def test_files_that_are_no_models(not_models, name, reason):
+    with pytest.raises(MixpiError, match=reason) as caught:
+        MaceEngine(not_models / name)
+    assert str(not_models / name) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_models_converted_for_lammps(torch, tmp_path):
+    from e3nn.util import jit
+    from mace.calculators import LAMMPS_MACE
+    from mace.calculators.lammps_mliap_mace import LAMMPS_MLIAP_MACE
+
+    network = two_heads(torch, "dft", "cc")
+    torch.save(LAMMPS_MLIAP_MACE(network, head="cc"), tmp_path / "x-mliap_lammps.pt")
+    jit.compile(LAMMPS_MACE(network)).save(str(tmp_path / "x-lammps.pt"))
+    for path in tmp_path.iterdir():
+        with pytest.raises(MixpiError, match=r"converted for LAMMPS; give the \.model file"):
+            MaceEngine(path)
+
+
+def test_compiled_models(torch, tmp_path):
+    """As training writes them beside the model: they give the same, masked or not."""
+    from e3nn.util import jit
+
+    model = two_heads(torch, "dft", "cc")
+    torch.save(model, tmp_path / "x.model")
+    torch.jit.save(jit.compile(model), str(tmp_path / "x_compiled.model"))
+    with pytest.raises(MixpiError, match="several heads"):
+        MaceEngine(tmp_path / "x_compiled.model")
+    wanted, got = (MaceEngine(tmp_path / f"x{c}.model", head="cc") for c in ("", "_compiled"))
+    assert (got.heads, got.numbers, got.cutoff) == (wanted.heads, wanted.numbers, wanted.cutoff)
+    for mask in (None, np.arange(8) < 3):
+        for one, two in zip(evaluate(got, mask), evaluate(wanted, mask), strict=True):
+            assert_allclose(one, two, atol=1e-10)
+
+
+def test_a_head_is_chosen_by_name(torch, tmp_path):
+    from mace.tools.scripts_utils import remove_pt_head
+
+    model = two_heads(torch, "dft", "cc")
+    torch.save(model, tmp_path / "two.model")
+    found = {head: evaluate(MaceEngine(tmp_path / "two.model", head=head)) for head in model.heads}
+    assert abs(found["dft"][0] - found["cc"][0]) > 1.0
+    assert np.abs(found["dft"][1] - found["cc"][1]).max() > 1e-3
+    for index, head in enumerate(model.heads):
+        # a model that has this head alone: mace-torch's own way to take one out
+        alone = remove_pt_head(two_heads(torch, "dft", "cc"), head)
+        torch.save(alone, tmp_path / f"{index}.model")
+        single = MaceEngine(tmp_path / f"{index}.model")
+        assert single.heads == [head]
+        energy, forces, _ = evaluate(single)
+        assert energy == pytest.approx(found[head][0], abs=1e-9)
+        assert_allclose(forces, found[head][1], atol=1e-10)
+        # the masked sum too is that of the head
+        masked = evaluate(MaceEngine(tmp_path / "two.model", head=head), np.ones(8, bool))
+        assert masked[0] == pytest.approx(energy, abs=1e-9)
+        assert_allclose(masked[1], forces, atol=1e-10)
+
+
+@pytest.mark.parametrize("heads", [("dft", "cc"), ("pt_head", "Default")], ids=str)
+def test_mixpi_does_not_choose_a_head(torch, tmp_path, heads):
+    path = tmp_path / "two.model"
+    torch.save(two_heads(torch, *heads), path)
+    with pytest.raises(MixpiError, match=f"several heads.*: {', '.join(heads)}; choose one"):
+        MaceEngine(path)
+    with pytest.raises(MixpiError, match=f"has no head 'DFT'; it has {', '.join(heads)}"):
+        MaceEngine(path, head="DFT")
+
+
+def test_models_with_one_head(tiny_model):
+    engine = MaceEngine(tiny_model)
+    assert engine.heads == ["Default"] and engine.head == "Default"
+    assert evaluate(MaceEngine(tiny_model, head="Default"))[0] == evaluate(engine)[0]
+    with pytest.raises(MixpiError, match="has no head 'dft'; it has Default"):
+        MaceEngine(tiny_model, head="dft")
+
+
+def test_the_head_reaches_the_driver(torch, tmp_path, make_case, capsys):
+    path = tmp_path / "two heads.model"
+    torch.save(two_heads(torch, "dft", "cc"), path)
+    case = make_case(expensive={"mace": {"model": str(path), "head": "cc"}})
+    ipi_input = read_ipi_input(case.input)
+    argv = driver_command("expensive", ipi_input, silicon(), case.folder)
+    assert argv[argv.index("--head") + 1] == "cc"
+    assert mace_engine(MaceConfig(model=str(path), head="cc"), tmp_path).head == "cc"
+    assert main(["driver", "mace", "--model", str(path), "--head", "cc", "--describe"]) == 0
+    facts = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (facts["heads"], facts["head"]) == (["dft", "cc"], "cc")
+    case.config["expensive"]["mace"].pop("head")
+    done = case.mixpi("check", "input.xml")
+    assert done.returncode == 1 and "several heads" in done.stderr and "dft, cc" in done.stderr
+
+
+def test_distil_keeps_data_of_each_head(torch, tmp_path, tiny_model):
+    from mixpi.distil.config import load_distil_config
+    from mixpi.distil.distilling import _expensive
+
+    shutil.copy(tiny_model, tmp_path / "one.model")
+    torch.save(two_heads(torch, "dft", "cc"), tmp_path / "two.model")
+    silicon(1).write(tmp_path / "crystal.extxyz")
+
+    def identity(mace: str):
+        (tmp_path / "d.yaml").write_text(
+            f"name: x\nstructure: crystal.extxyz\nexpensive: {mace}\nbasis: {{snap: {{}}}}\n"
+        )
+        config = load_distil_config(tmp_path / "d.yaml")
+        return _expensive(config, tmp_path, ["Si"], None, None)[0]
+
+    heads = [identity(f"{{model: two.model, head: {head}}}") for head in ("dft", "cc")]
+    assert heads[0] != heads[1]
+    assert set(identity("{model: one.model}")) == {"model"}
