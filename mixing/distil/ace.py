@@ -56,6 +56,9 @@ class AceBasis(Basis):
     max_degree: int = field(kw_only=True, default=12)
     exponent: float = field(kw_only=True, default=4.0)
     smoothness: ClassVar[float] = 1e-6
+    more: ClassVar[str] = (
+        "take more functions (ace: max_degree, correlation_order) or a longer cutoff"
+    )
     pair_style: ClassVar[str] = "pace"
     needs_lammps: ClassVar[bool] = False
 

@@ -75,6 +75,8 @@ class Basis(ABC):
 
     #: Strength of :meth:`penalty` unless another is asked for.
     smoothness: ClassVar[float] = 0.0
+    #: How it is made larger, for messages.
+    more: ClassVar[str]
     #: Of LAMMPS, which reads the files.
     pair_style: ClassVar[str]
     #: Whether LAMMPS is needed to read them back, or for the rows.

@@ -174,8 +174,9 @@ class DistilConfig(Section):
     soft: SoftConfig = Field(default_factory=SoftConfig, description="What should be.")
     extra: list[str] = Field(
         [],
-        description="Further frames to fit to, labelled by the same expensive potential (extended "
-        "XYZ with energy and forces, or REF_energy and REF_forces, which go first).",
+        description="Further frames to fit to, labelled by the same expensive potential, which is "
+        "checked (extended XYZ with energy and forces, or REF_energy and REF_forces, which go "
+        "first).",
     )
     weights: WeightsConfig = Field(
         default_factory=WeightsConfig, description="What counts how much."

@@ -74,7 +74,8 @@ def time_lammps(setup: LammpsSetup, *, steps: int = 40):
     """Timer of a LAMMPS potential: a step of its own dynamics, neighbour lists included."""
 
     def evaluate(atoms: Atoms) -> float:
-        commands = ["timestep 0.001", "fix move all nve", "run 5"]
+        # a bad potential would lose atoms; good ones never move them so far in a step
+        commands = ["timestep 0.001", "fix move all nve/limit 0.1", "run 5"]
         with loaded(atoms, setup, commands) as lmp:
             start = time.perf_counter()
             lmp.command(f"run {steps} pre no post no")

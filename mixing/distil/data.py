@@ -333,7 +333,8 @@ def extra_frames(paths: list[Path]) -> list[Atoms]:
                     f"extra: frame {number} of {path} is not periodic in all directions; put it "
                     "into a cell larger than the cutoff"
                 )
-            if not (np.isfinite(energy) and np.isfinite(forces).all()):
+            values = (energy, forces, atoms.positions)
+            if not all(np.isfinite(value).all() for value in values):
                 raise MixpiError(f"extra: frame {number} of {path} has NaN or infinite values")
             atoms.set_constraint()  # ASE would set the forces on fixed atoms to 0
             atoms.calc = SinglePointCalculator(

@@ -32,15 +32,15 @@ from .data import (
     strained_cells,
     supercell_repeats,
 )
+from .evidence import gather
 from .fitting import Problem, require_enough
-from .lammps_engine import LammpsCalculator, require_pair_style
-from .measuring import READ_BACK, Candidate, measure
+from .labels import Labels, check_labels
+from .lammps_engine import require_pair_style
+from .measuring import Candidate, measure
 from .properties import Crystal, crystal_of
 from .repulsion import default_repulsion, with_repulsion
-
-
-#: Relative error of an elastic constant that the report warns of.
-POOR = 0.02
+from .trial import Trial, allowed_way, run_trial
+from .verdict import Verdict, judge
 
 
 @dataclass
@@ -59,10 +59,14 @@ class Distilled:
         The fits without and with the constraint.
     cost : Cost
         Of both potentials.
+    trial : Trial or None
+        Dynamics of the constrained potential, if LAMMPS can run it.
     frames : dict of str to int
         How many there are of each kind.
-    notes : list of str
-        What the user should know.
+    labels : Labels
+        How far the labels of the extra frames are from the expensive potential.
+    verdict : Verdict
+        Whether the constrained potential may be used, and what the user should know.
     seconds : dict of str to float
         Of each stage.
     """
@@ -74,15 +78,21 @@ class Distilled:
     free: Candidate
     constrained: Candidate
     cost: Cost
+    trial: Trial | None
     frames: dict[str, int]
-    notes: list[str] = field(default_factory=list)
+    labels: Labels
+    verdict: Verdict
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def usable(self) -> bool:
-        """Whether the constrained potential has a stable crystal and its files are the fit."""
-        crystal = self.constrained.crystal
-        return bool(crystal and crystal.stable and max(self.constrained.read_back) <= READ_BACK)
+        """Whether the constrained potential may be used."""
+        return self.verdict.usable
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know."""
+        return list(self.verdict.notes)
 
 
 def distil(
@@ -123,7 +133,8 @@ def distil(
     # what can be wrong is looked for before hours are spent
     structure = _read_crystal(home / config.structure)
     species = sorted(set(structure.symbols))
-    extra = extra_frames([home / name for name in config.extra])
+    files = {home / name: extra_frames([home / name]) for name in config.extra}
+    extra = [frame for frames in files.values() for frame in frames]
     _check_species(config, species, extra)
     _make_folder(home / config.output, "output")
     basis = make_basis(config.basis, species)
@@ -136,6 +147,12 @@ def distil(
     sizes = [atoms] * config.soft.snapshots + [len(frame) for frame in extra]
     require_enough(basis, sizes, config.weights)
     source, calculator = _expensive(config, home, species, calculator, identity)
+    checked = [check_labels(name, frames, calculator, tell) for name, frames in files.items()]
+    labels = Labels(
+        max((found.energy for found in checked), default=0.0),
+        max((found.forces for found in checked), default=0.0),
+    )
+    clock.lap("labels of extra frames")
 
     hard, soft = _data(config, home, structure, source, calculator, tell)
     fitted, held_out = soft[: -config.soft.held_out], soft[-config.soft.held_out :]
@@ -153,7 +170,7 @@ def distil(
     repulsion = _repulsion(config, [*soft, *extra, *hard])
     candidates = {}
     for count, (name, fit) in enumerate(fits.items()):
-        tell(f"measuring the {name} fit", count / 3)
+        tell(f"measuring the {name} fit", count / 4)
         folder = home / config.output / ("" if name == "constrained" else name)
         written = basis.write(
             fit.coefficients, fit.offsets, folder / config.name, inert=config.inert
@@ -168,10 +185,14 @@ def distil(
             checks=[hard[0], hard[-1]],
             crystal=crystal,
         )
-    tell("measuring the expensive potential", 2 / 3)
+    tell("measuring the expensive potential", 2 / 4)
     expensive, best = crystal_of(crystal, calculator), candidates["constrained"]
     cost = _cost(held_out[-1], calculator, best, basis)
     clock.lap("measuring")
+    tell("dynamics of the constrained fit", 3 / 4)
+    allowed = allowed_way(crystal, soft, supercell_repeats(crystal, config.soft))
+    trial = _trial(config, crystal, allowed, best)
+    clock.lap("dynamics of the potential")
     return Distilled(
         config,
         basis,
@@ -180,6 +201,7 @@ def distil(
         candidates["unconstrained"],
         best,
         cost,
+        trial,
         {
             "strained cells": len(hard),
             "snapshots": len(fitted),
@@ -187,7 +209,19 @@ def distil(
             "extra": len(extra),
             "atoms of a snapshot": len(soft[0]),
         },
-        _notes(expensive, best),
+        labels,
+        judge(
+            gather(
+                problem,
+                config.hard.tolerance,
+                held_out,
+                expensive=expensive,
+                free=candidates["unconstrained"],
+                best=best,
+                trial=trial,
+                allowed=allowed,
+            )
+        ),
         clock.laps,
     )
 
@@ -245,6 +279,7 @@ def _expensive(config: DistilConfig, home: Path, species, calculator, identity: 
     engine.require(species)
     path = Path(model_path(mace, home))
     digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else mace.model
+    # a file with several heads holds several potentials
     head = {"head": mace.head} if mace.head else {}
     return {"model": digest, **head}, engine.calculator
 
@@ -305,32 +340,18 @@ def _repulsion(config: DistilConfig, frames: Sequence[Atoms]) -> RepulsionConfig
     return config.repulsion
 
 
-def _notes(expensive: Crystal, best: Candidate) -> list[str]:
-    notes = []
-    if not expensive.stable:
-        notes.append(
-            "the elastic constants of the expensive potential are those of an unstable crystal: "
-            "is the structure the stable phase, without vacuum?"
-        )
-    if max(best.read_back) > READ_BACK:
-        notes.append(
-            f"the written file differs from the fit by more than {READ_BACK:.0e}: do not use it"
-        )
-    if best.crystal is None:
-        return notes
-    if not best.crystal.stable:
-        notes.append(
-            "the elastic constants of the constrained fit are those of an unstable crystal: do not "
-            "use it; lower hard: tolerance, or give the basis more functions"
-        )
-    off = {k: best.crystal.elastic[k] / c - 1 for k, c in expensive.elastic.items()}
-    worst = max(off, key=lambda k: abs(off[k]))
-    if abs(off[worst]) > POOR:
-        notes.append(
-            f"{worst} of the constrained fit is off by {100 * off[worst]:+.1f} %: lower hard: "
-            "tolerance, or give the basis more functions or a longer cutoff"
-        )
-    return notes
+def _trial(config: DistilConfig, crystal: Atoms, allowed: float, best: Candidate):
+    """A short dynamics of the constrained potential; None where LAMMPS cannot run it."""
+    if not best.in_lammps:
+        return None
+    return run_trial(
+        best.setup,
+        crystal,
+        supercell_repeats(crystal, config.soft),
+        temperature=config.soft.temperature,
+        timestep=config.soft.timestep,
+        allowed=allowed,
+    )
 
 
 def _cost(frame: Atoms, calculator, candidate: Candidate, basis: Basis) -> Cost:
@@ -340,7 +361,7 @@ def _cost(frame: Atoms, calculator, candidate: Candidate, basis: Basis) -> Cost:
         if len(atoms) < 400:
             atoms = atoms * [2 if k == axis else 1 for k in range(3)]
     cheap = (
-        time_lammps(LammpsCalculator.of(candidate.written, candidate.lammps).setup)
+        time_lammps(candidate.setup)
         if candidate.in_lammps
         else time_calculator(basis.calculator(candidate.written))
     )

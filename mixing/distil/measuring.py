@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 
-from ..errors import MixpiError
+from ..drivers.lammps import LammpsSetup
 from .basis import Basis, Written
 from .fitting import Fit
 from .lammps_engine import LammpsCalculator, has_pair_style
 from .properties import Crystal, crystal_of
 
 
-#: What the written file may differ from the fit by: eV per cell and eV/Å.
-READ_BACK = 1e-8
+#: Force error, as a share of the forces, that is as good as none.
+EXCELLENT = 0.01
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,11 @@ class Errors:
         """eV/Å, of components."""
         return float(np.sqrt(np.mean((self.forces[:, 0] - self.forces[:, 1]) ** 2)))
 
+    def force_ratio(self, other: Errors) -> float:
+        """Force error over that of ``other``, or over :data:`EXCELLENT` if that is better."""
+        size = np.sqrt(np.mean(self.forces[:, 0] ** 2))
+        return self.force_rmse / max(other.force_rmse, EXCELLENT * size, 1e-12)
+
 
 @dataclass
 class Candidate:
@@ -62,13 +67,11 @@ class Candidate:
         without the repulsion.
     held_out : Errors
         On snapshots that were not fitted to.
-    crystal : Crystal or None
-        None if it has no stable crystal near the expensive one.
+    crystal : Crystal
+        As far as there is one near the expensive one.
     read_back : tuple of float
         Largest difference of energy (eV) and of force components (eV/Å) between the
         fit and what the file gives.
-    why_no_crystal : str
-        If there is none.
     """
 
     fit: Fit
@@ -76,9 +79,13 @@ class Candidate:
     lammps: tuple[str, ...]
     in_lammps: bool
     held_out: Errors
-    crystal: Crystal | None
+    crystal: Crystal
     read_back: tuple[float, float]
-    why_no_crystal: str = ""
+
+    @property
+    def setup(self) -> LammpsSetup:
+        """The potential as its users get it, with the repulsion."""
+        return LammpsCalculator.of(self.written, self.lammps).setup
 
 
 def measure(
@@ -127,12 +134,9 @@ def measure(
     in_lammps = has_pair_style(basis.pair_style)
     calculator = LammpsCalculator.of(written, lines) if in_lammps else plain
     errors = compare(calculator, held_out, lambda frame: _missing(fit, written, frame))
-    try:
-        measured, why = crystal_of(crystal, calculator, whose=name), ""
-    except MixpiError as error:
-        measured, why = None, str(error)
+    measured = crystal_of(crystal, calculator, whose=name)
     return Candidate(
-        fit, written, tuple(lines), in_lammps, errors, measured, tuple(map(float, read_back)), why
+        fit, written, tuple(lines), in_lammps, errors, measured, tuple(map(float, read_back))
     )
 
 

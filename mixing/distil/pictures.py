@@ -87,11 +87,9 @@ def _acoustic(figure, result: Distilled) -> None:
         ("unconstrained", result.free.crystal),
         ("constrained", result.constrained.crystal),
     ):
-        if crystal is None:
-            continue
-        x = np.linspace(0.0, 0.5, len(crystal.frequencies))
+        x = np.linspace(0.0, 0.5, len(crystal.spectrum.line))
         style = {"lw": 2.5, "alpha": 0.5} if name == "expensive" else {"lw": 1.0}
-        lines = axes.plot(x, crystal.frequencies, color=COLOURS[name], **style)
+        lines = axes.plot(x, crystal.spectrum.line, color=COLOURS[name], **style)
         lines[0].set_label(name)
     axes.set(
         xlabel="wave vector (of the first reciprocal vector)",

@@ -1,21 +1,20 @@
-"""What a potential makes of the crystal: lattice, elastic constants, acoustic branches, cost."""
+"""What a potential makes of the crystal: lattice, elastic constants, phonons."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from ase import Atoms, units
+from ase.geometry import find_mic
 from ase.optimize import LBFGS
-from ase.phonons import Phonons
 from matscipy.elasticity import fit_elastic_constants
 
 from ..errors import MixpiError
 from .data import FMAX, STEPS, is_cubic, relaxed_crystal
+from .phonons import Spectrum, phonon_repeats, spectrum
 
 
 #: Strain between the points of an elastic constant: five span ±0.4 %, by default the hard
@@ -39,61 +38,94 @@ class Crystal:
     Attributes
     ----------
     lattice : dict of str to float
-        Lengths of the relaxed cell, Å: ``a0`` if cubic, else ``a``, ``b``, ``c``.
+        Lengths of the relaxed cell, Å: ``a0`` if cubic, else ``a``, ``b``, ``c``; empty
+        if the crystal does not relax.
     elastic : dict of str to float
-        Elastic constants of relaxed atoms, GPa.
-    frequencies : ndarray, shape (q, 3)
-        The three lowest branches along the first reciprocal vector, from the centre to
-        the boundary of the zone of the given cell, meV; imaginary ones negative.
+        Elastic constants of relaxed atoms, GPa; empty if there are none.
+    softest : float
+        Smallest eigenvalue of all of them as a (6, 6) matrix, GPa; NaN if there are none.
+    fault : str
+        Why there is no lattice, or no elastic constants.
+    spectrum : Spectrum
+        Phonons; of the crystal as it was given where it does not relax.
+    moved : float
+        Å; how far an atom went from where it was in the cell, when that was relaxed.
     """
 
     lattice: dict[str, float]
     elastic: dict[str, float]
-    frequencies: np.ndarray
+    softest: float
+    fault: str
+    spectrum: Spectrum
+    moved: float
 
     @property
     def stable(self) -> bool:
-        """Whether normal strains and shears cost energy, as far as `elastic` tells."""
-        c = self.elastic
-        # what is not there is equal by symmetry
-        normal = np.array(
-            [
-                [c["C11"], c["C12"], c.get("C13", c["C12"])],
-                [c["C12"], c.get("C22", c["C11"]), c.get("C23", c["C12"])],
-                [c.get("C13", c["C12"]), c.get("C23", c["C12"]), c.get("C33", c["C11"])],
-            ]
-        )
-        shears = [c.get(name, c["C44"]) for name in ("C44", "C55", "C66")]
-        return bool(np.linalg.eigvalsh(normal).min() > 0.0 and min(shears) > 0.0)
+        """Whether every strain costs energy."""
+        return bool(self.softest > 0.0)
 
 
-def crystal_of(start: Atoms, calculator, *, whose: str = "expensive", points: int = 21) -> Crystal:
+def crystal_of(start: Atoms, calculator, *, whose: str = "expensive") -> Crystal:
     """Relax the crystal under a potential and measure it.
 
     Parameters
     ----------
     start : Atoms
-        Near the minimum.
+        Near the minimum; it decides on the symmetry and on the phonons' supercell.
     calculator : ASE calculator
         With energies, forces and stress.
     whose : str
         What the potential is called in messages.
-    points : int
-        Wave vectors.
 
-    Raises
-    ------
-    MixpiError
-        If the potential has no minimum there, or under strain.
+    Returns
+    -------
+    Crystal
+        What cannot be measured is missing there, with the reason.
     """
-    atoms = relaxed_crystal(start, calculator, whose=whose)
-    lengths, cubic = atoms.cell.lengths(), is_cubic(start)
-    lattice = (
-        {"a0": float(lengths.mean())}
-        if cubic
-        else dict(zip("abc", map(float, lengths), strict=True))
+    cubic = is_cubic(start)
+    lattice, tensor, fault = {}, None, ""
+    try:
+        atoms = relaxed_crystal(start, calculator, whose=whose)
+        lengths = atoms.cell.lengths()
+        lattice = (
+            {"a0": float(lengths.mean())}
+            if cubic
+            else dict(zip("abc", map(float, lengths), strict=True))
+        )
+        tensor = elastic_tensor(atoms, cubic=cubic)
+    except (MixpiError, ValueError, ArithmeticError) as error:  # what NaN makes of ASE, too
+        fault = str(error)
+    if not lattice:
+        atoms = start.copy()
+        atoms.calc = calculator
+    return Crystal(
+        lattice,
+        {} if tensor is None else _named(tensor, cubic),
+        np.nan if tensor is None else float(np.linalg.eigvalsh(tensor).min()),
+        fault,
+        spectrum(atoms, phonon_repeats(start)),
+        _moved(start, atoms),
     )
-    return Crystal(lattice, elastic_constants(atoms, cubic=cubic), acoustic_branches(atoms, points))
+
+
+def _moved(before: Atoms, after: Atoms) -> float:
+    shift = after.get_scaled_positions(wrap=False) - before.get_scaled_positions(wrap=False)
+    return farthest(shift @ after.cell.array, after.cell.array)
+
+
+def farthest(shift: np.ndarray, cell: np.ndarray) -> float:
+    """Length (Å) of the largest of displacements (n, 3), apart from what they have in common.
+
+    Parameters
+    ----------
+    shift : ndarray, shape (n, 3)
+        Å, up to lattice vectors.
+    cell : ndarray, shape (3, 3)
+        Å.
+    """
+    # of the first atom before images are chosen: a mean would depend on them
+    vectors, _ = find_mic(shift - shift[0], cell, pbc=True)
+    return float(np.linalg.norm(vectors - vectors.mean(axis=0), axis=1).max())
 
 
 def elastic_constants(atoms: Atoms, *, cubic: bool) -> dict[str, float]:
@@ -101,6 +133,17 @@ def elastic_constants(atoms: Atoms, *, cubic: bool) -> dict[str, float]:
 
     C11, C12 and C44 of a cubic crystal along x, y, z; of others the nine of an
     orthorhombic one, measured without assuming a symmetry.
+    """
+    return _named(elastic_tensor(atoms, cubic=cubic), cubic)
+
+
+def elastic_tensor(atoms: Atoms, *, cubic: bool) -> np.ndarray:
+    """All elastic constants (6, 6) of a relaxed crystal with its calculator, GPa.
+
+    Raises
+    ------
+    MixpiError
+        If the atoms of a strained cell do not relax.
     """
     with contextlib.redirect_stdout(io.StringIO()):
         c, _ = fit_elastic_constants(
@@ -113,29 +156,11 @@ def elastic_constants(atoms: Atoms, *, cubic: bool) -> dict[str, float]:
             verbose=False,
         )
     c = np.asarray(c) / units.GPa
+    return (c + c.T) / 2
+
+
+def _named(c: np.ndarray, cubic: bool) -> dict[str, float]:
     pairs = [(1, 1), (1, 2), (4, 4)]
     if not cubic:
         pairs = [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 6), (1, 2), (1, 3), (2, 3)]
     return {f"C{i}{j}": float(c[i - 1, j - 1]) for i, j in pairs}
-
-
-def acoustic_branches(atoms: Atoms, points: int) -> np.ndarray:
-    """The three lowest phonon branches (points, 3) along the first reciprocal vector, meV.
-
-    From finite displacements in a supercell of about 10 Å, up to the boundary of the
-    zone of the given cell; where that is not the primitive one, other branches are
-    folded in.
-    """
-    heights = 1.0 / np.linalg.norm(atoms.cell.reciprocal(), axis=1)
-    repeats = tuple(int(np.ceil(9.5 / height)) for height in heights)
-    with tempfile.TemporaryDirectory(prefix="mixpi-") as folder:
-        plain = atoms.copy()
-        phonons = Phonons(
-            plain, atoms.calc, supercell=repeats, delta=0.02, name=str(Path(folder) / "phonons")
-        )
-        phonons.run()
-        phonons.read(acoustic=True)
-        path = np.zeros((points, 3))
-        path[:, 0] = np.linspace(0.0, 0.5, points)
-        bands = np.array(phonons.band_structure(path, verbose=False))
-    return 1e3 * np.sort(bands.real, axis=1)[:, :3]

@@ -11,6 +11,8 @@ import numpy as np
 from .distilling import Distilled
 from .measuring import Candidate
 from .pictures import draw
+from .properties import Crystal
+from .trial import Trial
 
 
 def summary(result: Distilled) -> dict:
@@ -45,7 +47,15 @@ def summary(result: Distilled) -> dict:
             "smallest_possible": result.problem.least_squares.floor,
             "multiplier": _finite(result.constrained.fit.solution.multiplier),
         },
-        "expensive": {"lattice": result.expensive.lattice, "elastic": result.expensive.elastic},
+        "usable": result.usable,
+        "force_error_ratio": result.constrained.held_out.force_ratio(result.free.held_out),
+        "trial": _trial(result.trial),
+        "extra_labels": {"energy": result.labels.energy, "forces": result.labels.forces},
+        "expensive": {
+            "lattice": result.expensive.lattice,
+            "elastic": result.expensive.elastic,
+            "phonons": _phonons(result.expensive, result),
+        },
         "unconstrained": _candidate(result, result.free),
         "constrained": _candidate(result, result.constrained),
         "cost_us_per_atom": {
@@ -65,6 +75,35 @@ def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
+def _trial(trial: Trial | None) -> dict | None:
+    if trial is None:
+        return None
+    return {
+        "steps": trial.steps,
+        "planned": trial.planned,
+        "atoms": trial.atoms,
+        "timestep": trial.timestep,
+        "asked_temperature": trial.asked,
+        "temperature": _finite(trial.temperature),
+        "drift": _finite(trial.drift),
+        "farthest": trial.farthest,
+        "allowed": _finite(trial.allowed),
+        "fault": trial.fault,
+    }
+
+
+def _phonons(crystal: Crystal, result: Distilled) -> dict:
+    own, reference = crystal.spectrum, result.expensive.spectrum
+    return {
+        "branches": own.branches.size,
+        "wave_vectors": len(own.points),
+        "lowest_meV": own.lowest,
+        "imaginary": own.imaginary,
+        "imaginary_only_here": int(own.imaginary_against(reference).sum()),
+        "max_error_meV": float(np.abs(own.branches - reference.branches).max()),
+    }
+
+
 def _candidate(result: Distilled, candidate: Candidate) -> dict:
     crystal = candidate.crystal
     found = {
@@ -73,8 +112,6 @@ def _candidate(result: Distilled, candidate: Candidate) -> dict:
         "read_back": {"energy": candidate.read_back[0], "forces": candidate.read_back[1]},
         "files": [path.name for path in candidate.written.files],
     }
-    if crystal is None:
-        return {**found, "no_crystal": candidate.why_no_crystal}
     return {
         **found,
         "lattice": crystal.lattice,
@@ -82,10 +119,10 @@ def _candidate(result: Distilled, candidate: Candidate) -> dict:
         "elastic_error_percent": {
             name: 100 * (value / result.expensive.elastic[name] - 1)
             for name, value in crystal.elastic.items()
+            if name in result.expensive.elastic
         },
-        "acoustic_max_error_meV": float(
-            np.abs(crystal.frequencies - result.expensive.frequencies).max()
-        ),
+        **({"no_crystal": crystal.fault} if crystal.fault else {}),
+        "phonons": _phonons(crystal, result),
     }
 
 
@@ -107,8 +144,7 @@ def as_markdown(result: Distilled, figures: Sequence[str] = ()) -> str:
         "it is the one with the smallest errors on the snapshots. *Unconstrained* is fitted to the "
         "snapshots alone, which say little about pressure and shear; it is here for comparison.",
         "",
-        *(f"**Note:** {note}." for note in numbers["notes"]),
-        "",
+        *(line for note in numbers["notes"] for line in (f"**Note:** {note}.", "")),
         "| | " + " | ".join(names) + " |",
         "|---|---|---|---|",
     ]
@@ -119,29 +155,24 @@ def as_markdown(result: Distilled, figures: Sequence[str] = ()) -> str:
     for key in numbers["expensive"]["lattice"]:
         row(
             f"{key} (Å)",
-            [f"{numbers[n]['lattice'][key]:.5f}" if "lattice" in numbers[n] else "none"
+            [f"{numbers[n]['lattice'][key]:.5f}" if key in numbers[n]["lattice"] else "none"
              for n in names],
         )  # fmt: skip
-    for key in numbers["expensive"]["elastic"]:
+    for key in numbers["expensive"]["elastic"]:  # the cheap ones have the same, or none
         values = [f"{numbers['expensive']['elastic'][key]:.2f}"]
         for n in names[1:]:
             values.append(
                 f"{numbers[n]['elastic'][key]:.2f} "
                 f"({numbers[n]['elastic_error_percent'][key]:+.2f} %)"
-                if "elastic" in numbers[n]
+                if key in numbers[n]["elastic"]
                 else "none"
             )
         row(f"{key} (GPa)", values)
-    row(
-        "lowest phonon branches along the first reciprocal vector, largest difference (meV)",
-        [
-            "",
-            *(
-                f"{numbers[n]['acoustic_max_error_meV']:.3f}" if "lattice" in numbers[n] else "none"
-                for n in names[1:]
-            ),
-        ],
-    )
+    phonons = [numbers[n]["phonons"] for n in names]
+    row("lowest phonon of all (meV; negative: imaginary)",
+        [f"{p['lowest_meV']:.2f}" for p in phonons])  # fmt: skip
+    row(f"phonons, largest difference over all {phonons[0]['branches']} (meV)",
+        ["", *(f"{p['max_error_meV']:.2f}" for p in phonons[1:])])  # fmt: skip
     row("held-out energy RMSE (meV/atom)",
         ["", *(f"{1e3 * numbers[n]['energy_rmse']:.3f}" for n in names[1:])])  # fmt: skip
     row("held-out force RMSE (eV/Å)",
@@ -159,10 +190,19 @@ def as_markdown(result: Distilled, figures: Sequence[str] = ()) -> str:
         "The written file differs from the fit by at most "
         f"{numbers['constrained']['read_back']['energy']:.1e} eV and "
         f"{numbers['constrained']['read_back']['forces']:.1e} eV/Å.",
+        *_trial_lines(numbers["trial"]),
     ]
+    if result.frames["extra"]:
+        labels = numbers["extra_labels"]
+        lines.append(
+            "The labels of the extra frames are those of the expensive potential to "
+            f"{labels['energy']:.1e} eV/atom and {labels['forces']:.1e} eV/Å."
+        )
     for n in names[1:]:
         if "no_crystal" in numbers[n]:
-            lines.append(f"The {n} potential has no crystal here: {numbers[n]['no_crystal']}.")
+            lines.append(
+                f"The {n} potential has no sound crystal here: {numbers[n]['no_crystal']}."
+            )
     lines += [
         "",
         "For the YAML file of a mixed simulation"
@@ -175,6 +215,23 @@ def as_markdown(result: Distilled, figures: Sequence[str] = ()) -> str:
         *(f"![{name}]({name})" for name in figures),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _trial_lines(trial: dict | None) -> list[str]:
+    if trial is None:
+        return []
+    start = (
+        f"Dynamics of the written files in LAMMPS ({trial['atoms']} atoms, {trial['planned']} "
+        f"steps of {trial['timestep']:g} fs without thermostat, at {trial['asked_temperature']:g} "
+        "K): "
+    )
+    if trial["temperature"] is None:
+        return [f"{start}{trial['fault']}."]
+    return [
+        f"{start}mean temperature {trial['temperature']:.0f} K, drift "
+        f"{1e3 * trial['drift']:+.4f} meV/atom, no atom further than {trial['farthest']:.2f} Å "
+        "from its site" + (f"; {trial['fault']}." if trial["fault"] else ".")
+    ]
 
 
 def lammps_yaml(numbers: dict) -> list[str]:

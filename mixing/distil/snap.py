@@ -41,6 +41,7 @@ class SnapBasis(Basis):
         Add the products of all pairs of components.
     """
 
+    more: ClassVar[str] = "take more functions (snap: twojmax, quadratic) or a longer cutoff"
     pair_style: ClassVar[str] = "snap"
     cutoff: float = 4.8
     twojmax: int = 6

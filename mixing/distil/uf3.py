@@ -61,6 +61,9 @@ class Uf3Basis(Basis):
     """
 
     smoothness: ClassVar[float] = 1e-3
+    more: ClassVar[str] = (
+        "take more functions (uf3: intervals, intervals_3b) or longer cutoffs (cutoff_3b first)"
+    )
     pair_style: ClassVar[str] = "uf3"
     cutoff: float = 5.5
     intervals: int = 22

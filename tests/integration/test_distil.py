@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,11 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
+from ase.calculators.lj import LennardJones
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 from conftest import MODELS, clean_environment, mixpi
-from mixpi.distil import distil, summary, write_report
+from mixpi.distil import as_markdown, distil, summary, write_report
 from mixpi.distil.config import load_distil_config
 from mixpi.distil.lammps_engine import LammpsCalculator
 from mixpi.distil.report import lammps_yaml
@@ -68,6 +72,15 @@ def test_constrained_fit_has_the_crystal_of_the_expensive_one(copper):
     assert max(fit["read_back"].values()) < 1e-8
     assert numbers["cost_us_per_atom"]["ratio"] > 1.0
     assert numbers["determined_by_data"] <= numbers["coefficients"]
+    assert numbers["usable"] and result.usable
+    phonons = fit["phonons"]
+    assert phonons["branches"] == 64 * 12  # four cells each way of four atoms
+    assert phonons["lowest_meV"] >= -0.5
+    assert phonons["max_error_meV"] < 2.0
+    trial = numbers["trial"]
+    assert (trial["steps"], trial["atoms"], trial["fault"]) == (500, 32, "")
+    assert 200 < trial["temperature"] < 400
+    assert abs(trial["drift"]) < 1e-3
 
 
 def test_report_is_written_and_the_potential_can_be_used(copper):
@@ -84,6 +97,8 @@ def test_report_is_written_and_the_potential_can_be_used(copper):
     numbers = json.loads((folder / "out" / "Cu.json").read_text())
     text = (folder / "out" / "Cu.md").read_text()
     assert "| C44 (GPa) |" in text and "Speed ratio" in text
+    assert "phonons, largest difference over all 768 (meV)" in text
+    assert "Dynamics of the written files in LAMMPS (32 atoms, 500 steps of 2 fs" in text
     assert "\n".join(lammps_yaml(numbers)) in text
     used = yaml.safe_load("\n".join(lammps_yaml(numbers)))["cheap"]["lammps"]
     assert used == {"species": ["Cu"], "potential": numbers["lammps"]}
@@ -243,15 +258,96 @@ def test_two_species(tmp_path):
     assert max(abs(e) for e in numbers["constrained"]["elastic_error_percent"].values()) < 1.0
 
 
+def lonsdaleite() -> Atoms:
+    """Hexagonal silicon."""
+    a, c, u = 5.46 / np.sqrt(2), 5.46 * 2 / np.sqrt(3), 3 / 8
+    scaled = [(1 / 3, 2 / 3, 0), (1 / 3, 2 / 3, u), (2 / 3, 1 / 3, 0.5), (2 / 3, 1 / 3, 0.5 + u)]
+    cell = [[a, 0, 0], [-a / 2, a * np.sqrt(3) / 2, 0], [0, 0, c]]
+    return Atoms("Si4", scaled_positions=scaled, cell=cell, pbc=True)
+
+
+@pytest.mark.full
+def test_unstable_crystal_is_not_handed_over_and_the_advice_helps(tmp_path):
+    """A basis that has just enough functions for the constraint has none left for the forces."""
+
+    def case(**changes) -> Path:
+        soft = {"temperature": 500, "repeat": [3, 3, 2], "snapshots": 8, "held_out": 2,
+                "equilibrate": 200, "spacing": 40}  # fmt: skip
+        path = silicon_case(tmp_path, **{"soft": soft, **changes})
+        lonsdaleite().write(tmp_path / "crystal.extxyz")
+        return path
+
+    case(basis={"snap": {"twojmax": 4}})
+    done = mixpi("distil", "distil.yaml", cwd=tmp_path, timeout=300)
+    assert done.returncode == 1, done.stderr
+    assert "**Note:** do not use this potential" in done.stdout
+    numbers = json.loads((tmp_path / "out" / "Si.json").read_text())
+    notes = "\n".join(numbers["notes"])
+    assert not numbers["usable"]
+    assert numbers["expensive"]["phonons"]["imaginary"] == 0
+    assert numbers["constrained"]["phonons"]["lowest_meV"] < -5.0
+    assert "is imaginary" in notes
+    assert numbers["force_error_ratio"] > 3.0
+    assert "times as large as it is without" in notes
+    assert numbers["trial"]["fault"] and "does not hold the crystal" in notes
+    assert "the basis is too small" in notes and "snap: twojmax" in notes
+    assert "lower hard: tolerance" not in notes
+
+    # what the note advises: more functions, or the tolerance that it names
+    large = distil(case(basis={"snap": {"twojmax": 6}}))
+    assert large.usable, large.notes
+    assert summary(large)["constrained"]["phonons"]["imaginary"] == 0
+    tolerance = float(re.search(r"raise hard: tolerance to (\S+?),", notes).group(1))
+    loose = distil(case(basis={"snap": {"twojmax": 4}}, hard={"points": 5, "tolerance": tolerance}))
+    assert loose.usable, loose.notes
+    assert summary(loose)["force_error_ratio"] < 1.55
+    assert summary(loose)["trial"]["fault"] == ""
+
+
+def label(atoms: Atoms, calculator, *, shift: float = 0.0) -> Atoms:
+    atoms = atoms.copy()
+    atoms.calc = calculator
+    energy, forces = atoms.get_potential_energy() + shift * len(atoms), atoms.get_forces()
+    atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces)
+    return atoms
+
+
+@pytest.mark.parametrize(
+    ("calculator", "shift", "reason"),
+    [
+        (EMT(), 0.05, r"energies have another zero.*add -0\.05 eV to the energy for each atom"),
+        (LennardJones(sigma=2.3, epsilon=0.2, rc=6.0), 0.0, "labelled by another potential"),
+    ],
+)
+def test_extra_frames_of_another_source_are_found_when_they_are_read(
+    tmp_path, calculator, shift, reason
+):
+    path = write_case(tmp_path, extra=["good.extxyz", "bad.extxyz"])
+    atoms = bulk("Cu", "fcc", a=3.65, cubic=True)
+    atoms.rattle(0.1, seed=2)
+    write(tmp_path / "good.extxyz", [label(atoms, EMT()), label(atoms * (1, 1, 2), EMT())])
+    write(tmp_path / "bad.extxyz", [label(atoms, EMT()), label(atoms, calculator, shift=shift)])
+    with pytest.raises(MixpiError, match=rf"frame 1 of .*bad\.extxyz.*{reason}"):
+        distil(path, calculator=EMT(), identity="emt")
+    assert not list(tmp_path.glob("data/*/*.traj")), "it was found after the first computation"
+
+
+def test_extra_frames_take_part(tmp_path):
+    path = write_case(tmp_path, extra=["good.extxyz"])
+    atoms = bulk("Cu", "fcc", a=3.65, cubic=True) * (2, 1, 1)
+    atoms.rattle(0.1, seed=2)
+    write(tmp_path / "good.extxyz", label(atoms, EMT()))
+    result = distil(path, calculator=EMT(), identity="emt")
+    assert result.frames["extra"] == 1
+    assert summary(result)["extra_labels"]["forces"] < 1e-6
+    assert "labels of the extra frames are those of the expensive" in as_markdown(result)
+
+
 def silicon_case(folder: Path, **changes) -> Path:
-    return write_case(
-        folder,
-        symbol="Si",
-        crystal="diamond",
-        a=5.46,
-        expensive={"model": str(MODELS / "si-tiny.model"), "threads": 1},
-        hard={"points": 5},
-        soft={
+    settings = {
+        "expensive": {"model": str(MODELS / "si-tiny.model"), "threads": 1},
+        "hard": {"points": 5},
+        "soft": {
             "temperature": 300,
             "repeat": [1, 1, 2],
             "snapshots": 6,
@@ -259,9 +355,9 @@ def silicon_case(folder: Path, **changes) -> Path:
             "equilibrate": 60,
             "spacing": 20,
         },
-        basis={"uf3": {"cutoff": 5.0, "intervals": 8, "cutoff_3b": 3.4, "intervals_3b": 2}},
-        **changes,
-    )
+        "basis": {"uf3": {"cutoff": 5.0, "intervals": 8, "cutoff_3b": 3.4, "intervals_3b": 2}},
+    }
+    return write_case(folder, symbol="Si", crystal="diamond", a=5.46, **{**settings, **changes})
 
 
 def test_command_with_the_real_model_interrupted_and_continued(tmp_path):

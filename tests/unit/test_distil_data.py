@@ -251,6 +251,12 @@ def test_extra_frames_need_energy_and_forces(tmp_path):
     assert read(tmp_path / "bad.extxyz").calc is None
     with pytest.raises(MixpiError, match=r"frame 0 of .*bad\.extxyz has no energy"):
         extra_frames([tmp_path / "bad.extxyz"])
+    lost = atoms.copy()
+    lost.calc = SinglePointCalculator(lost, energy=-3.0, forces=np.zeros((4, 3)))
+    lost.positions[2, 1] = lost.calc.atoms.positions[2, 1] = np.nan
+    lost.write(tmp_path / "lost.extxyz")
+    with pytest.raises(MixpiError, match=r"frame 0 of .*lost\.extxyz has NaN"):
+        extra_frames([tmp_path / "lost.extxyz"])
     atoms.pbc = [True, True, False]
     atoms.write(tmp_path / "slab.extxyz")
     with pytest.raises(MixpiError, match="not periodic in all directions"):
