@@ -12,7 +12,6 @@ import pytest
 from ase.io import read
 from conftest import MODELS, ROOT, clean_environment, mixpi
 from mixpi.config import load_config
-from mixpi.distil.config import load_distil_config
 
 
 CASES = sorted(path.parent for path in (ROOT / "ipi_inputs").rglob("input.xml"))
@@ -96,39 +95,3 @@ def test_by_hand_with_plain_bash(tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(read(folder / "mix.extxyz", ":")) >= 1
-
-
-def readme_blocks(language: str) -> list[str]:
-    text = (ROOT / "README.md").read_text()
-    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.S)
-
-
-def test_python_of_the_readme():
-    blocks = readme_blocks("python")
-    assert blocks
-    for block in blocks:
-        done = subprocess.run(
-            [sys.executable, "-c", block], cwd=ROOT, capture_output=True, text=True, timeout=120
-        )
-        assert done.returncode == 0, done.stderr
-
-
-def test_yaml_of_the_readme_is_valid(tmp_path):
-    blocks = readme_blocks("yaml")
-    distil = [block for block in blocks if block.startswith("name:")]
-    assert distil and len(distil) < len(blocks)
-    for block in blocks:
-        path = tmp_path / "some.yaml"
-        path.write_text(block)
-        (load_distil_config if block in distil else load_config)(path)
-
-
-def test_commands_of_the_readme_exist():
-    for block in readme_blocks("bash"):
-        for line in block.splitlines():
-            words = line.split("#")[0].split()
-            if words and words[0] == "mixpi":
-                done = mixpi(*words[1:2], "--help", cwd=ROOT)
-                assert done.returncode == 0, line
-            elif words and words[0].startswith("./"):
-                assert (ROOT / words[0]).is_file(), line
