@@ -7,6 +7,7 @@ buffer) is said in :mod:`mixpi.regions`.
 from __future__ import annotations
 
 import math
+import os
 
 import numpy as np
 from scipy.ndimage import maximum_filter1d
@@ -23,6 +24,11 @@ MANY = 20_000
 
 #: Atoms in a cube of the reach, at least, or the bins are too wide to decide much.
 CROWD = 2.0
+
+
+#: Threads for searches of so many points: while regions are built all drivers are idle.
+WORKERS = min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+WORTH_THREADS = 5_000
 
 
 class PeriodicCell:
@@ -314,7 +320,9 @@ class Search:
         # An unbalanced tree is built in less than half the time, and asked as fast.
         tree = cKDTree(images, leafsize=24, balanced_tree=False, compact_nodes=False)
         distance, index = tree.query(
-            self._wrapped.take(points, axis=0), distance_upper_bound=search
+            self._wrapped.take(points, axis=0),
+            distance_upper_bound=search,
+            workers=WORKERS if len(points) >= WORTH_THREADS else 1,
         )
         found = np.flatnonzero(np.isfinite(distance))
         distance = distance[found]
