@@ -12,7 +12,6 @@ and ``<parameters>{config: mixing.yaml}</parameters>`` names the configuration.
 from __future__ import annotations
 
 import atexit
-import json
 import sys
 import time
 from dataclasses import replace
@@ -31,7 +30,7 @@ from .first_look import exactly_zero, far_apart
 from .folding import HomeImages
 from .frames import Evaluated, Frames
 from .mixer import Mixer, Plan, WorkOfCorrection
-from .pool import DriverPool, PoolStopped, say_aloud, wait
+from .pool import DriverPool, PoolStopped, init_text, say_aloud, wait
 from .records import StepRecord, StepsFile
 from .simulation import RunningSimulation, keep_restarts_readable, running_simulation
 from .structure import read_oriented
@@ -205,7 +204,7 @@ class MixingPES(Dummy_driver):
         jobs: dict[str, list] = {}
         if len(plan.cluster):
             # the species of the cluster travel in the INIT text of its request
-            init = json.dumps({"numbers": plan.cluster.numbers.tolist()}, separators=(",", ":"))
+            init = init_text(plan.cluster.numbers)
             jobs["expensive"] = [
                 self._pools["expensive"].submit(
                     plan.cluster.positions(positions), cells[bead], bead, init

@@ -9,6 +9,7 @@ error instead of a dead thread.
 
 from __future__ import annotations
 
+import json
 import select
 import socket
 import struct
@@ -427,6 +428,11 @@ def wait(
             select.select(watched, [], [], 0.2)
         except (OSError, ValueError):
             time.sleep(0.01)
+
+
+def init_text(numbers: np.ndarray) -> str:
+    """What a driver that asks is told of a structure: its atomic numbers (m,), as JSON."""
+    return json.dumps({"numbers": np.asarray(numbers).tolist()}, separators=(",", ":"))
 
 
 def _readable(sockets: list) -> list:

@@ -7,7 +7,6 @@ move by a factor of two with what else it does; the ratio of neighbours hardly d
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +23,7 @@ from .folding import HomeImages
 from .frames import bead_paths, last_frame
 from .ipi_input import IpiInput
 from .mixer import Mixer, Plan
-from .pool import ONE_STRUCTURE, DriverPool, wait
+from .pool import ONE_STRUCTURE, DriverPool, init_text, wait
 from .processes import Child, describe_end, stop_all
 from .progress import Tell, silent
 from .running import lock
@@ -229,10 +228,7 @@ class _Drivers:
     def _evaluate(self, **parts: np.ndarray | slice) -> None:
         jobs = {}
         for name, part in parts.items():
-            init = ""
-            if name == "expensive":
-                numbers = self._atoms.numbers[part].tolist()
-                init = json.dumps({"numbers": numbers}, separators=(",", ":"))
+            init = init_text(self._atoms.numbers[part]) if name == "expensive" else ""
             positions = self._geometries[0][part] / Bohr
             jobs[name] = self._pools[name].submit(positions, self._h, 0, init)
         wait({self._pools[name]: [job] for name, job in jobs.items()}, meanwhile=self._look)
