@@ -56,6 +56,7 @@ def test_case_is_whole_when_copied_elsewhere(case, tmp_path):
         assert not (case / name).is_symlink()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_case_runs(case, tmp_path):
     folder = copy_of(case, tmp_path, steps=3)
@@ -82,6 +83,7 @@ def test_shipped_model_loads_and_is_small(model):
     assert json.loads(done.stdout.splitlines()[-1])["numbers"] == known
 
 
+@pytest.mark.full
 def test_by_hand_with_plain_bash(tmp_path):
     folder = copy_of(ROOT / "ipi_inputs" / "si_vacancy_md", tmp_path, steps=3)
     env = clean_environment()

@@ -25,6 +25,9 @@ from mixpi.drivers.lammps import LammpsSetup
 from mixpi.drivers.mace import MaceEngine
 
 
+pytestmark = pytest.mark.full
+
+
 FOLDER = ROOT / "ipi_inputs" / "potentials"
 INPUTS = sorted(FOLDER.glob("*.yaml"))
 #: Per cent, of the elastic constants.

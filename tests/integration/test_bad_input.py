@@ -10,6 +10,9 @@ from ase import Atoms
 from conftest import TERSOFF, silicon
 
 
+pytestmark = pytest.mark.full
+
+
 def text(case, name="input.xml"):
     return (case.folder / name).read_text()
 

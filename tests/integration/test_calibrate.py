@@ -26,6 +26,9 @@ from mixpi.structure import read_structure
 from mixpi.thermal import read_frames, thermal_run
 
 
+pytestmark = pytest.mark.full
+
+
 REGIONS = {"core": 2.6, "blend": 2.6, "buffer": 4.0}
 
 

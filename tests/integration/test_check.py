@@ -22,6 +22,9 @@ from mixpi.ipi_input import read_ipi_input
 from mixpi.ipi_view import ask_ipi
 
 
+pytestmark = pytest.mark.full
+
+
 FILE = "<file mode='ase' units='ase'>init.extxyz</file>"
 STEP = "<timestep units='femtosecond'>1</timestep>"
 FORCE = "<force forcefield='mix'/>"

@@ -29,6 +29,9 @@ from mixpi.drivers.lammps import LammpsSetup
 from mixpi.errors import MixpiError
 
 
+pytestmark = pytest.mark.full
+
+
 def write_case(folder: Path, *, symbol="Cu", crystal="fcc", a=3.6, **changes) -> Path:
     bulk(symbol, crystal, a=a, cubic=True).write(folder / "crystal.extxyz")
     config = {
@@ -266,7 +269,6 @@ def lonsdaleite() -> Atoms:
     return Atoms("Si4", scaled_positions=scaled, cell=cell, pbc=True)
 
 
-@pytest.mark.full
 def test_unstable_crystal_is_not_handed_over_and_the_advice_helps(tmp_path):
     """A basis that has just enough functions for the constraint has none left for the forces."""
 

@@ -17,6 +17,9 @@ from conftest import clean_environment, silicon
 from mixpi.drivers.toy import ToyEngine
 
 
+pytestmark = pytest.mark.full
+
+
 DRIVE = [sys.executable, "-m", "mixpi.cli", "driver"]
 
 

@@ -63,6 +63,7 @@ def forces_of(make_case, mace_tiny):
     return run
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("system", [silicon, triclinic])
 def test_images_do_not_change_the_forces(forces_of, system):
     atoms = system()
@@ -77,6 +78,7 @@ def test_images_do_not_change_the_forces(forces_of, system):
         np.testing.assert_allclose(case.positions()[0], there, rtol=0, atol=1e-7)
 
 
+@pytest.mark.full
 def test_single_precision_does_not_lose_digits_far_away(forces_of):
     atoms = silicon()
     near = forces_of(atoms, "near", dtype="float32", seeds=range(8))

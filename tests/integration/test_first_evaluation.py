@@ -90,6 +90,7 @@ def test_forces_of_exactly_zero_are_said_aloud(make_case):
     assert said.startswith(warning)
 
 
+@pytest.mark.full
 def test_a_cheap_potential_far_from_the_expensive_one_is_said_aloud(make_case, mace_tiny):
     regions = {"core": 2.6, "blend": 2.6, "buffer": 4.0}
     common = {"expensive": mace_tiny, "regions": regions, "steps": 1}

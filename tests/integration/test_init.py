@@ -19,6 +19,9 @@ from mixpi.config import load_config
 from mixpi.structure import read_structure
 
 
+pytestmark = pytest.mark.full
+
+
 POTENTIALS = ROOT / "ipi_inputs" / "potentials"
 NEXT = ["mixpi check input.xml", "mixpi calibrate input.xml", "mixpi run input.xml", "mixpi plot"]
 

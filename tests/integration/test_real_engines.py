@@ -13,6 +13,9 @@ from mixpi.records import read_steps
 from test_faults import evaluations, run, wait_for
 
 
+pytestmark = pytest.mark.full
+
+
 REGIONS = {"core": 2.6, "blend": 2.6, "buffer": 4.0}
 STEPS = 60
 
@@ -78,7 +81,7 @@ def test_check_and_run_of_the_whole_chain(case):
         "waiting for expensive",
         "net force: mean",
         "temperature:",
-        "speed-up of this run",
+        "speed-up: ",
     ):
         assert words in done.stdout
     assert (good.folder / "mixpi.report.json").exists()

@@ -55,6 +55,7 @@ def test_multiple_time_steps_are_counted_in_steps(make_case, mix, other, per_ste
         np.testing.assert_allclose(frame.positions, positions, atol=1e-6)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("mix, other", [("[1,0]", "[0,1]"), ("[0,1]", None)])
 def test_multiple_time_steps_continue_with_the_right_number(make_case, mix, other):
     reference = make_case(folder="reference", steps=30, dynamics=MTS)
@@ -99,6 +100,7 @@ def same_as(case, reference, last: int) -> None:
     np.testing.assert_allclose(*rows, rtol=1e-6, atol=1e-5)
 
 
+@pytest.mark.full
 def test_restart_from_an_older_checkpoint(make_case):
     """What was written after the checkpoint is computed again, and stands once."""
 
@@ -133,6 +135,7 @@ def test_restart_from_an_older_checkpoint(make_case):
     )
 
 
+@pytest.mark.full
 def test_a_half_written_frame_is_cut_off_when_the_run_goes_on(make_case):
     case = make_case(steps=30, stride=1)
     stop_at(case, 11)
@@ -146,6 +149,7 @@ def test_a_half_written_frame_is_cut_off_when_the_run_goes_on(make_case):
     np.testing.assert_array_equal(read_steps(case.folder / "mix.steps")["step"], np.arange(31))
 
 
+@pytest.mark.full
 def test_continued_by_hand_with_plain_i_pi(make_case):
     reference = make_case(folder="reference", steps=25)
     assert run(reference).returncode == 0
@@ -169,6 +173,7 @@ def test_continued_by_hand_with_plain_i_pi(make_case):
     same_as(case, reference, last=25)
 
 
+@pytest.mark.full
 def test_a_new_run_puts_the_old_files_aside(make_case):
     case = make_case(steps=12)
     assert run(case).returncode == 0

@@ -8,6 +8,9 @@ from conftest import ROOT, silicon
 from mixpi.records import read_steps
 
 
+pytestmark = pytest.mark.full
+
+
 RADII = {"core": 2.6, "blend": 2.6, "buffer": 4.0}
 UF3 = ROOT / "ipi_inputs" / "potentials" / "si-uf3.uf3"
 CHEAP = {

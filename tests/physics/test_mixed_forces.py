@@ -15,7 +15,10 @@ from mixpi.structure import read_structure
 from scipy.spatial.transform import Rotation
 
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # torch, e3nn and mace warn a lot
+pytestmark = [
+    pytest.mark.full,
+    pytest.mark.filterwarnings("ignore"),  # torch, e3nn and mace warn a lot
+]
 
 CHEAP = {"lammps": {"potential": TERSOFF}}
 RADII = {"core": 2.6, "blend": 2.6, "buffer": 4.0}

@@ -15,6 +15,9 @@ from conftest import clean_environment, command_driver, faulty_driver, mixpi, si
 from mixpi import build_regions
 
 
+pytestmark = pytest.mark.full
+
+
 REGIONS = {"core": 2.5, "blend": 2.0, "buffer": 3.0}
 
 
