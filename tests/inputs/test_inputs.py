@@ -74,6 +74,7 @@ def test_case_runs(case, tmp_path):
     assert {"mix_weight", "mix_region"} <= set(frame.arrays)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("model", sorted(MODELS.glob("*.model")), ids=lambda path: path.name)
 def test_shipped_model_loads_and_is_small(model):
     assert model.stat().st_size <= 5_000_000

@@ -108,6 +108,7 @@ def test_xml_is_that_of_the_examples():
             assert " ".join(part.split()) in example
 
 
+@pytest.mark.full
 def test_driver_as_an_ordinary_client(home):
     [line] = block_with("mixpi driver mace")
     name = f"mixpi-test-{uuid.uuid4().hex[:8]}"

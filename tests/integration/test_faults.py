@@ -172,6 +172,7 @@ def test_work_of_a_hanging_driver_goes_to_another(make_case):
     assert good.wait(20) == 0
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_stops_everything_and_the_rest_can_be_run(make_case, signum):
     reference = make_case(folder="reference", steps=40, stride=1)
@@ -306,13 +307,14 @@ def test_inet_sockets(make_case):
 
 
 def test_several_drivers_share_the_beads(make_case):
-    case = make_case(steps=4, beads=4)
+    # slow enough for the second one to start while the first one works
+    case = make_case(steps=8, beads=4, expensive={"command": faulty_driver("slow", 0.2)})
     case.config["expensive"]["count"] = 2
     done = run(case)
     assert done.returncode == 0, done.stderr
     logs = [(case.folder / "logs" / f"expensive-{k}.log").read_text() for k in (0, 1)]
     counts = [int(log.split("has ended, ")[1].split()[0]) for log in logs]
-    assert sum(counts) == 4 * 5 and min(counts) > 0
+    assert sum(counts) == 4 * 9 and min(counts) > 0
 
 
 @pytest.mark.full

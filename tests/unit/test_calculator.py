@@ -202,6 +202,7 @@ def test_atoms_that_cross_a_border_stay_with_their_molecule():
     np.testing.assert_array_equal(cheap.seen[0].positions, atoms.positions)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("optimizer", [FIRE, BFGS])
 def test_relaxation(optimizer):
     atoms = vacancy()
@@ -217,6 +218,7 @@ def test_relaxation(optimizer):
     np.testing.assert_array_equal(atoms.calc.results["weights"], weights)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("shared", [True, False])
 def test_neb(shared):
     whole = bulk("Cu", cubic=True, a=3.9) * (3, 3, 3)
