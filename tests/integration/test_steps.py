@@ -318,3 +318,14 @@ def test_velocities_of_a_contracted_ring_polymer_are_not_promised(make_case):
     done = run(case)
     assert done.returncode == 0, done.stderr
     assert "will hold no velocities" in done.stderr
+
+
+def test_files_of_a_system_with_a_prefix(make_case):
+    case = make_case(steps=6)
+    edit(case, "<system>", "<system prefix='si'>")
+    edit(case, "</output>", "<checkpoint filename='chk' stride='3' overwrite='false'/></output>")
+    for name in ("input.xml", "md.chk_1"):
+        done = case.mixpi("run", name, "--no-reference", "--quiet")
+        assert done.returncode == 0, done.stderr
+        assert "temperature:" in done.stdout and "does not exist" not in done.stdout
+    np.testing.assert_array_equal(np.loadtxt(case.folder / "si_md.out")[:, 0], np.arange(7))
