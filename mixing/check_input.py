@@ -190,7 +190,7 @@ def _check_motion(ipi_input: IpiInput, motion: Motion) -> Iterator[str]:
             f"{file}: <nmts> {motion.nmts} must be 1 or more on every level: with 0 no forces "
             "would be computed there"
         )
-    if step is None:
+    if step is None or motion.kind == "Replay":  # which has one of 0, and does not use it
         return
     if not (math.isfinite(step) and step > 0.0):
         raise MixpiError(f"{file}: the <timestep> is {step:g} fs: it must be positive")

@@ -84,6 +84,13 @@ def cut_frames(path: Path, step: int) -> int | None:
     return marks[left - 1][1] if left else None
 
 
+def holds_frames(path: Path) -> bool:
+    """Whether there are frames in a file that :func:`cut_frames` can tell apart."""
+    with path.open("rb") as stream:
+        begin = stream.read(1_000_000)
+    return bool(_IPI_FRAME.search(begin) or _OWN_FRAME.search(begin))
+
+
 def _line_start(text: mmap.mmap, position: int, above: int) -> int:
     """Where the line begins that is so many lines above a position."""
     for _ in range(above + 1):

@@ -126,8 +126,8 @@ class IpiInput:
         prefix = output.get("prefix", "i-pi").strip()
         own = system.get("prefix", "").strip() if system is not None else ""
         names = [node.get("filename", "out").strip() for node in output.iter("properties")]
-        names = [f"{own}_{name}" if own else name for name in names]
-        return [self.folder / (f"{prefix}.{name}" if prefix else name) for name in names]
+        names = [f"{prefix}.{name}" if prefix else name for name in names]
+        return [self.folder / (f"{own}_{name}" if own else name) for name in names]
 
     def _number(self, tag: str, default: int) -> int:
         node = self.root.find(tag)

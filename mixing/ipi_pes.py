@@ -14,7 +14,6 @@ from __future__ import annotations
 import atexit
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ from ipi.utils.softexit import softexit
 
 from .agreement import require_same_system
 from .config import POOLS, load_config, without_quotes
-from .continuing import cut_frames, cut_table, step_column
+from .continuing import cut_frames, cut_table, holds_frames, step_column
 from .errors import MixpiError
 from .first_look import exactly_zero, far_apart
 from .folding import HomeImages
@@ -117,6 +116,8 @@ class MixingPES(Dummy_driver):
         first = not self._pools
         if first:
             self._start(cells[0], geometries)
+        if self._simulation:
+            self._simulation.require_own_beads(geometries, cells[0].T)
         step = self._simulation.step_of(geometries) if self._simulation else self._steps.evaluations
         # shared by all that follows: distances and drivers do not care for the image
         folded = self._images.fold(geometries, cells[0].T)
@@ -245,6 +246,11 @@ class MixingPES(Dummy_driver):
             pool.open()
             softexit.register_function(pool.close)
             self._pools[name] = pool
+        if self._frames.wants_velocities and simulation and not simulation.velocities(beads):
+            say_aloud(
+                f"{output.trajectory} will hold no velocities: the forces are computed on a "
+                "contracted ring polymer (nbeads='...' of <force>), whose beads have none"
+            )
 
     def _require_same_system(
         self, simulation: RunningSimulation, h: np.ndarray, geometries: list[np.ndarray]
@@ -252,7 +258,7 @@ class MixingPES(Dummy_driver):
         """Refuse to compute forces for other atoms than those of the configuration."""
         # beads that were read each from a file of their own have a structure each
         alone = all(np.allclose(x, geometries[0], atol=1e-6) for x in geometries)
-        fresh = simulation.first_step == 0 and alone
+        fresh = alone and not simulation.continues
         require_same_system(
             expected=self._structure,
             symbols=simulation.symbols,
@@ -268,7 +274,13 @@ class MixingPES(Dummy_driver):
             return
         for file in simulation.files():
             if file.kind == "trajectory":
-                cut_frames(file.path, simulation.first_step)
+                if file.path.stat().st_size and not holds_frames(file.path):
+                    say_aloud(
+                        f"{file.path.name} is in a format whose frames mixpi cannot tell apart: "
+                        f"those behind step {simulation.first_step} may stand twice in it"
+                    )
+                else:
+                    cut_frames(file.path, simulation.first_step)
                 continue
             column = step_column(file.path)
             if column is not None:
@@ -281,14 +293,16 @@ class MixingPES(Dummy_driver):
 
     def _write_frame(self, step: int) -> None:
         """Write the frame of a step that has ended, if it has one."""
-        if self._evaluated is None or not self._frames.wants(step):
+        # a motion that needs no forces, as replay, may have left the geometry behind
+        fresh = self._evaluated is not None and self._evaluated.step == step
+        if not fresh or not self._frames.wants(step):
             return
         simulation, beads = self._simulation, len(self._evaluated.geometries)
         velocities = None
         if simulation and self._frames.wants_velocities:
             velocities = simulation.velocities(beads)
         self._frames.write(
-            replace(self._evaluated, step=step),
+            self._evaluated,
             time=simulation.time if simulation else None,
             velocities=velocities,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -71,7 +72,7 @@ class StepsFile:
         Geometries of each evaluation.
     first_step : int
         Step that this run begins with; more than 0 for one that continues another, whose
-        rows behind that step are cut off.
+        rows behind that step are cut off. One that does not reach that step is put aside.
 
     Attributes
     ----------
@@ -88,7 +89,9 @@ class StepsFile:
         if first_step and path.exists():
             cut_table(path, first_step, list(columns).index("step"))
             before = read_steps(path)
-            if list(before) == [*columns, "part"] and len(before["step"]):
+            # without the line of the first step, what is before has another zero of energy
+            goes_on = len(before["step"]) and before["step"][-1] == first_step
+            if list(before) == [*columns, "part"] and goes_on:
                 self.last = {name: float(values[-1]) for name, values in before.items()}
                 self.evaluations = int(self.last["evaluation"]) + 1
         if not self.last and path.exists():
@@ -139,16 +142,17 @@ def read_steps(path: str | Path) -> dict[str, np.ndarray]:
         continued before.
     """
     names: list[str] = []
-    rows: list[list[str]] = []
+    rows: list[list[float]] = []
     part = 0
-    for line in Path(path).read_text().splitlines():
+    for line in Path(path).read_text(errors="replace").splitlines():
         if line.startswith("# column "):
             names.append(line.split()[3].rstrip(":"))
         elif line.startswith(CONTINUED):
             part += 1
         elif len(words := line.split()) == len(names):
-            # a run that was killed may leave half a line
-            rows.append([*words, str(part)])
+            # a run that was killed may leave half a line, a disk that was full anything
+            with contextlib.suppress(ValueError):
+                rows.append([*map(float, words), part])
     if not rows:
         names = list(_columns(0))
     names.append("part")

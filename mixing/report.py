@@ -62,13 +62,15 @@ def make_report(ipi_input: IpiInput) -> dict:
     # a run is continued from the last step that is before the part
     begins = [int(rows["step"][rows["part"] < number][-1]) for number in parts[1:]]
     n_atoms = len(read_structure(ipi_input.config_path.parent / ipi_input.config.structure))
-    last = int(rows["step"][-1])
-    first = begins[-1] if begins else int(rows["step"][0])
-    fresh = not begins and first == 0
+    start, last = int(rows["step"][0]), int(rows["step"][-1])
+    first = begins[-1] if begins else start
+    # i-PI has written the state that it began with only if that was the start of all;
+    # an earlier run's row may have another zero of energy
+    before = first if first else -1
     return {
         "steps": last,
         "first_step": first,
-        "continued_from": begins if begins or fresh else [first],
+        "continued_from": begins if begins or first == 0 else [first],
         "evaluations": len(part["step"]),
         "atoms": n_atoms,
         "beads": ipi_input.beads,
@@ -77,12 +79,12 @@ def make_report(ipi_input: IpiInput) -> dict:
             name: [float(np.min(part[name])), _median(part[name]), float(np.max(part[name]))]
             for name in ("core", "blend", "buffer")
         },
-        **_physics(ipi_input, part, n_atoms, first=first if begins else first - 1),
+        **_physics(ipi_input, part, n_atoms, first=before),
         "lost_drivers": int(part["lost_drivers"][-1]),
         "whole": {
-            "first_step": int(rows["step"][0]),
+            "first_step": start,
             "evaluations": len(rows["step"]),
-            **_physics(ipi_input, rows, n_atoms, first=int(rows["step"][0]) - 1),
+            **_physics(ipi_input, rows, n_atoms, first=start if start else -1),
         },
     }
 

@@ -20,6 +20,13 @@ from ipi.utils.messages import get_identification_info
 from ipi.utils.softexit import softexit
 from ipi.utils.units import unit_to_user
 
+from .errors import MixpiError
+from .periodic import PeriodicCell
+
+
+#: bohr; i-PI may have wrapped the positions that it hands over.
+SAME_PLACE = 1e-6
+
 
 @dataclass(frozen=True)
 class OutputFile:
@@ -56,7 +63,15 @@ class RunningSimulation:
         self._system = simulation.syslist[0]
         self._start: list[np.ndarray] | None = None
         # before the first step, while it writes the start, i-PI counts from -1
-        self.first_step = max(int(simulation.step), 0)
+        self._first_count = int(simulation.step)
+        self.first_step = max(self._first_count, 0)
+
+    @property
+    def continues(self) -> bool:
+        """Whether i-PI goes on from a state of its own: a RESTART, or ``<file mode='chk'>``."""
+        read = getattr(getattr(self._system, "init", None), "queue", [])
+        modes = {getattr(item, "mode", "") for _, item in read}
+        return self.first_step > 0 or not modes.isdisjoint({"chk", "checkpoint"})
 
     @property
     def symbols(self) -> list[str]:
@@ -77,8 +92,52 @@ class RunningSimulation:
             self._start = [np.array(positions) for positions in geometries]
             self._at_start = True
         elif self._at_start:
-            self._at_start = all(map(np.array_equal, geometries, self._start))
+            # atoms that do not move are at the start, but not on the way there
+            self._at_start = int(self._simulation.step) <= self._first_count and all(
+                map(np.array_equal, geometries, self._start)
+            )
         return self.first_step if self._at_start else int(self._simulation.step) + 1
+
+    def require_own_beads(self, geometries: Sequence[np.ndarray], cell: np.ndarray) -> None:
+        """Refuse geometries that are not all the beads of a force, in their order.
+
+        The energy estimate is the work along the path of each bead, and a row and a frame
+        belong to a step; other geometries would go into all of them without a word.
+
+        Parameters
+        ----------
+        geometries : sequence of ndarray, shape (n, 3)
+            bohr.
+        cell : ndarray, shape (3, 3)
+            Rows are lattice vectors, bohr.
+
+        Raises
+        ------
+        MixpiError
+            What i-PI may have been asked for.
+        """
+        beads = [np.array(mine.q) for mine in self._system.forces.mbeads]  # contracted ones too
+        found = np.reshape(geometries, (len(geometries), -1))
+        mine = [q for q in beads if q.shape == found.shape]
+        if any(np.array_equal(found, q) for q in mine):
+            return
+        periodic = PeriodicCell(cell)
+        moved = [periodic.fold((found - q).reshape(-1, 3)) for q in mine]
+        if any(np.abs(vectors).max() < SAME_PLACE for vectors in moved):
+            return
+        numbers = sorted({len(q) for q in beads})
+        if len(geometries) not in numbers:
+            raise MixpiError(
+                f"i-PI hands over {len(geometries)} geometries at a time, but there are "
+                f"{' or '.join(map(str, numbers))} beads: write <batch_size>{numbers[-1]}"
+                "</batch_size> into the mixing layer's <ffdirect>, so that they come together"
+            )
+        raise MixpiError(
+            "i-PI asks for energies and forces of displaced atoms, not of its beads: mixed forces "
+            "have no energy to compare such geometries by. Leave out what needs it: properties "
+            "such as isotope_scfep, scaledcoords, sc_op_scaledcoords or displacedpath, and motions "
+            "other than dynamics"
+        )
 
     @property
     def step(self) -> int:
@@ -126,10 +185,21 @@ class _AsOutput:
 
 
 def running_simulation() -> RunningSimulation | None:
-    """The simulation of this process; None where a PES is used without one."""
+    """The simulation of this process; None where a PES is used without one.
+
+    Raises
+    ------
+    MixpiError
+        If it has several systems.
+    """
     for function, *_ in softexit.flist:
         owner = getattr(function, "__self__", None)
-        if isinstance(owner, Simulation) and len(owner.syslist) == 1:
+        if isinstance(owner, Simulation):
+            if len(owner.syslist) != 1:
+                raise MixpiError(
+                    f"i-PI's simulation has {len(owner.syslist)} systems: one mixing layer serves "
+                    "one system (its beads share a region)"
+                )
             return RunningSimulation(owner)
     return None
 

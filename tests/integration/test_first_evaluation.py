@@ -13,6 +13,7 @@ from ase.units import Bohr
 from conftest import TERSOFF, clean_environment, command_driver, silicon
 from mixpi.clusters import Cluster
 from mixpi.first_look import exactly_zero, far_apart
+from mixpi.records import read_steps
 from test_faults import run
 
 
@@ -192,3 +193,29 @@ def test_a_client_of_one_structure_serves_a_region_that_stays(make_case):
     done = run(case)
     assert done.returncode == 0, done.stderr
     assert "does not ask what the atoms are" in done.stderr
+
+
+def test_beads_that_come_one_by_one_are_refused(make_case):
+    case = make_case(steps=2, beads=4)
+    case.input.write_text(case.input.read_text().replace("<batch_size>4</batch_size>", ""))
+    assert "write <batch_size>4</batch_size>" in run_by_hand(case)
+    steps = case.folder / "mix.steps"
+    assert not steps.exists() or len(read_steps(steps)["step"]) == 0
+
+
+def test_two_systems_are_refused(make_case):
+    case = make_case(steps=2)
+    text = case.input.read_text()
+    begin, end = text.index("<system>"), text.index("</simulation>")
+    second = text[begin:end].replace("<system>", "<system prefix='second'>")
+    case.input.write_text(text[:end] + second + text[end:])
+    assert "has 2 systems" in run_by_hand(case)
+
+
+def test_a_minimisation_is_refused(make_case):
+    case = make_case(steps=2)
+    text = case.input.read_text()
+    begin, end = text.index("<motion"), text.index("</motion>")
+    minimise = "<motion mode='minimize'><optimizer mode='bfgs'/>"
+    case.input.write_text(text[:begin] + minimise + text[end:])
+    assert "motions other than dynamics" in run_by_hand(case)

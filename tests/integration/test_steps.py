@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from ase.build import bulk, make_supercell
 from ase.io import read
+from ase.units import Bohr
 from conftest import clean_environment, command_driver, faulty_driver, silicon
 from mixpi.records import last_of_each_step, read_steps
 from test_faults import evaluations, run, steps_in, wait_for
@@ -215,3 +216,121 @@ def test_without_seeds_nobody_waits_for_an_expensive_driver(make_case):
     done = run(case, timeout=60)
     assert done.returncode == 0, done.stderr
     assert not (case.folder / "logs" / "expensive-0").exists()
+
+
+PIMD = """<dynamics mode='nvt'><timestep units='femtosecond'>1</timestep>
+<thermostat mode='pile_l'><tau units='femtosecond'>100</tau></thermostat></dynamics>"""
+
+
+def edit(case, old: str, new: str) -> None:
+    text = case.input.read_text()
+    assert old in text
+    case.input.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize("name", ["isotope_scfep(29.0;Si)", "scaledcoords", "displacedpath(ux=1)"])
+def test_properties_that_displace_the_beads_are_refused(make_case, name):
+    """Their evaluations would be steps, and their moves work, that never were."""
+    case = make_case(steps=3, beads=4, dynamics=PIMD)
+    edit(case, "potential{electronvolt} ]", f"potential{{electronvolt}}, {name} ]")
+    done = run(case)
+    assert done.returncode == 1
+    assert "displaced atoms" in done.stderr
+    # at the start all beads are in one place, and scaling moves none
+    assert read_steps(case.folder / "mix.steps")["step"][-1] <= 1
+
+
+def test_wrapped_beads_are_the_beads(make_case):
+    case = make_case(steps=3, beads=2, dynamics=PIMD)
+    edit(case, "<ffdirect name='mix'>", "<ffdirect name='mix' pbc='True'>")
+    assert run(case).returncode == 0
+
+
+def test_a_trajectory_that_cannot_be_cut_back_is_named(make_case):
+    case = make_case(steps=6, stride=1)
+    edit(
+        case,
+        "</output>",
+        "<trajectory filename='raw' stride='1' format='bin'> positions </trajectory>"
+        "<checkpoint filename='chk' stride='3' overwrite='false'/></output>",
+    )
+    assert run(case).returncode == 0
+    done = case.mixpi("run", "md.chk_1", "--no-reference", "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert "md.raw_0.bin is in a format" in done.stderr
+    assert "md.pos_0.extxyz is in a format" not in done.stderr
+    assert steps_in(case.folder / "md.pos_0.extxyz") == list(range(7))
+
+
+def test_a_new_run_from_the_state_of_an_old_one(make_case):
+    """Its positions are not those of the structure, and need not be."""
+    old = make_case(folder="old", steps=4)
+    assert run(old).returncode == 0
+    case = make_case(steps=4)
+    shutil.copy(old.folder / "RESTART", case.folder / "old.chk")
+    text = case.input.read_text()
+    begin, end = text.index("<file mode"), text.index("</initialize>")
+    case.input.write_text(f"{text[:begin]}<file mode='chk'>old.chk</file>{text[end:]}")
+    done = run(case)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(
+        read(case.folder / "mix.extxyz", 0).positions, np.array(last_positions(old)), atol=1e-5
+    )
+
+
+def last_positions(case) -> np.ndarray:
+    """Of the RESTART, Å."""
+    text = ElementTree.parse(case.folder / "RESTART").find(".//beads/q").text
+    return np.array(text.strip().strip("[]").split(","), dtype=float).reshape(-1, 3) * Bohr
+
+
+def test_steps_of_atoms_that_do_not_move(make_case):
+    case = make_case(steps=20, seeds="none")
+    text = case.input.read_text()
+    begin, end = text.index("<velocities"), text.index("</initialize>")
+    case.input.write_text(text[:begin] + text[end:])
+    assert run(case).returncode == 0
+    np.testing.assert_array_equal(read_steps(case.folder / "mix.steps")["step"], np.arange(21))
+    assert [frame.info["step"] for frame in read(case.folder / "mix.extxyz", ":")] == [0, 10, 20]
+
+
+def test_replay_has_frames_of_what_was_evaluated(make_case):
+    source = make_case(folder="source", steps=6, stride=1)
+    assert run(source).returncode == 0
+    case = make_case(steps=5, stride=2)
+    shutil.copy(source.folder / "md.pos_0.extxyz", case.folder / "replayed.extxyz")
+    text = case.input.read_text().replace("<properties stride='1'", "<properties stride='2'")
+    begin, end = text.index("<motion"), text.index("</motion>")
+    replay = "<motion mode='replay'><file mode='ase' units='ase'>replayed.extxyz</file>"
+    case.input.write_text(text[:begin] + replay + text[end:])
+    case.config["output"] = {"stride": 1}
+    done = run(case)
+    assert done.returncode == 0, done.stderr
+    frames = read(case.folder / "mix.extxyz", ":")
+    # the first frame replayed is the start once more
+    wanted = {0: 0, 2: 1, 4: 3}
+    assert [frame.info["step"] for frame in frames] == list(wanted)
+    for frame in frames:
+        there = source.positions()[wanted[int(frame.info["step"])]]
+        np.testing.assert_allclose(frame.positions, there, atol=1e-5)
+
+
+def test_velocities_of_a_contracted_ring_polymer_are_not_promised(make_case):
+    case = make_case(steps=2, beads=4, dynamics=PIMD)
+    edit(case, "<force forcefield='mix'/>", "<force forcefield='mix' nbeads='2'/>")
+    edit(case, "<batch_size>4", "<batch_size>2")
+    case.config["output"] = {"velocities": True}
+    done = run(case)
+    assert done.returncode == 0, done.stderr
+    assert "will hold no velocities" in done.stderr
+
+
+def test_files_of_a_system_with_a_prefix(make_case):
+    case = make_case(steps=6)
+    edit(case, "<system>", "<system prefix='si'>")
+    edit(case, "</output>", "<checkpoint filename='chk' stride='3' overwrite='false'/></output>")
+    for name in ("input.xml", "md.chk_1"):
+        done = case.mixpi("run", name, "--no-reference", "--quiet")
+        assert done.returncode == 0, done.stderr
+        assert "temperature:" in done.stdout and "does not exist" not in done.stdout
+    np.testing.assert_array_equal(np.loadtxt(case.folder / "si_md.out")[:, 0], np.arange(7))

@@ -74,6 +74,23 @@ def test_a_file_of_other_beads_is_not_continued(tmp_path):
     assert len(read_steps(tmp_path / "#s#1#")["step"]) == 7
 
 
+def test_a_file_that_does_not_reach_the_first_step_is_not_continued(tmp_path):
+    path = tmp_path / "s"
+    steps_file(path, range(4))
+    assert steps_file(path, range(6, 9), first_step=6).last == {}
+    np.testing.assert_array_equal(read_steps(path)["step"], [6, 7, 8])
+    np.testing.assert_array_equal(read_steps(tmp_path / "#s#0#")["step"], np.arange(4))
+
+
+def test_a_damaged_line_is_left_out(tmp_path):
+    path = tmp_path / "s"
+    steps_file(path, range(4))
+    lines = path.read_bytes().splitlines()
+    damaged = [b"\xff\xfe", b" ".join([b"x"] * len(lines[-1].split()))]
+    path.write_bytes(b"\n".join([*lines[:-1], *damaged, lines[-1], b""]))
+    np.testing.assert_array_equal(read_steps(path)["step"], np.arange(4))
+
+
 def test_the_last_row_of_each_step():
     steps = {"step": np.array([0, 1, 1, 1, 2, 2])}
     np.testing.assert_array_equal(last_of_each_step(steps), [1, 0, 0, 1, 0, 1])

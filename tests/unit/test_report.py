@@ -220,15 +220,31 @@ def test_rows_that_stand_twice_count_once(make_case):
 
 
 def test_a_continued_run_without_its_first_files(make_case):
-    """The steps file begins where the RESTART does; i-PI's has it all."""
+    """The steps file begins where the RESTART does; i-PI's has it all, and two zeros of energy."""
     case = make_case()
     write_steps(case, 70, 100)
-    write_properties(case, range(101), np.zeros(101), [300.0] * 101)
+    energy = np.where(np.arange(101) <= 70, 50.0, 0.0)
+    write_properties(case, range(101), energy, [300.0] * 101)
     report = report_of(case)
     assert report["continued_from"] == [70] and report["first_step"] == 70
     assert report["whole"]["first_step"] == 70
-    assert report["dynamics"]["energy_drift"]["samples"] == 31
+    for part in (report, report["whole"]):
+        assert part["dynamics"]["energy_drift"]["samples"] == 30
+        assert part["dynamics"]["energy_drift_eV_per_ps"] == 0.0
     assert sentences(report)[0].startswith("continues from step 70")
+
+
+def test_a_run_whose_steps_file_stops_before_it(make_case):
+    """Of 0 to 40, while the RESTART is of 70: the estimate starts anew, and the report with it."""
+    case = make_case()
+    write_steps(case, 0, 40)
+    write_steps(case, 70, 100)
+    energy = np.where(np.arange(101) <= 70, 50.0, 0.0)
+    write_properties(case, range(101), energy, [300.0] * 101)
+    report = report_of(case)
+    assert report["continued_from"] == [70] and report["whole"]["first_step"] == 70
+    for part in (report, report["whole"]):
+        assert part["dynamics"]["energy_drift_eV_per_ps"] == 0.0
 
 
 @pytest.mark.parametrize("cut", range(1, 60, 4))
