@@ -192,6 +192,7 @@ class OutputConfig(Section):
 
     trajectory: str | None = Field(
         "mix.extxyz",
+        min_length=1,
         description="Extended XYZ with step, time (fs) and energy estimate, mix_weight and "
         "mix_region of every atom, in the frame of the structure's file; with several beads a "
         "file a bead; null for none.",
@@ -199,7 +200,9 @@ class OutputConfig(Section):
     stride: int = Field(10, ge=1, description="Steps between frames.")
     forces: bool = Field(False, description="Mixed forces (eV/Å) in the frames.")
     velocities: bool = Field(False, description="Velocities (Å/fs) in the frames.")
-    steps: str = Field("mix.steps", description="Columns, one line a force evaluation.")
+    steps: str = Field(
+        "mix.steps", min_length=1, description="Columns, one line a force evaluation."
+    )
 
 
 class MixingConfig(Section):
@@ -322,12 +325,19 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# YAML 1.1 takes 1e-7 for a text; everybody else takes it for a number
-_UniqueKeys.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\.\d+|\d+(\.\d*)?)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
+# Numbers as everybody writes them: YAML 1.1 takes 1e-7 for a text, 010 for 8, 1:30 for 90
+_UniqueKeys.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in forms if not tag.endswith((":int", ":float"))]
+    for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _kind, _form in (
+    ("int", r"^[-+]?(0|[1-9]\d*)$"),
+    ("float", r"^[-+]?((\.\d+|\d+\.\d*)([eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.(inf|Inf|INF))$"),
+    ("float", r"^\.(nan|NaN|NAN)$"),
+):
+    _UniqueKeys.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_kind}", re.compile(_form), list("-+.0123456789")
+    )
 
 
 def _as_yaml(value: Any) -> str:
