@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import MixpiError
+from .frames import bead_paths
 from .ipi_input import IpiInput
 from .ipi_view import IpiView, Motion
 
@@ -299,10 +300,10 @@ def _check_files(ipi_input: IpiInput, view: IpiView) -> None:
     written = {name: f"{name}, which i-PI writes" for name in RESERVED}
     written = {(folder / name).resolve(): what for name, what in written.items()}
     outputs = [(name, f"an output of {ipi_input.path.name}") for name in view.files]
-    ours = ("trajectory", config.output.trajectory), ("steps", config.output.steps)
-    outputs += [
-        (name, f"output.{key} of {ipi_input.config_path.name}") for key, name in ours if name
-    ]
+    trajectory = config.output.trajectory
+    frames = bead_paths(trajectory, ipi_input.beads) if trajectory else []
+    ours = [*(("trajectory", str(path)) for path in frames), ("steps", config.output.steps)]
+    outputs += [(name, f"output.{key} of {ipi_input.config_path.name}") for key, name in ours]
     inputs = _inputs(ipi_input, view)
     for name, what in outputs:
         path = (folder / name).resolve()

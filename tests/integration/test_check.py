@@ -562,6 +562,15 @@ def test_multiple_time_steps_and_beads(make_case):
     assert warnings(look(case)) == []
 
 
+def test_output_of_i_pi_named_like_a_bead_s_frames(make_case):
+    case = make_case(beads=2, dynamics=PILE)
+    swap(case, ("prefix='md'", "prefix=''"), ("filename='pos'", "filename='mix'"))
+    with pytest.raises(MixpiError, match=r"mix_0\.extxyz, but that is the name of an output"):
+        look(case)
+    case.config["output"] = {"trajectory": "frames.extxyz"}
+    assert warnings(look(case)) == []
+
+
 def test_contraction_to_nothing_means_all_beads(make_case):
     case = make_case(beads=4, dynamics=PILE)
     swap(case, (FORCE, "<force forcefield='mix' nbeads='0'/>"))
