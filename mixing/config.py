@@ -308,10 +308,11 @@ def load_config(path: str | os.PathLike) -> MixingConfig:
     return config
 
 
-class _UniqueKeys(yaml.SafeLoader):
+class UniqueKeys(yaml.SafeLoader):
     """YAML without keys that stand twice, of which the first would be lost in silence."""
 
     def construct_mapping(self, node, deep=False):
+        """The mapping, if each of its keys is there once."""
         lines: dict[tuple, int] = {}
         for key, _ in node.value:
             line = key.start_mark.line + 1
@@ -326,7 +327,7 @@ class _UniqueKeys(yaml.SafeLoader):
 
 
 # Numbers as everybody writes them: YAML 1.1 takes 1e-7 for a text, 010 for 8, 1:30 for 90
-_UniqueKeys.yaml_implicit_resolvers = {
+UniqueKeys.yaml_implicit_resolvers = {
     first: [(tag, form) for tag, form in forms if not tag.endswith((":int", ":float"))]
     for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
@@ -335,7 +336,7 @@ for _kind, _form in (
     ("float", r"^[-+]?((\.\d+|\d+\.\d*)([eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.(inf|Inf|INF))$"),
     ("float", r"^\.(nan|NaN|NAN)$"),
 ):
-    _UniqueKeys.add_implicit_resolver(
+    UniqueKeys.add_implicit_resolver(
         f"tag:yaml.org,2002:{_kind}", re.compile(_form), list("-+.0123456789")
     )
 
@@ -379,7 +380,7 @@ def read_yaml(path: Path, model: type[Model], *, help_command: str) -> Model:
         that is wrong.
     """
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # a SafeLoader
+        data = yaml.load(path.read_text(encoding="utf-8"), UniqueKeys)  # a SafeLoader
     except OSError as error:
         raise MixpiError(f"cannot read the configuration {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
