@@ -12,6 +12,7 @@ from ase.calculators.calculator import (
     PropertyNotImplementedError,
     all_changes,
     all_properties,
+    equal,
 )
 from ase.geometry import complete_cell
 from ase.outputs import Properties
@@ -117,6 +118,21 @@ class MixingCalculator(Calculator):
             self.reset()
         return changed
 
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """What has changed since the last evaluation, with all that the forces depend on.
+
+        ASE looks at neither masses (the net force is removed by them) nor tags and
+        ``info`` (which the two calculators are given).
+        """
+        changes = super().check_state(atoms, tol)
+        if not changes and self.atoms is not None:
+            old, new = (
+                {"masses": a.get_masses(), "tags": a.get_tags(), "info": a.info}
+                for a in (self.atoms, atoms)
+            )
+            changes = [name for name in old if not equal(old[name], new[name])]
+        return changes
+
     def reset(self) -> None:
         """Forget the last evaluation; frozen regions stay."""
         super().reset()
@@ -148,6 +164,9 @@ class MixingCalculator(Calculator):
         super().calculate(atoms, properties, system_changes)
         if self.atoms is None:
             raise MixpiError("MixingCalculator has been given no atoms yet")
+        if set(system_changes) - set(all_changes):  # what the two do not look at either
+            for calculator in self._calculators.values():
+                getattr(calculator, "reset", lambda: None)()
         if system_changes or self._evaluated is None:
             self._evaluate(self.atoms)
         if "energy" in properties or "free_energy" in properties:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import yaml
 
-from .config import MaceConfig
+from .config import MaceConfig, UniqueKeys
 from .starting_radii import StartingRadii
 
 
@@ -195,8 +195,8 @@ def _array(values: Sequence[float]) -> str:
 def _word(text: str) -> str:
     """A YAML scalar: as it is if YAML reads it so, else quoted (JSON is YAML)."""
     try:
-        plain = yaml.safe_load(f"- {text}") == [text]
-        plain = plain and yaml.safe_load(f"[{text}]") == [text]
+        plain = yaml.load(f"- {text}", UniqueKeys) == [text]
+        plain = plain and yaml.load(f"[{text}]", UniqueKeys) == [text]
     except yaml.YAMLError:
         plain = False
     return text if plain else json.dumps(text, ensure_ascii=False)

@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 from ase.data import chemical_symbols
 
+from .config import UniqueKeys
 from .drivers.lammps import potential_folders
 from .drivers.lammps_potential import read_lines
 from .drivers.lammps_species import NAMES
@@ -184,7 +185,7 @@ def _from_report(path: Path, text: str) -> _Source:
 
 def _from_yaml(path: Path, text: str) -> _Source:
     try:
-        data = yaml.safe_load(text)
+        data = yaml.load(text, UniqueKeys)  # a SafeLoader
     except yaml.YAMLError as error:
         raise MixpiError(f"potential: {path} is not valid YAML: {error}") from None
     data = data if isinstance(data, dict) else {}

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import MixpiError
+from .frames import bead_paths
 from .ipi_input import IpiInput
 from .ipi_view import IpiView, Motion
 
@@ -17,6 +18,8 @@ from .ipi_view import IpiView, Motion
 SMALLEST_STEP, LARGEST_STEP = 0.05, 10.0
 #: K; above, a temperature without units was taken for atomic units (315,775 K each).
 HOTTEST = 20_000.0
+#: Modes of <dynamics> that a thermostat is for.
+THERMOSTATTED = ("nvt", "nvt-cc")
 #: i-PI's warnings that are no news: what the input asks for, and what only costs time.
 EXPECTED_WARNINGS = re.compile(
     r"Overwriting previous atomic|Rescaling momenta|PyFFTW|pyfftw|Momenta not specified|"
@@ -108,6 +111,7 @@ def check_view(ipi_input: IpiInput, view: IpiView) -> Iterator[str]:
     yield from _check_forces(ipi_input, view)
     for motion in view.motions:
         yield from _check_motion(ipi_input, motion)
+    _check_normal_modes(ipi_input, view)
     yield from _check_temperature(ipi_input, view)
     yield from _check_manual_units(ipi_input)
     _check_files(ipi_input, view)
@@ -167,6 +171,7 @@ def _check_forces(ipi_input: IpiInput, view: IpiView) -> Iterator[str]:
     for forcefield in view.forcefields:
         if forcefield not in used:
             yield f"warning: the force field '{forcefield}' of {file} is used by no <force>"
+    _check_active(ipi_input, view)
     ours = [force for force in view.forces if force.forcefield == name]
     if not ours:
         return
@@ -181,6 +186,18 @@ def _check_forces(ipi_input: IpiInput, view: IpiView) -> Iterator[str]:
             f"warning: the weights of <force forcefield='{name}'> add up to {total:g}, so the "
             "atoms feel that many times the mixed forces; 1 is usual"
         )
+
+
+def _check_active(ipi_input: IpiInput, view: IpiView) -> None:
+    """The atoms of an ``<activelist>``, which several of i-PI's force fields do not heed."""
+    for node in ipi_input.root:
+        name = (node.get("name") or "").strip()
+        wanted = [int(n) for n in re.findall(r"-?\d+", node.findtext("activelist") or "")]
+        if wanted and wanted != view.active.get(name, wanted):
+            raise MixpiError(
+                f"{ipi_input.path.name}: i-PI skips the <activelist> of <{node.tag} name='{name}'> "
+                "in silence, all atoms would get its forces: remove it"
+            )
 
 
 def _check_motion(ipi_input: IpiInput, motion: Motion) -> Iterator[str]:
@@ -200,6 +217,12 @@ def _check_motion(ipi_input: IpiInput, motion: Motion) -> Iterator[str]:
             "units='femtosecond'> meant? Without units it is in atomic units (0.0242 fs)"
         )
     thermostat, tau = motion.thermostat, motion.tau
+    if thermostat == "Thermostat" and motion.mode in THERMOSTATTED:
+        yield (
+            f"warning: {file} has dynamics mode='{motion.mode}' without a thermostat, so nothing "
+            "keeps the temperature: write <thermostat mode='langevin'><tau units='femtosecond'>"
+            "100</tau></thermostat> into <dynamics>, or mode='nve'"
+        )
     if thermostat in (None, "Thermostat"):
         return
     if motion.mode == "nve":
@@ -216,11 +239,31 @@ def _check_motion(ipi_input: IpiInput, motion: Motion) -> Iterator[str]:
         )
 
 
+def _check_normal_modes(ipi_input: IpiInput, view: IpiView) -> None:
+    """What i-PI would take without a word: springs that are left out, paths of no atom."""
+    for modes in ipi_input.root.iter("normal_modes"):
+        steps, paths = (
+            [int(n) for n in re.findall(r"-?\d+", modes.findtext(tag) or "")]
+            for tag in ("nmts", "open_paths")
+        )
+        if any(n < 1 for n in steps):
+            raise MixpiError(
+                f"{ipi_input.path.name}: <nmts> {steps[0]} of <normal_modes> must be 1 or more: "
+                "without it the springs between the beads would be left out"
+            )
+        missing = [n for n in paths if not 0 <= n < len(view.symbols)]
+        if missing:
+            raise MixpiError(
+                f"{ipi_input.path.name}: <open_paths> names atom {missing[0]}, but there are "
+                f"{len(view.symbols)} atoms, numbered from 0"
+            )
+
+
 def _check_temperature(ipi_input: IpiInput, view: IpiView) -> Iterator[str]:
     file, given = ipi_input.path.name, view.temperature
     if math.isnan(given) or math.isnan(view.kinetic_temperature):
         raise MixpiError(f"{file}: a temperature, mass or velocity is not a number (NaN)")
-    thermostatted = any(motion.mode in ("nvt", "nvt-cc") for motion in view.motions)
+    thermostatted = any(motion.mode in THERMOSTATTED for motion in view.motions)
     if given < 0 and ipi_input.root.find(".//ensemble/temperature") is not None:
         raise MixpiError(f"{file}: the <temperature> of the ensemble is negative ({given:g} K)")
     if given == 0 and thermostatted:
@@ -257,10 +300,10 @@ def _check_files(ipi_input: IpiInput, view: IpiView) -> None:
     written = {name: f"{name}, which i-PI writes" for name in RESERVED}
     written = {(folder / name).resolve(): what for name, what in written.items()}
     outputs = [(name, f"an output of {ipi_input.path.name}") for name in view.files]
-    ours = ("trajectory", config.output.trajectory), ("steps", config.output.steps)
-    outputs += [
-        (name, f"output.{key} of {ipi_input.config_path.name}") for key, name in ours if name
-    ]
+    trajectory = config.output.trajectory
+    frames = bead_paths(trajectory, ipi_input.beads) if trajectory else []
+    ours = [*(("trajectory", str(path)) for path in frames), ("steps", config.output.steps)]
+    outputs += [(name, f"output.{key} of {ipi_input.config_path.name}") for key, name in ours]
     inputs = _inputs(ipi_input, view)
     for name, what in outputs:
         path = (folder / name).resolve()

@@ -192,6 +192,7 @@ class OutputConfig(Section):
 
     trajectory: str | None = Field(
         "mix.extxyz",
+        min_length=1,
         description="Extended XYZ with step, time (fs) and energy estimate, mix_weight and "
         "mix_region of every atom, in the frame of the structure's file; with several beads a "
         "file a bead; null for none.",
@@ -199,7 +200,9 @@ class OutputConfig(Section):
     stride: int = Field(10, ge=1, description="Steps between frames.")
     forces: bool = Field(False, description="Mixed forces (eV/Å) in the frames.")
     velocities: bool = Field(False, description="Velocities (Å/fs) in the frames.")
-    steps: str = Field("mix.steps", description="Columns, one line a force evaluation.")
+    steps: str = Field(
+        "mix.steps", min_length=1, description="Columns, one line a force evaluation."
+    )
 
 
 class MixingConfig(Section):
@@ -305,10 +308,11 @@ def load_config(path: str | os.PathLike) -> MixingConfig:
     return config
 
 
-class _UniqueKeys(yaml.SafeLoader):
+class UniqueKeys(yaml.SafeLoader):
     """YAML without keys that stand twice, of which the first would be lost in silence."""
 
     def construct_mapping(self, node, deep=False):
+        """The mapping, if each of its keys is there once."""
         lines: dict[tuple, int] = {}
         for key, _ in node.value:
             line = key.start_mark.line + 1
@@ -322,12 +326,19 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# YAML 1.1 takes 1e-7 for a text; everybody else takes it for a number
-_UniqueKeys.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\.\d+|\d+(\.\d*)?)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
+# Numbers as everybody writes them: YAML 1.1 takes 1e-7 for a text, 010 for 8, 1:30 for 90
+UniqueKeys.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in forms if not tag.endswith((":int", ":float"))]
+    for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _kind, _form in (
+    ("int", r"^[-+]?(0|[1-9]\d*)$"),
+    ("float", r"^[-+]?((\.\d+|\d+\.\d*)([eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.(inf|Inf|INF))$"),
+    ("float", r"^\.(nan|NaN|NAN)$"),
+):
+    UniqueKeys.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_kind}", re.compile(_form), list("-+.0123456789")
+    )
 
 
 def _as_yaml(value: Any) -> str:
@@ -369,7 +380,7 @@ def read_yaml(path: Path, model: type[Model], *, help_command: str) -> Model:
         that is wrong.
     """
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # a SafeLoader
+        data = yaml.load(path.read_text(encoding="utf-8"), UniqueKeys)  # a SafeLoader
     except OSError as error:
         raise MixpiError(f"cannot read the configuration {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:

@@ -71,7 +71,9 @@ class IpiInput:
         """Beads that the mixing layer gets together: the contracted number, if it is one."""
         for force in self.root.iter("force"):
             if force.get("forcefield", "").strip() == self.name and force.get("nbeads"):
-                return self._whole("nbeads='...' of <force>", force.get("nbeads"))
+                contracted = self._whole("nbeads='...' of <force>", force.get("nbeads"))
+                if contracted > 0:  # 0, i-PI's default, means all beads
+                    return contracted
         node = self.root.find(".//initialize")
         if node is None:
             node = self.root.find(".//beads")

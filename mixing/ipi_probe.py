@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import inspect
 import io
 import json
 import sys
@@ -212,7 +213,9 @@ def _try_units(simulation: Simulation) -> None:
             else system.trajs.traj_dict
         )
         for text in filter(None, wanted):
-            key, unit, *_ = getall(text)
+            key, unit, arguments, named = getall(text)
+            if isinstance(output, outputs.PropertyOutput):
+                _try_arguments(text, table[key]["func"], arguments, named, system.beads)
             if unit:
                 unit_to_user(table[key].get("dimension", "undefined"), unit, 1.0)
         if isinstance(output, outputs.TrajectoryOutput):
@@ -224,6 +227,22 @@ def _try_units(simulation: Simulation) -> None:
                 )
             unit_to_user("length", output.cell_units, 1.0)
             _get_io_function(output.format, "print")
+
+
+def _try_arguments(text: str, function: Any, arguments: tuple, named: dict, beads: Any) -> None:
+    """What stands in the parentheses of a property; of an atom that is not there it is NaN."""
+    try:
+        given = inspect.signature(function).bind(*arguments, **named).arguments
+    except TypeError as error:
+        raise ValueError(f"property '{text}': {error}") from None
+    atom = str(given.get("atom", "")).strip()
+    if not atom:
+        return
+    number = int(atom) if atom.lstrip("-").isdigit() else None
+    if number is None and atom not in set(beads.names):
+        raise ValueError(f"property '{text}': there is no atom {atom}")
+    if number is not None and not -beads.natoms <= number < beads.natoms:
+        raise ValueError(f"property '{text}': there are {beads.natoms} atoms, numbered from 0")
 
 
 def _facts(simulation: Simulation) -> dict[str, Any]:
@@ -249,6 +268,10 @@ def _facts(simulation: Simulation) -> dict[str, Any]:
         "motions": [_motion(motion) for motion in _motions(system.motion)],
         "forces": [_force(force) for force in system.forces.fcomp],
         "forcefields": list(simulation.fflist),
+        "active": {
+            name: [int(n) for n in forcefield.active]
+            for name, forcefield in simulation.fflist.items()
+        },
         "strides": {output.filename: output.stride for output in simulation.outputs},
     }
 

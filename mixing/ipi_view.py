@@ -82,6 +82,8 @@ class IpiView:
         What moves the atoms, and what acts on them.
     forcefields : list of str
         Names.
+    active : dict
+        Force field → the atoms that it is for; [-1] is all of them.
     files : list of str
         Files that i-PI writes, relative to its folder.
     strides : dict
@@ -109,6 +111,7 @@ class IpiView:
     motions: list[Motion]
     forces: list[Force]
     forcefields: list[str]
+    active: dict[str, list[int]]
     files: list[str]
     strides: dict[str, int]
     frames: dict[str, int]

@@ -210,7 +210,9 @@ def valid_seeds(seeds, n: int) -> np.ndarray:
         raise ValueError(
             f"seeds must be a flat list of integers, got {seeds.dtype} of shape {seeds.shape}"
         )
-    wrong = seeds[(seeds < 0) | (seeds >= n)]
+    if seeds.min() < 0:
+        raise IndexError(f"seed {seeds.min()} is out of range: atoms are numbered from 0")
+    wrong = seeds[seeds >= n]
     if len(wrong):
         raise IndexError(
             f"seed {wrong[0]} is out of range: the structure has {n} atoms, numbered 0 to {n - 1}"

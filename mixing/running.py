@@ -313,7 +313,10 @@ class Run:
         """Steps according to the RESTART of this run; i-PI's log may be quiet."""
         if not self.is_new("RESTART"):
             return 0
-        step = ElementTree.parse(self.ipi_input.folder / "RESTART").findtext("step")
+        try:
+            step = ElementTree.parse(self.ipi_input.folder / "RESTART").findtext("step")
+        except ElementTree.ParseError:  # i-PI ended while it wrote it
+            return 0
         return int(step or 0)
 
     def _asked_to_stop(self, log: str) -> str | None:

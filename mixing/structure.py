@@ -140,7 +140,13 @@ def _read_lammps_data(path: Path) -> Atoms:
             f"structure {path}: a mass of {atoms.get_masses()[wrong[0]]:g} is that of no element; "
             "LAMMPS's units metal are expected (g/mol, Å)"
         )
-    return Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
+    found = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
+    # what is not used is said where that is known
+    if atoms.has("momenta"):
+        found.set_velocities(atoms.get_velocities())
+    if atoms.has("initial_charges"):
+        found.set_initial_charges(atoms.get_initial_charges())
+    return found
 
 
 def require_periodic(atoms: Atoms, path: str | Path) -> None:

@@ -123,6 +123,30 @@ REFUSED_XML = {
         (FILE, FILE + "<cell mode='abc' units='angstrom'>[10.92, 10.92, 11.5]</cell>"),
         "the cell alone was overridden",
     ),
+    "atom of a property": (
+        ("temperature{kelvin}", "temperature(atom=Sx){kelvin}"),
+        "there is no atom Sx",
+    ),
+    "number of a property": (
+        ("temperature{kelvin}", "kinetic_cv(64)"),
+        "there are 64 atoms, numbered from 0",
+    ),
+    "argument of a property": (
+        ("temperature{kelvin}", "temperature(atm=Si)"),
+        "unexpected keyword argument 'atm'",
+    ),
+    "active atoms": (
+        ("</parameters>", "</parameters><activelist>[0, 1]</activelist>"),
+        "skips the <activelist> of <ffdirect name='mix'>",
+    ),
+    "springs": (
+        ("<ensemble>", "<normal_modes propagator='bab'><nmts>0</nmts></normal_modes><ensemble>"),
+        "springs between the beads would be left out",
+    ),
+    "open paths": (
+        ("<ensemble>", "<normal_modes><open_paths>[64]</open_paths></normal_modes><ensemble>"),
+        "<open_paths> names atom 64",
+    ),
     "cell in bohr": ((FILE, FILE + "<cell mode='abc'>[10.92, 10.92, 10.92]</cell>"), "0.5292"),
 }
 
@@ -187,6 +211,7 @@ WARNED = {
         ),
         "mode='nve' does not use it",
     ),
+    "nvt without thermostat": (("mode='nve'", "mode='nvt'"), "without a thermostat"),
     "short tau": (
         (
             f"<dynamics mode='nve'>{STEP}",
@@ -426,6 +451,26 @@ def test_charges(make_case):
     assert "has charges" in warnings(look(make_case(atoms)))[0]
 
 
+def test_velocities_and_charges_of_lammps_data(make_case):
+    case = make_case()
+    atoms = silicon()
+    atoms.set_velocities(np.full((64, 3), 0.01))
+    atoms.set_initial_charges(np.full(64, 0.5))
+    write(
+        case.folder / "init.data",
+        atoms,
+        format="lammps-data",
+        masses=True,
+        velocities=True,
+        atom_style="charge",
+    )
+    case.config["structure"] = "init.data"
+    swap(case, (THERMAL, ""))
+    velocities, charges = warnings(look(case))
+    assert "init.data has velocities, which i-PI ignores" in velocities
+    assert "init.data has charges" in charges
+
+
 def test_lammps_data_as_structure(make_case):
     case = make_case()
     write(case.folder / "data.si", silicon(), format="lammps-data", masses=True)
@@ -516,6 +561,39 @@ def test_multiple_time_steps_and_beads(make_case):
         case,
         ("</timestep>", "</timestep><nmts>[1, 4]</nmts>"),
         (FORCE, "<force forcefield='mix'><mts_weights>[1, 0]</mts_weights></force>"),
+    )
+    assert warnings(look(case)) == []
+
+
+def test_output_of_i_pi_named_like_a_bead_s_frames(make_case):
+    case = make_case(beads=2, dynamics=PILE)
+    swap(case, ("prefix='md'", "prefix=''"), ("filename='pos'", "filename='mix'"))
+    with pytest.raises(MixpiError, match=r"mix_0\.extxyz, but that is the name of an output"):
+        look(case)
+    case.config["output"] = {"trajectory": "frames.extxyz"}
+    assert warnings(look(case)) == []
+
+
+def test_contraction_to_nothing_means_all_beads(make_case):
+    case = make_case(beads=4, dynamics=PILE)
+    swap(case, (FORCE, "<force forcefield='mix' nbeads='0'/>"))
+    assert warnings(look(case)) == []
+
+
+def test_properties_of_some_atoms(make_case):
+    case = make_case()
+    some = "temperature(atom=Si){kelvin}, temperature(3; nm=0), atom_x(atom=63){angstrom}, cell_h,"
+    swap(case, ("[ step,", f"[ step, {some}"))
+    assert warnings(look(case)) == []
+
+
+def test_active_atoms_of_a_force_field_that_heeds_them(make_case):
+    case = make_case()
+    socket = "<ffsocket name='o' mode='unix'><activelist>[0, 1]</activelist></ffsocket>"
+    swap(
+        case,
+        ("<system>", socket + "<system>"),
+        (FORCE, FORCE + "<force forcefield='o'/>"),
     )
     assert warnings(look(case)) == []
 

@@ -115,6 +115,20 @@ def test_nan_in_mid_run_loses_nothing(make_case):
 
 
 @pytest.mark.full
+def test_restart_that_i_pi_could_not_write(make_case):
+    """It cannot write a committee with a direct force field in it: what it leaves is no XML."""
+    case = make_case(steps=2)
+    text = case.input.read_text()
+    text = text.replace("<ffdirect", "<ffcommittee name='all'><weights>[1]</weights><ffdirect")
+    text = text.replace("</ffdirect>", "</ffdirect></ffcommittee>")
+    case.input.write_text(text.replace("forcefield='mix'", "forcefield='all'"))
+    done = run(case)
+    assert "Traceback" not in done.stderr
+    assert "</simulation>" not in (case.folder / "RESTART").read_text()
+    assert case.nothing_left()
+
+
+@pytest.mark.full
 def test_driver_that_never_connects(make_case):
     case = make_case()
     case.config["expensive"]["command"] = faulty_driver("never")

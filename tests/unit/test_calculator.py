@@ -350,6 +350,32 @@ def test_new_parameters_count_at_once():
         atoms.calc.set(radius=3.0)
 
 
+class InfoLJ(LennardJones):
+    """Forces that depend on what ASE does not look at."""
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        self.results["forces"] = self.results["forces"] * (1 + atoms.info.get("field", 0.0))
+
+
+@pytest.mark.parametrize("change", ["masses", "info"])
+def test_what_ase_takes_for_no_change_counts_too(change):
+    def calculator() -> MixingCalculator:
+        return mixing(cheap=InfoLJ(sigma=2.55, rc=4.5))
+
+    atoms = crystal()
+    atoms.calc = calculator()
+    old = atoms.get_forces()
+    if change == "masses":
+        atoms.set_masses(np.linspace(10.0, 100.0, len(atoms)))
+    else:
+        atoms.info["field"] = 1.0
+    new = atoms.get_forces()
+    assert np.abs(new - old).max() > 1e-4
+    np.testing.assert_array_equal(new, calculator().get_forces(atoms))
+    assert not atoms.calc.calculation_required(atoms, ["forces"])
+
+
 def test_seeds_as_a_mask():
     atoms = crystal()
     mask = np.arange(len(atoms)) == 5
@@ -412,7 +438,7 @@ def test_forces_alone_will_do_for_forces():
         ({"buffer": True}, "buffer radius"),
         ({"profile": "cosine"}, "profile must be one of"),
         ({"profile": ["linear"]}, "profile must be one of"),
-        ({"seeds": [-1]}, "seed -1 is out of range"),
+        ({"seeds": [-1]}, "seed -1 is out of range: atoms are numbered from 0"),
         ({"seeds": [0.5]}, "seeds must be a flat list of integers"),
         ({"seeds": 3}, "seeds must be a flat list of integers"),
         ({"seeds": "none"}, "seeds must be a flat list of integers"),

@@ -143,6 +143,7 @@ def test_order_of_types_from_the_names_in_the_lines(lines, species, tmp_path, mo
         ("other.md", "holds no YAML block"),
         ("other.yaml", "has no 'cheap: lammps: potential:'"),
         ("broken.yaml", "is not valid YAML"),
+        ("twice.yaml", "the key 'potential' stands twice"),
         ("distil.yaml", "run 'mixpi distil distil.yaml' first"),
         ("loop.in", "includes itself"),
         ("binary.in", "cannot read binary.in"),
@@ -154,6 +155,9 @@ def test_what_is_wrong_is_said(given, message, tmp_path, monkeypatch):
     (tmp_path / "other.json").write_text("[1, 2]")
     (tmp_path / "broken.json").write_text("{")
     (tmp_path / "other.md").write_text("# nothing\n```yaml\nname: x\n```\n")
+    (tmp_path / "twice.yaml").write_text(
+        "cheap: {lammps: {potential: [pair_style zero 3], potential: [pair_style zero 4]}}\n"
+    )
     (tmp_path / "other.yaml").write_text("cheap: {external: true}\n")
     (tmp_path / "broken.yaml").write_text("a: [")
     (tmp_path / "distil.yaml").write_text("name: my\nbasis: {uf3: {cutoff: 5}}\n")

@@ -77,6 +77,8 @@ def test_no_seeds_on_purpose(tmp_path):
         ({"cheap": {"external": True, "socket": {"reply_deadline": 0}}}, "reply_deadline"),
         ({"expensive": {"mace": {"model": "m", "dtype": "float16"}}}, "expensive.mace.dtype"),
         ({"output": {"stride": 0}}, "output.stride"),
+        ({"output": {"steps": ""}}, "output.steps"),
+        ({"output": {"trajectory": ""}}, "output.trajectory"),
     ],
 )
 def test_refused(tmp_path, change, message):
@@ -119,6 +121,33 @@ def test_exponents_are_numbers(tmp_path):
     path = tmp_path / "mixing.yaml"
     path.write_text(yaml.safe_dump(MINIMAL).replace("core: 4.0", "core: 4e0"))
     assert load_config(path).regions.core == 4.0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("- 3\n", "- 010\n", "seeds: '010' is no index"),
+        ("- 3\n", "- 1:30\n", "seeds: '1:30' is no index"),
+        ("core: 4.0", "core: 1:30", "regions.core: .*found '1:30'"),
+        ("core: 4.0", "core: 0x4", "regions.core: .*found '0x4'"),
+    ],
+)
+def test_numbers_that_yaml_takes_for_others(tmp_path, old, new, message):
+    """Octal and to the base of 60."""
+    text = yaml.safe_dump(MINIMAL)
+    assert old in text
+    (tmp_path / "mixing.yaml").write_text(text.replace(old, new))
+    with pytest.raises(MixpiError, match=message):
+        load_config(tmp_path / "mixing.yaml")
+
+
+@pytest.mark.parametrize(
+    ("written", "read"), [("4", 4.0), ("+4.", 4.0), (".5", 0.5), ("25e-1", 2.5), ("0.4E+1", 4.0)]
+)
+def test_numbers(tmp_path, written, read):
+    text = yaml.safe_dump(MINIMAL).replace("core: 4.0", f"core: {written}")
+    (tmp_path / "mixing.yaml").write_text(text)
+    assert load_config(tmp_path / "mixing.yaml").regions.core == read
 
 
 def test_home_folder(tmp_path, monkeypatch):
