@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import yaml
 
-from .config import MaceConfig, UniqueKeys
+from .config import MaceConfig
 from .starting_radii import StartingRadii
+from .yaml_files import UniqueKeys
 
 
 #: ``mixing_pes.py``.

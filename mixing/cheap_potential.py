@@ -12,11 +12,11 @@ from pathlib import Path
 import yaml
 from ase.data import chemical_symbols
 
-from .config import UniqueKeys
 from .drivers.lammps import potential_folders
 from .drivers.lammps_potential import read_lines
 from .drivers.lammps_species import NAMES
 from .errors import MixpiError
+from .yaml_files import UniqueKeys
 
 
 #: Commands of a LAMMPS input that are no part of a potential.

@@ -18,12 +18,13 @@ from .case_files import PES, input_xml, mixing_yaml
 from .cheap_potential import CheapPotential, local_name, read_potential
 from .checking import check
 from .commands import mace_engine
-from .config import MaceConfig, explain
+from .config import MaceConfig
 from .drivers.mace import MODEL_SUFFIXES
 from .errors import MixpiError
 from .seed_selection import Selection, select_seeds
 from .starting_radii import StartingRadii, starting_radii
 from .structure import read_frames, read_structure, require_periodic
+from .yaml_files import explain
 
 
 #: What the folder holds beside the model and the potential.

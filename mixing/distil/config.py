@@ -7,7 +7,8 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from ..config import MaceConfig, Section, read_yaml
+from ..config import MaceConfig
+from ..yaml_files import Section, read_yaml
 
 
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
