@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from .drivers.lammps import potential_folders
+from .drivers.lammps_potential import read_lines
 from .errors import MixpiError
 from .frames import bead_paths
 from .ipi_input import IpiInput
@@ -202,6 +204,11 @@ def _check_active(ipi_input: IpiInput, view: IpiView) -> None:
 
 def _check_motion(ipi_input: IpiInput, motion: Motion) -> Iterator[str]:
     file, step = ipi_input.path.name, motion.timestep
+    if motion.fixed and min(motion.fixed) < 0:
+        raise MixpiError(
+            f"{file}: <fixatoms> has a negative number, which i-PI counts from the last atom: "
+            "atoms are numbered from 0"
+        )
     if any(n < 1 for n in motion.nmts):
         raise MixpiError(
             f"{file}: <nmts> {motion.nmts} must be 1 or more on every level: with 0 no forces "
@@ -337,7 +344,10 @@ def _inputs(ipi_input: IpiInput, view: IpiView) -> dict[Path, str]:
         driver = getattr(config, pool)
         words = [driver.mace.model] if driver.mace else []
         if driver.lammps:
+            # the names as written, for included files, and what the lines in them name
             words = [word for line in driver.lammps.potential for word in line.split()]
+            lines = read_lines(driver.lammps.potential, home, potential_folders())
+            words += [word.file for line in lines for word in line.words if word.file]
         elif driver.command:
             words = driver.command.split()
         for word in words:

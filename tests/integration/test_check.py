@@ -18,6 +18,7 @@ from conftest import ROOT, TERSOFF, clean_environment, mixpi, silicon
 from mixpi import MixpiError
 from mixpi.check_structure import VELOCITY
 from mixpi.checking import check
+from mixpi.drivers.lammps import potential_folders
 from mixpi.ipi_input import read_ipi_input
 from mixpi.ipi_view import ask_ipi
 
@@ -395,6 +396,25 @@ def test_fixed_atoms(make_case):
     assert "others than i-PI does" in warnings(look(case))[0]
     swap(case, ("[3]</fix", "[5, 3]</fix"))
     assert warnings(look(case)) == []
+
+
+def test_negative_fixed_atoms_are_refused(make_case):
+    case = make_case(silicon())
+    motion = "<motion mode='dynamics'>"
+    swap(case, (motion, f"{motion}<fixatoms>[-1]</fixatoms>"))
+    with pytest.raises(MixpiError, match="negative number, which i-PI counts from the last atom"):
+        look(case)
+
+
+def test_output_named_like_a_file_of_an_included_potential(make_case):
+    (source,) = potential_folders()[-1].glob("Si.sw")
+    case = make_case(silicon())
+    (case.folder / "mix.steps").write_text(source.read_text())
+    (case.folder / "pot.mod").write_text("pair_style sw\npair_coeff * * 'mix.steps' Si\n")
+    socket = case.config["cheap"]["socket"]
+    case.config["cheap"] = {"lammps": {"potential": ["include pot.mod"]}, "socket": socket}
+    with pytest.raises(MixpiError, match=r"a file of the cheap driver: it would be overwritten"):
+        look(case)
 
 
 def test_selective_dynamics_of_a_poscar(make_case):
