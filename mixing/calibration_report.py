@@ -270,6 +270,8 @@ def _draw(found: Calibration, target: Path) -> None:
     errors.axhline(found.tolerance, color="#777777", lw=0.8)
     errors.annotate("tolerance", (x[0], found.tolerance), va="bottom", fontsize=8)
     errors.set(yscale="log", ylabel="force error (eV/Å)", title=found.system)
+    # below a thousandth of the tolerance nothing is of interest; exact forces have no error
+    errors.set_ylim(bottom=max(errors.get_ylim()[0], 1e-3 * found.tolerance))
     errors.legend(frameon=False, fontsize="small")
 
     costs.plot(x, [result.seconds for result in found.results], "o-", color="black")

@@ -47,7 +47,7 @@ def check_kind(ipi_input: IpiInput) -> None:
     if ipi_input.first_step >= ipi_input.total_steps:
         raise MixpiError(
             f"{ipi_input.path.name} has done all its {ipi_input.total_steps} steps: raise "
-            "<total_steps> to go on"
+            f"<total_steps> in {ipi_input.path.name} to go on"
         )
     if ipi_input.barostat:
         raise MixpiError(

@@ -75,8 +75,8 @@ def far_apart(cheap: np.ndarray, expensive: np.ndarray, cluster: Cluster) -> str
     return (
         f"on the {'blend' if blend.any() else 'core'} atoms the cheap potential is far from "
         f"the expensive one: rms difference {difference:.3g} eV/Å, rms force {force:.3g} eV/Å. "
-        "Are species, units and cutoffs right? If so, 'mixpi distil' makes a cheap potential "
-        "that is close, and 'mixpi calibrate' measures it"
+        "Are species, units and cutoffs right? If so, 'mixpi calibrate' measures this and says "
+        "whether a better cheap potential ('mixpi distil') or a wider core is needed"
     )
 
 

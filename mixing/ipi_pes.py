@@ -23,7 +23,7 @@ from ipi.utils.softexit import softexit
 
 from .agreement import require_same_system
 from .config import POOLS, load_config, without_quotes
-from .continuing import cut_frames, cut_table, holds_frames, step_column
+from .continuing import cut_frames, cut_table, holds_frames, put_aside, step_column
 from .errors import MixpiError
 from .first_look import exactly_zero, far_apart
 from .folding import HomeImages
@@ -37,6 +37,8 @@ from .structure import read_oriented
 
 #: Where a run that failed says why; ``mixpi run`` reads it (i-PI's exit code is 0 anyway).
 FAILURE_FILE = "mixpi.failure"
+#: eV; by how much energies of the same geometry may differ when it is computed again.
+SAME_ENERGY = 1e-3
 
 
 class MixingPES(Dummy_driver):
@@ -159,7 +161,9 @@ class MixingPES(Dummy_driver):
             potentials,
         )
         again = first and self._steps.last.get("step") == step
-        if not again:  # a continued run has the line already
+        if again:  # a continued run has the line already
+            self._compare_with_last(plan.regions.counts, float(np.mean(potentials)))
+        else:
             self._steps.add(
                 StepRecord(
                     step,
@@ -200,6 +204,24 @@ class MixingPES(Dummy_driver):
                 say_aloud(text)
         self._looking = not texts and apart is None
 
+    def _compare_with_last(self, counts: tuple[int, int, int], potential: float) -> None:
+        """Say where the files of a run and what continues it do not belong together."""
+        last, output = self._steps.last, self._config.output.steps
+        before = tuple(int(last[name]) for name in ("core", "blend", "buffer"))
+        if counts != before:
+            say_aloud(
+                f"at the step that this run continues from, core, blend and buffer had {before} "
+                f"atoms and now have {counts}: seeds or radii have changed, or the RESTART is "
+                "not of this run. The parts are not one simulation"
+            )
+        difference = potential - last["potential"]
+        if abs(difference) > SAME_ENERGY + 1e-6 * abs(potential):
+            say_aloud(
+                f"at the step that this run continues from, {output} has an energy estimate of "
+                f"{last['potential']:.6g} eV, now it is {potential:.6g} eV: the RESTART is not of "
+                "this run, or the cheap potential has changed. The parts are not one simulation"
+            )
+
     def _submit(self, plan: Plan, cells: list, folded: list) -> dict[str, list]:
         """Hand out the work of all beads; the requests of each pool that has any."""
         jobs: dict[str, list] = {}
@@ -225,7 +247,10 @@ class MixingPES(Dummy_driver):
         if simulation:
             self._require_same_system(simulation, h, geometries)
             self._mixer = self._make_mixer(simulation.masses)
-            self._cut_back(simulation)
+            if first_step:
+                self._cut_back(simulation)
+            elif Path("RESTART").exists() and "RESTART" not in sys.argv:
+                put_aside(Path("RESTART"))  # of an older run, which this one must not go on from
             simulation.after_each_step(lambda: self._write_frame(simulation.step))
         self._images = HomeImages()
         self._work = WorkOfCorrection(self._mixer.masses)
@@ -270,8 +295,6 @@ class MixingPES(Dummy_driver):
 
     def _cut_back(self, simulation: RunningSimulation) -> None:
         """Take from i-PI's own files what is going to be computed again."""
-        if not simulation.first_step:
-            return
         for file in simulation.files():
             if file.kind == "trajectory":
                 if file.path.stat().st_size and not holds_frames(file.path):

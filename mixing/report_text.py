@@ -60,7 +60,7 @@ def _table(report: dict) -> Table:
     several = report["evaluations_per_step"] > 1
     table = Table(title="Where the time went (per force evaluation)", title_justify="left")
     table.add_column("stage")
-    for column in ("median", "share", *(["a step"] * several)):
+    for column in ("median", "share of mean", *(["a step"] * several)):
         table.add_column(column, justify="right")
 
     def row(label: str, ms: float, share: str, step_ms: float | None) -> None:

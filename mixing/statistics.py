@@ -49,7 +49,9 @@ def inefficiency(values) -> float:
     """Statistical inefficiency g ≥ 1: how many samples in a row are worth one.
 
     The sum over ρ(k) ends where k reaches five correlation times, g / 2 each, because what
-    follows is noise (A. D. Sokal, Monte Carlo Methods in Statistical Mechanics, 1996).
+    follows is noise (A. D. Sokal, Monte Carlo Methods in Statistical Mechanics, 1996), but is
+    not less than that up to the first ρ(k) ≤ 0: in a few periods of an oscillation the
+    samples cancel, and would pass for independent.
 
     Parameters
     ----------
@@ -73,7 +75,8 @@ def inefficiency(values) -> float:
     g = 2.0 * np.cumsum(correlation / correlation[0]) - 1.0
     beyond = np.arange(n) >= 2.5 * np.maximum(g, 1.0)
     window = int(np.argmax(beyond)) if beyond.any() else n - 1
-    return float(max(1.0, g[window]))
+    crossing = int(np.argmax(correlation <= 0.0)) if (correlation <= 0.0).any() else n
+    return float(max(1.0, g[window], g[crossing - 1]))
 
 
 def mean(values) -> Estimate:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import signal
 import subprocess
@@ -182,6 +184,43 @@ def test_a_new_run_puts_the_old_files_aside(make_case):
     assert run(case).returncode == 0
     assert (case.folder / "#mix.extxyz#0#").read_text() == first
     np.testing.assert_array_equal(read_steps(case.folder / "mix.steps")["step"], np.arange(13))
+
+
+def test_an_old_restart_does_not_continue_another_run(make_case):
+    case = make_case(steps=12, cheap={"command": command_driver("toy")})
+    assert run(case).returncode == 0
+    old = (case.folder / "RESTART").read_bytes()
+    xml = case.input.read_text()
+    case.input.write_text(xml.replace("<seed>31415<", "<seed>27182<"))
+    good = case.config["expensive"]["command"]
+    case.config["expensive"]["command"] = faulty_driver("slow", 0.2)
+    process = case.start()
+    wait_for(lambda: (case.folder / "#mix.steps#0#").exists() and evaluations(case) >= 2)
+    process.kill()  # as hard as it gets: nothing is written any more
+    process.communicate()
+    for pid in case.processes():
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not case.processes())
+    assert (case.folder / "#RESTART#0#").read_bytes() == old
+    assert not (case.folder / "RESTART").exists()
+    # by force: said aloud, because energies and files do not belong together
+    case.config["expensive"]["command"] = good
+    case.input.write_text(xml.replace("<seed>31415<", "<seed>27182<"))
+    assert run(case).returncode == 0
+    longer = re.sub(rb"<total_steps>\s*12\s*<", b"<total_steps>15<", old)
+    (case.folder / "RESTART").write_bytes(longer)
+    done = case.mixpi("run", "RESTART", "--no-reference", "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert "the RESTART is not of this run, or the cheap potential has changed" in done.stderr
+
+
+def test_changed_radii_of_a_continued_run_are_said_aloud(make_case):
+    case = make_case(steps=30)
+    stop_at(case, 5)
+    case.config["regions"]["core"] = 3.5
+    done = case.mixpi("run", "RESTART", "--no-reference", "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert "seeds or radii have changed" in done.stderr
 
 
 def test_frames_are_in_the_frame_of_the_users_file(make_case):

@@ -79,3 +79,12 @@ def test_the_start_is_left_out():
     assert 200 < np.median(starts) < 600
     assert np.median([settled_from(noise(n, 0.8)) for _ in range(20)]) < n / 10
     assert settled_from([1.0, 2.0]) == 0 and settled_from(np.ones(30)) == 0
+
+
+def test_a_few_periods_of_an_oscillation_are_not_independent_samples():
+    """Their autocorrelations cancel; 41 steps of it are worth a handful."""
+    time = np.arange(41.0)
+    for period in (10.0, 14.0, 25.0):
+        values = np.cos(2 * np.pi * time / period) + 0.01 * time
+        assert not slope(time, values).tells
+        assert slope(time, values).independent < 20
