@@ -13,7 +13,7 @@ from ase.data import chemical_symbols
 
 from .addresses import claim
 from .commands import driver_command, driver_environment, lammps_command, lammps_setup, mace_command
-from .config import POOLS, DriverConfig
+from .config import DriverConfig
 from .drivers import lammps
 from .errors import MixpiError
 from .ipi_input import IpiInput
@@ -47,18 +47,17 @@ def check_drivers(
         If a driver would fail.
     """
     config = ipi_input.config
-    pools = [pool for pool in POOLS if pool == "cheap" or config.seeds != "none"]
-    for pool in pools:
+    for pool in config.pools:
         cleared = claim(getattr(config, pool).socket)
         if cleared:
             yield cleared
-    for pool in pools:
+    for pool in config.pools:
         driver: DriverConfig = getattr(config, pool)
         yield f"{pool}: {driver.kind}, {driver.count} driver(s)"
         if pool == "expensive":
             yield from _check_changing_sizes(driver, atoms, regions)
         yield from _check_driver(pool, ipi_input, atoms, load=load)
-    if "expensive" not in pools:
+    if "expensive" not in config.pools:
         yield "expensive: not looked at, because with 'seeds: none' nothing is asked of it"
 
 

@@ -146,15 +146,14 @@ class MixingPES(Dummy_driver):
                 self._look(first, (energy, expensive_energy), forces, plan)
             energies.append(energy * Hartree)
             results.append(self._mixer.combine(plan, *forces))
-        work = self._work.add(
-            [positions * Bohr for positions in geometries], cells_angstrom[0], plan, results
-        )
+        where = [positions * Bohr for positions in geometries]  # as i-PI has them
+        work = self._work.add(where, cells_angstrom[0], plan, results)
         potentials = [energy - done for energy, done in zip(energies, work, strict=True)]
         blended = time.perf_counter()
 
         self._evaluated = Evaluated(
             step,
-            [positions * Bohr for positions in geometries],
+            where,
             cells_angstrom[0],
             plan.regions,
             [mixed.forces for mixed in results],

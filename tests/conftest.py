@@ -56,6 +56,18 @@ class Case:
             text=True,
         )
 
+    def start_i_pi(self, name: str = "input.xml") -> subprocess.Popen:
+        """Plain ``i-pi`` in the background, without the launcher that checks and watches."""
+        self.write()
+        return subprocess.Popen(
+            [sys.executable, f"{sys.prefix}/bin/i-pi", name],
+            cwd=self.folder,
+            env=clean_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
     def positions(self, bead: int = 0) -> np.ndarray:
         """All frames that i-PI wrote, (frames, n, 3), Å."""
         return np.array([a.positions for a in read(self.folder / f"md.pos_{bead}.extxyz", ":")])

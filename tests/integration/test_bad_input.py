@@ -247,8 +247,6 @@ def test_barostat_is_refused_also_without_the_launcher(make_case):
     import subprocess
     import sys
 
-    from conftest import clean_environment
-
     barostat = """<dynamics mode='npt'><timestep units='femtosecond'>1</timestep>
       <thermostat mode='langevin'><tau units='femtosecond'>100</tau></thermostat>
       <barostat mode='isotropic'><tau units='femtosecond'>200</tau>
@@ -256,14 +254,7 @@ def test_barostat_is_refused_also_without_the_launcher(make_case):
       </barostat></dynamics>"""
     case = make_case(dynamics=barostat)
     swap(case, "<ensemble>", "<ensemble><pressure units='megapascal'>0</pressure>")
-    ipi = subprocess.Popen(
-        [sys.executable, f"{sys.prefix}/bin/i-pi", "input.xml"],
-        cwd=case.folder,
-        env=clean_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    ipi = case.start_i_pi()
     sockets = {pool: case.config[pool]["socket"]["address"] for pool in ("cheap", "expensive")}
     drive = [sys.executable, "-m", "mixpi.cli", "driver"]
     drivers = [

@@ -10,7 +10,7 @@ import textwrap
 import numpy as np
 import pytest
 from ase.units import Bohr
-from conftest import TERSOFF, clean_environment, command_driver, silicon
+from conftest import TERSOFF, command_driver, silicon
 from mixpi.clusters import Cluster
 from mixpi.first_look import exactly_zero, far_apart
 from mixpi.records import read_steps
@@ -19,15 +19,7 @@ from test_faults import run
 
 def run_by_hand(case) -> str:
     """Plain ``i-pi``, which nothing has checked before; its output."""
-    case.write()
-    ipi = subprocess.Popen(
-        [sys.executable, f"{sys.prefix}/bin/i-pi", "input.xml"],
-        cwd=case.folder,
-        env=clean_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    ipi = case.start_i_pi()
     words = [
         case.config[pool]["command"].format(address=case.config[pool]["socket"]["address"])
         for pool in ("cheap", "expensive")
