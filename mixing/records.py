@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
@@ -157,3 +158,9 @@ def read_steps(path: str | Path) -> dict[str, np.ndarray]:
     names.append("part")
     table = np.array(rows, dtype=float).reshape(-1, len(names))
     return dict(zip(names, table.T, strict=True))
+
+
+def last_of_each_step(steps: dict[str, Sequence]) -> np.ndarray:
+    """Mask of the rows that end a step: of several evaluations the last."""
+    step = np.asarray(steps["step"])
+    return np.append(step[1:] != step[:-1], True) if len(step) else np.zeros(0, dtype=bool)

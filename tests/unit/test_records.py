@@ -11,7 +11,7 @@ from mixpi import build_regions
 from mixpi.config import OutputConfig
 from mixpi.continuing import cut_frames, cut_table, step_column
 from mixpi.frames import Evaluated, Frames, bead_paths
-from mixpi.records import StepRecord, StepsFile, read_steps
+from mixpi.records import StepRecord, StepsFile, last_of_each_step, read_steps
 
 
 def record(step: int, **changes) -> StepRecord:
@@ -89,6 +89,12 @@ def test_a_damaged_line_is_left_out(tmp_path):
     damaged = [b"\xff\xfe", b" ".join([b"x"] * len(lines[-1].split()))]
     path.write_bytes(b"\n".join([*lines[:-1], *damaged, lines[-1], b""]))
     np.testing.assert_array_equal(read_steps(path)["step"], np.arange(4))
+
+
+def test_the_last_row_of_each_step():
+    steps = {"step": np.array([0, 1, 1, 1, 2, 2])}
+    np.testing.assert_array_equal(last_of_each_step(steps), [1, 0, 0, 1, 0, 1])
+    assert len(last_of_each_step({"step": []})) == 0
 
 
 @pytest.fixture
