@@ -9,8 +9,10 @@ of a fixed structure, for any i-PI input.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
+import struct
 import sys
 import time
 from typing import Protocol
@@ -19,6 +21,7 @@ import numpy as np
 from ase.calculators.socketio import IPIProtocol, SocketClosed
 
 from ..errors import MixpiError
+from .proof import proof, read_token
 
 
 class Engine(Protocol):
@@ -52,6 +55,52 @@ class Engine(Protocol):
             eV; NaN if unknown.
         """
         ...
+
+
+class _Tape:
+    """What is sent, kept in place of being sent."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def sendall(self, data: bytes) -> None:
+        self.data += data
+
+
+class _Protocol(IPIProtocol):
+    """ASE's framing; geometries and replies are also kept as the bytes that travel."""
+
+    geometry = b""
+
+    def recvposdata(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        self.geometry = b""
+        self._taking = True
+        try:
+            return super().recvposdata()
+        finally:
+            self._taking = False
+
+    _taking = False
+
+    def _recvall(self, nbytes: int) -> bytes:
+        data = super()._recvall(nbytes)
+        if self._taking:
+            self.geometry += data
+        return data
+
+    def send_reply(
+        self, result: tuple, facts: dict, *, token: bytes | None = None, nonce: str = ""
+    ) -> None:
+        """Energy, forces and virial with facts as extras, and a proof if it is asked for."""
+        tape = _Tape()
+        IPIProtocol(tape).sendforce(*result, np.zeros(0, np.byte))
+        if nonce and token is not None:
+            atoms = len(result[1])
+            energy_and_forces = tape.data[12:20] + tape.data[24 : 24 + 24 * atoms]
+            computed = self.geometry + energy_and_forces
+            facts = {**facts, "proof": proof(token=token, nonce=nonce, computed=computed)}
+        extras = json.dumps(facts).encode()
+        self.socket.sendall(tape.data[:-4] + np.int32(len(extras)).tobytes() + extras)
 
 
 class Stopped(Exception):
@@ -101,10 +150,17 @@ def connect(
             continue
         if mode == "inet":
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _require_own_server(sock, target)
         return sock
 
 
-def serve(engine: Engine, sock: socket.socket, *, numbers: np.ndarray | None = None) -> int:
+def serve(
+    engine: Engine,
+    sock: socket.socket,
+    *,
+    numbers: np.ndarray | None = None,
+    token: bytes | None = None,
+) -> int:
     """Answer an i-PI server until it says EXIT or goes away.
 
     Parameters
@@ -115,6 +171,8 @@ def serve(engine: Engine, sock: socket.socket, *, numbers: np.ndarray | None = N
         Connected.
     numbers : ndarray of int, optional
         Species of a fixed structure. Without them they come with each request.
+    token : bytes, optional
+        Secret that a server on another host may want a proof of (:mod:`mixpi.drivers.proof`).
 
     Returns
     -------
@@ -126,10 +184,10 @@ def serve(engine: Engine, sock: socket.socket, *, numbers: np.ndarray | None = N
     MixpiError
         If the server sends what cannot be evaluated.
     """
-    protocol = IPIProtocol(sock)
+    protocol = _Protocol(sock)
     fixed = numbers is not None
     needs_species = getattr(engine, "needs_species", True)
-    need_init, result, done = True, None, 0
+    need_init, result, done, nonce = True, None, 0, ""
     try:
         while True:
             message = protocol.recvmsg()
@@ -140,6 +198,12 @@ def serve(engine: Engine, sock: socket.socket, *, numbers: np.ndarray | None = N
                 _, text = protocol.recvinit()
                 text = text.tobytes().decode("ascii", "replace")
                 numbers = numbers if fixed else _numbers_from(text)
+                nonce = str(_told(text).get("nonce", ""))
+                if nonce and token is None:
+                    raise MixpiError(
+                        "the server wants to know that this driver may connect: give it the "
+                        "server's token file (--token FILE)"
+                    )
                 _refuse_batches(text)
                 need_init = False
             elif message == "POSDATA":
@@ -164,8 +228,7 @@ def serve(engine: Engine, sock: socket.socket, *, numbers: np.ndarray | None = N
             elif message == "GETFORCE":
                 if result is None:
                     raise MixpiError("the server asked for forces before it sent positions")
-                extras = json.dumps({"driver_seconds": seconds}).encode()
-                protocol.sendforce(*result, np.frombuffer(extras, np.byte))
+                protocol.send_reply(result, {"driver_seconds": seconds}, token=token, nonce=nonce)
                 result, need_init, done = None, not fixed, done + 1
             elif message == "EXIT":
                 return done
@@ -194,6 +257,7 @@ def run_driver(
     mode: str = "unix",
     port: int | None = None,
     deadline: float = 60.0,
+    token: str | os.PathLike | None = None,
     numbers: np.ndarray | None = None,
     label: str = "driver",
 ) -> int:
@@ -206,6 +270,8 @@ def run_driver(
         driver is expected to answer.
     address, mode, port, deadline
         As for :func:`connect`.
+    token : path-like, optional
+        File with the secret for :func:`serve`.
     numbers : ndarray of int, optional
         As for :func:`serve`.
     label : str
@@ -218,11 +284,12 @@ def run_driver(
     """
     stop_on_signals()
     try:
+        secret = read_token(token) if token is not None else None
         engine = make_engine()
         print(f"{label}: ready, connecting to {address}", flush=True)
         sock = connect(address=address, mode=mode, port=port, deadline=deadline)
         print(f"{label}: connected", flush=True)
-        done = serve(engine, sock, numbers=numbers)
+        done = serve(engine, sock, numbers=numbers, token=secret)
     except Stopped as stopped:
         print(f"{label}: stopped by {stopped}", flush=True)
         return 0
@@ -233,12 +300,31 @@ def run_driver(
     return 0
 
 
-def _numbers_from(text: str) -> np.ndarray | None:
-    """Atomic numbers in an INIT text of the mixing layer, `` mixpi : {json} , ``."""
+def _require_own_server(sock: socket.socket, target: object) -> None:
+    """Compute for nobody else: the socket file may have been made by another user."""
+    if sock.family != socket.AF_UNIX or not hasattr(socket, "SO_PEERCRED"):
+        return
+    uid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
+    if uid != os.geteuid():
+        sock.close()
+        raise MixpiError(f"the server at {target} belongs to user {uid}")
+
+
+def _told(text: str) -> dict:
+    """What an INIT text of the mixing layer says, `` mixpi : {json} , ``."""
     begin, end = text.find("{"), text.rfind("}")
     try:
-        return np.array(json.loads(text[begin : end + 1])["numbers"], dtype=int)
-    except (ValueError, KeyError, TypeError):
+        found = json.loads(text[begin : end + 1])
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _numbers_from(text: str) -> np.ndarray | None:
+    """Atomic numbers in an INIT text; None if it has none."""
+    try:
+        return np.array(_told(text)["numbers"], dtype=int)
+    except (ValueError, KeyError, TypeError, OverflowError):
         return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import stat
 from pathlib import Path
 
 from .config import SocketConfig
@@ -34,13 +35,33 @@ def unix_socket_is_live(path: Path) -> bool:
     list of sockets is asked first.
     """
     try:
-        with open("/proc/net/unix") as table:
-            return any(line.rstrip().endswith(f" {path}") for line in table)
+        # bytes: any user may have given a socket a name that is no text
+        lines = Path("/proc/net/unix").read_bytes().splitlines()
     except OSError:
         pass
+    else:
+        wanted = b" " + os.fsencode(path)
+        return any(line.rstrip().endswith(wanted) for line in lines)
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(2.0)
         return probe.connect_ex(str(path)) == 0
+
+
+def _what_stands_there(path: Path) -> str | None:
+    """What is at a socket's place and no socket of the user's; None for such a socket."""
+    status = path.lstat()
+    kinds = {
+        stat.S_ISLNK: "a symbolic link",
+        stat.S_ISDIR: "a folder",
+        stat.S_ISREG: "a file",
+        stat.S_ISFIFO: "a named pipe",
+    }
+    for is_kind, name in kinds.items():
+        if is_kind(status.st_mode):
+            return name
+    if not stat.S_ISSOCK(status.st_mode):
+        return "a device"
+    return None if status.st_uid == os.geteuid() else f"a socket of user {status.st_uid}"
 
 
 def claim(config: SocketConfig) -> str | None:
@@ -63,8 +84,14 @@ def claim(config: SocketConfig) -> str | None:
     """
     if config.mode == "unix":
         path = unix_path(config.address)
-        if not path.exists():
+        if not os.path.lexists(path):
             return None
+        other = _what_stands_there(path)
+        if other:
+            raise MixpiError(
+                f"the socket {path} cannot be made: there is {other} of that name. Remove it by "
+                "hand or give another 'address' (cheap/expensive: socket: address)"
+            )
         if unix_socket_is_live(path):
             raise MixpiError(
                 f"socket {path} is in use by a running process: wait for it to end, stop it, "
@@ -72,6 +99,8 @@ def claim(config: SocketConfig) -> str | None:
             )
         try:
             os.unlink(path)
+        except FileNotFoundError:
+            return None
         except OSError as error:
             raise MixpiError(
                 f"socket file {path} was left by a dead run and cannot be removed "
@@ -94,10 +123,11 @@ def claim(config: SocketConfig) -> str | None:
 def is_listening(config: SocketConfig) -> bool:
     """Whether the server is up, so that drivers may be started."""
     if config.mode == "unix":
-        return unix_socket_is_live(unix_path(config.address))
+        path = unix_path(config.address)
+        return path.exists() and not _what_stands_there(path) and unix_socket_is_live(path)
     try:
-        with open("/proc/net/tcp") as table:
-            wanted = f":{config.port:04X} "
-            return any(wanted in line and " 0A " in line for line in table)
+        lines = Path("/proc/net/tcp").read_bytes().splitlines()
     except OSError:
         return True
+    wanted = f":{config.port:04X} ".encode()
+    return any(wanted in line and b" 0A " in line for line in lines)

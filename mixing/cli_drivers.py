@@ -59,6 +59,9 @@ def _add_socket_options(parser: argparse.ArgumentParser, *, required: bool = Tru
     parser.add_argument("--mode", default="unix", choices=["unix", "inet"])
     parser.add_argument("--port", type=int, help="inet only")
     parser.add_argument(
+        "--token", type=Path, metavar="FILE", help="secret shared with a server on another host"
+    )
+    parser.add_argument(
         "--deadline", type=float, default=60.0, help="s to keep trying to connect (default: 60)"
     )
 
@@ -117,4 +120,5 @@ def _drive_lammps(arguments: argparse.Namespace) -> int:
 
 
 def _socket(arguments: argparse.Namespace) -> dict:
-    return {name: getattr(arguments, name) for name in ("address", "mode", "port", "deadline")}
+    names = ("address", "mode", "port", "deadline", "token")
+    return {name: getattr(arguments, name) for name in names}

@@ -187,4 +187,6 @@ def socket_flags(socket: SocketConfig) -> list[str]:
     flags = ["--address", socket.address, "--mode", socket.mode]
     if socket.port is not None:
         flags += ["--port", str(socket.port)]
+    if socket.token is not None:
+        flags += ["--token", socket.token]
     return [*flags, "--deadline", str(socket.connect_deadline)]

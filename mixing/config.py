@@ -53,9 +53,17 @@ class SocketConfig(Section):
         min_length=1,
         max_length=90,
         description="unix: name of the socket file /tmp/ipi_<address> (default: a name made from "
-        "the path of this file); inet: host to listen on (default: localhost).",
+        "the path of this file); inet: host to listen on (default: localhost, which other hosts "
+        "reach through a tunnel only).",
     )
     port: int | None = Field(None, ge=1025, le=65535, description="inet only; TCP port.")
+    token: FileName | None = Field(
+        None,
+        min_length=1,
+        description="inet only; file with a secret, relative to this one, readable by its owner "
+        "alone. Drivers on other hosts must then prove with every reply that they have it, too "
+        "(mixpi driver … --token FILE); clients that cannot, such as LAMMPS, need a tunnel.",
+    )
     connect_deadline: Seconds = Field(
         120.0, description="s; the run stops if no driver has connected by then."
     )
@@ -70,6 +78,8 @@ class SocketConfig(Section):
             raise ValueError("mode inet needs a port, e.g. port: 31415")
         if self.mode == "unix" and self.port is not None:
             raise ValueError("port is for mode inet; with unix give an address or nothing")
+        if self.mode == "unix" and self.token is not None:
+            raise ValueError("token is for mode inet: a unix socket lets nobody else in anyway")
         if self.mode == "unix" and self.address and "/" in self.address:
             raise ValueError("a unix address is a plain name without '/' (LAMMPS fixes /tmp/ipi_)")
         return self
@@ -136,7 +146,13 @@ class DriverConfig(Section):
         description="true: mixpi starts nothing, the drivers are started by hand. What is said of "
         "a command holds for them too.",
     )
-    count: int = Field(1, ge=1, le=1024, description="Drivers of this kind to start.")
+    count: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="Drivers of this kind: so many are started (external: expected), and no more "
+        "may be connected at a time.",
+    )
     max_restarts: int = Field(
         3, ge=0, description="Dead drivers of this pool that are replaced before the run stops."
     )
@@ -265,7 +281,10 @@ def load_config(path: str | os.PathLike) -> MixingConfig:
     identity = str(path.parent.resolve() / path.name)
     tag = f"mixpi-{hashlib.sha256(identity.encode()).hexdigest()[:10]}"
     config = config.model_copy(
-        update={pool: _with_address(getattr(config, pool), f"{tag}-{pool}") for pool in POOLS}
+        update={
+            pool: _with_socket(getattr(config, pool), f"{tag}-{pool}", path.parent)
+            for pool in POOLS
+        }
     )
     cheap, expensive = config.cheap.socket, config.expensive.socket
     if (cheap.mode, cheap.address, cheap.port) == (
@@ -292,9 +311,11 @@ def without_quotes(name: str) -> str:
 POOLS = ("cheap", "expensive")
 
 
-def _with_address(driver: DriverConfig, unix_name: str) -> DriverConfig:
-    if driver.socket.address is not None:
-        return driver
-    address = unix_name if driver.socket.mode == "unix" else "localhost"
-    socket = driver.socket.model_copy(update={"address": address})
-    return driver.model_copy(update={"socket": socket})
+def _with_socket(driver: DriverConfig, unix_name: str, home: Path) -> DriverConfig:
+    """The driver with its default address, and its token's path as seen from here."""
+    update: dict[str, str] = {}
+    if driver.socket.address is None:
+        update["address"] = unix_name if driver.socket.mode == "unix" else "localhost"
+    if driver.socket.token is not None:
+        update["token"] = str(home.resolve() / driver.socket.token)
+    return driver.model_copy(update={"socket": driver.socket.model_copy(update=update)})

@@ -29,8 +29,10 @@ from .first_look import exactly_zero, far_apart
 from .folding import HomeImages
 from .frames import Evaluated, Frames
 from .mixer import Mixer, Plan, WorkOfCorrection
-from .pool import DriverPool, PoolStopped, init_text, say_aloud, wait
+from .peers import launcher_mark
+from .pool import DriverPool, PoolStopped, init_text, wait
 from .records import StepRecord, StepsFile
+from .server import say_aloud
 from .simulation import RunningSimulation, keep_restarts_readable, running_simulation
 from .structure import read_oriented
 
@@ -136,11 +138,11 @@ class MixingPES(Dummy_driver):
         energies, results = [], []
         unit = Hartree / Bohr
         for bead in range(len(geometries)):
-            energy, cheap_forces, _ = self._pools["cheap"].result(jobs["cheap"][bead])
+            energy, cheap_forces = self._pools["cheap"].result(jobs["cheap"][bead])
             expensive_energy, expensive_forces = 0.0, np.empty((0, 3))
             if jobs.get("expensive"):
                 request = jobs["expensive"][bead]
-                expensive_energy, expensive_forces, _ = self._pools["expensive"].result(request)
+                expensive_energy, expensive_forces = self._pools["expensive"].result(request)
             forces = cheap_forces * unit, expensive_forces * unit
             if bead == 0 and self._looking:
                 self._look(first, (energy, expensive_energy), forces, plan)
@@ -177,7 +179,7 @@ class MixingPES(Dummy_driver):
                     expensive=1e3 * (sent - planned + seconds.get("expensive", planned - sent)),
                     blending=1e3 * (blended - received),
                     output=self._output_ms,
-                    lost_drivers=sum(pool.socket.dropped for pool in self._pools.values()),
+                    lost_drivers=sum(pool.lost for pool in self._pools.values()),
                     work=tuple(work),
                 )
             )
@@ -266,7 +268,8 @@ class MixingPES(Dummy_driver):
                 "from: the energy estimate starts anew, and i-PI's conserved quantity with it"
             )
         for name in self._config.pools:
-            pool = DriverPool(name, getattr(self._config, name).socket)
+            driver = getattr(self._config, name)
+            pool = DriverPool(name, driver, launched_by=launcher_mark())
             pool.open()
             softexit.register_function(pool.close)
             self._pools[name] = pool

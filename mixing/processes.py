@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from .peers import MARK, mark
+
 
 def describe_end(code: int | None) -> str:
     """How a process ended, as the end of a sentence about it."""
@@ -54,7 +56,7 @@ class Child:
             self._process = subprocess.Popen(
                 list(argv),
                 cwd=cwd,
-                env=env,
+                env={**(os.environ if env is None else env), MARK: mark()},
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,

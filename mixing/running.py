@@ -22,9 +22,9 @@ from .drivers import lammps
 from .errors import MixpiError
 from .ipi_input import IpiInput, read_ipi_input
 from .ipi_pes import FAILURE_FILE
-from .pool import HUNG, WARNING
 from .processes import Child, describe_end, stop_all
 from .progress import Progress
+from .server import HUNG, WARNING
 from .structure import read_structure
 
 

@@ -23,10 +23,12 @@ from .folding import HomeImages
 from .frames import bead_paths, last_frame
 from .ipi_input import IpiInput
 from .mixer import Mixer, Plan
-from .pool import ONE_STRUCTURE, DriverPool, init_text, wait
+from .peers import mark
+from .pool import DriverPool, init_text, wait
 from .processes import Child, describe_end, stop_all
 from .progress import Tell, silent
 from .running import lock
+from .server import ONE_STRUCTURE
 from .structure import read_oriented
 
 
@@ -192,7 +194,7 @@ class _Drivers:
             stack.enter_context(_noting_signals(self._note))
             stack.callback(self._stop)
             for name in self._input.config.pools:
-                pool = DriverPool(name, getattr(self._input.config, name).socket)
+                pool = DriverPool(name, getattr(self._input.config, name), launched_by=mark())
                 pool.open()
                 self._pools[name] = pool
                 self._children[name] = start_driver(
@@ -240,7 +242,7 @@ class _Drivers:
         if self._signum is not None:
             raise MixpiError(f"stopped by {signal.Signals(self._signum).name}")
         for name, child in self._children.items():
-            lost = self._pools[name].socket.dropped > 0
+            lost = self._pools[name].lost > 0
             if lost:
                 child.wait(1.0)  # it may be about to end, and then says more
             if child.returncode is not None:

@@ -4,7 +4,7 @@ nan [N]: such forces, from the Nth evaluation on. infinite: such an energy.
 more, fewer: forces for another number of atoms.
 die N MARKER: kill -9 itself in its Nth evaluation, once (the marker file remembers).
 always-die: in every evaluation. hang: never answers. never: does not connect.
-extras: what i-PI cannot parse. slow S: sleeps S seconds in each evaluation.
+extras: what is no text. slow S: sleeps S seconds in each evaluation.
 per-atom S [N]: S seconds for each atom; kills itself for more than N atoms.
 one N: knows one structure of N atoms, as clients do that are not made for clusters.
 """
@@ -63,7 +63,11 @@ def main() -> int:
     if fault == "extras":
         import mixpi.drivers.client as client
 
-        client.json.dumps = lambda _: '{"raw": 1}'
+        class NoText(str):
+            def encode(self):
+                return b"\xff\xfe"
+
+        client.json.dumps = lambda _: NoText()
         serve(Faulty(fault), connect(address=address))
         return 0
     numbers = np.full(int(arguments[0]), 14) if fault == "one" else None

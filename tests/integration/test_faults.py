@@ -84,7 +84,6 @@ def test_driver_that_always_dies_is_given_up(make_case):
         ("infinite", "{pool} driver returned NaN or infinity (energy)"),
         ("more", "{pool} driver returned forces for"),
         ("fewer", "{pool} driver returned forces for"),
-        ("extras", "{pool} driver sent unreadable 'extras'"),
     ],
 )
 def test_nonsense_from_a_driver_stops_the_run(make_case, pool, fault, message):
