@@ -156,7 +156,7 @@ def _pid_of_socket(inode: int) -> int:
     wanted = f"socket:[{inode}]"
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            for descriptor in os.scandir(process / "fd"):
-                if os.readlink(descriptor.path) == wanted:
+            for descriptor in os.listdir(process / "fd"):
+                if os.readlink(process / "fd" / descriptor) == wanted:
                     return int(process.name)
     return 0

@@ -96,11 +96,9 @@ class Server:
         listener = socket.socket(socket.AF_UNIX if unix else socket.AF_INET)
         try:
             if unix:
-                before = os.umask(0o077)
-                try:
-                    listener.bind(str(unix_path(self.config.address)))
-                finally:
-                    os.umask(before)
+                path = unix_path(self.config.address)
+                listener.bind(str(path))
+                os.chmod(path, 0o600)  # whatever the umask; nobody can connect before listen()
             else:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 listener.bind((self.config.address, self.config.port))

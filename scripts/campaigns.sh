@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Try to break it, many times: kills, malformed replies, broken files, odd surroundings.
+# Try to break it, many times: a thousand malformed replies (some minutes), and a table.
 #
-#   ./scripts/campaigns.sh                     all four, for long (hours)
-#   ./scripts/campaigns.sh kill --tries 20     one of them
+#   ./scripts/campaigns.sh
+#   ./scripts/campaigns.sh protocol --tries 100 --seed 7
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 source "$root/scripts/environment.sh"
