@@ -12,7 +12,6 @@ import json
 import os
 import signal
 import socket
-import struct
 import sys
 import time
 from typing import Protocol
@@ -21,6 +20,7 @@ import numpy as np
 from ase.calculators.socketio import IPIProtocol, SocketClosed
 
 from ..errors import MixpiError
+from ..peers import peer_of
 from .proof import proof, read_token
 
 
@@ -68,37 +68,52 @@ class _Tape:
 
 
 class _Protocol(IPIProtocol):
-    """ASE's framing; geometries and replies are also kept as the bytes that travel."""
+    """ASE's framing; for a proof, geometries and replies are kept as the bytes that travel.
 
-    geometry = b""
+    Parameters
+    ----------
+    sock : socket.socket
+    token : bytes, optional
+        The secret.
+
+    Attributes
+    ----------
+    nonce : str
+        What the server has sent for the proof; empty if it wants none.
+    """
+
+    def __init__(self, sock: socket.socket, token: bytes | None) -> None:
+        super().__init__(sock)
+        self._token, self.nonce = token, ""
+        self._taken: list[bytes] | None = None
+        self._geometry = b""
 
     def recvposdata(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        self.geometry = b""
-        self._taking = True
-        try:
+        if not self.nonce:
             return super().recvposdata()
-        finally:
-            self._taking = False
-
-    _taking = False
+        self._taken = []
+        found = super().recvposdata()
+        self._geometry, self._taken = b"".join(self._taken), None
+        return found
 
     def _recvall(self, nbytes: int) -> bytes:
         data = super()._recvall(nbytes)
-        if self._taking:
-            self.geometry += data
+        if self._taken is not None:
+            self._taken.append(data)
         return data
 
-    def send_reply(
-        self, result: tuple, facts: dict, *, token: bytes | None = None, nonce: str = ""
-    ) -> None:
+    def send_reply(self, result: tuple, facts: dict) -> None:
         """Energy, forces and virial with facts as extras, and a proof if it is asked for."""
         tape = _Tape()
         IPIProtocol(tape).sendforce(*result, np.zeros(0, np.byte))
-        if nonce and token is not None:
+        if self.nonce:
             atoms = len(result[1])
             energy_and_forces = tape.data[12:20] + tape.data[24 : 24 + 24 * atoms]
-            computed = self.geometry + energy_and_forces
-            facts = {**facts, "proof": proof(token=token, nonce=nonce, computed=computed)}
+            computed = self._geometry + energy_and_forces
+            facts = {
+                **facts,
+                "proof": proof(token=self._token, nonce=self.nonce, computed=computed),
+            }
         extras = json.dumps(facts).encode()
         self.socket.sendall(tape.data[:-4] + np.int32(len(extras)).tobytes() + extras)
 
@@ -184,10 +199,10 @@ def serve(
     MixpiError
         If the server sends what cannot be evaluated.
     """
-    protocol = _Protocol(sock)
+    protocol = _Protocol(sock, token)
     fixed = numbers is not None
     needs_species = getattr(engine, "needs_species", True)
-    need_init, result, done, nonce = True, None, 0, ""
+    need_init, result, done = True, None, 0
     try:
         while True:
             message = protocol.recvmsg()
@@ -197,9 +212,10 @@ def serve(
             elif message == "INIT":
                 _, text = protocol.recvinit()
                 text = text.tobytes().decode("ascii", "replace")
-                numbers = numbers if fixed else _numbers_from(text)
-                nonce = str(_told(text).get("nonce", ""))
-                if nonce and token is None:
+                told = _told(text)
+                numbers = numbers if fixed else _numbers_from(told)
+                protocol.nonce = str(told.get("nonce", ""))
+                if protocol.nonce and token is None:
                     raise MixpiError(
                         "the server wants to know that this driver may connect: give it the "
                         "server's token file (--token FILE)"
@@ -228,7 +244,7 @@ def serve(
             elif message == "GETFORCE":
                 if result is None:
                     raise MixpiError("the server asked for forces before it sent positions")
-                protocol.send_reply(result, {"driver_seconds": seconds}, token=token, nonce=nonce)
+                protocol.send_reply(result, {"driver_seconds": seconds})
                 result, need_init, done = None, not fixed, done + 1
             elif message == "EXIT":
                 return done
@@ -302,10 +318,8 @@ def run_driver(
 
 def _require_own_server(sock: socket.socket, target: object) -> None:
     """Compute for nobody else: the socket file may have been made by another user."""
-    if sock.family != socket.AF_UNIX or not hasattr(socket, "SO_PEERCRED"):
-        return
-    uid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
-    if uid != os.geteuid():
+    uid = peer_of(sock).uid if sock.family == socket.AF_UNIX else None
+    if uid is not None and uid != os.geteuid():
         sock.close()
         raise MixpiError(f"the server at {target} belongs to user {uid}")
 
@@ -320,10 +334,10 @@ def _told(text: str) -> dict:
     return found if isinstance(found, dict) else {}
 
 
-def _numbers_from(text: str) -> np.ndarray | None:
-    """Atomic numbers in an INIT text; None if it has none."""
+def _numbers_from(told: dict) -> np.ndarray | None:
+    """Atomic numbers in what an INIT text says; None if it has none."""
     try:
-        return np.array(_told(text)["numbers"], dtype=int)
+        return np.array(told["numbers"], dtype=int)
     except (ValueError, KeyError, TypeError, OverflowError):
         return None
 

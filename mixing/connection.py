@@ -16,7 +16,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
@@ -91,12 +91,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """Energy (Hartree), forces (n, 3) (Hartree/bohr), and both with the extras as they came."""
+    """Energy (Hartree), forces (n, 3) (Hartree/bohr), and the extras as they came."""
 
     energy: float
     forces: np.ndarray
-    raw: bytes = field(repr=False)
-    extras: bytes = field(repr=False)
+    extras: bytes
 
 
 class State(Enum):
@@ -149,7 +148,6 @@ class Connection:
         self.request: Request | None = None
         self.told: str | None = None
         self._outgoing: deque[memoryview] = deque()
-        self._after_init: Request | None = None
         self._ask(patience)
 
     def fileno(self) -> int:
@@ -173,7 +171,7 @@ class Connection:
         if self.wants_init:
             text = self._init_text(request)
             numbers = np.array([request.key, len(text)], np.int32).tobytes()
-            self.told, self._after_init = request.init, request
+            self.told = request.init
             self._send(message("INIT") + numbers + text)
             self._ask(ANSWER)
         else:
@@ -199,8 +197,8 @@ class Connection:
             else:
                 self._outgoing.popleft()
 
-    def receive(self) -> Request | None:
-        """Take what has come; the request that is done with it, if one is.
+    def receive(self) -> None:
+        """Take what has come, up to the end of a message; a reply goes into its request.
 
         Raises
         ------
@@ -215,7 +213,7 @@ class Connection:
                 try:
                     count = self._sock.recv_into(room)
                 except (BlockingIOError, InterruptedError):
-                    return None
+                    return
                 except OSError as error:
                     raise Lost(f"has closed the connection ({error.strerror})", gone=True) from None
                 if not count:
@@ -231,9 +229,8 @@ class Connection:
             try:
                 self._piece = bytearray(self._expected.send(piece))
             except StopIteration as end:
-                done = self._understand(end.value)
-                if done is not None or self.state is State.FREE:
-                    return done
+                self._understand(end.value)
+                return
 
     def require_in_time(self) -> None:
         """Raise ``Lost`` if an answer is overdue."""
@@ -277,32 +274,30 @@ class Connection:
         self.deadline, self._begun = time.monotonic() + patience, False
         self._piece, self._have = bytearray(next(expected)), 0
 
-    def _understand(self, found: str | Reply) -> Request | None:
+    def _understand(self, found: str | Reply) -> None:
         if isinstance(found, Reply):
             self._require_proof(found)
-            request, self.request = self.request, None
-            request.reply = found
+            self.request.reply, self.request = found, None
             with contextlib.suppress(Lost):  # is noticed next time; its work is whole
                 self._ask(ANSWER)
-            return request
+            return
         self.introduced = True
-        request, self._after_init = self._after_init, None
-        if request is not None:
+        if self.request is not None:
             if found != "READY":
                 raise Lost(f"answers {found} when it was told what the atoms are")
-            self._give_positions(request)
-            return None
+            self._give_positions(self.request)
+            return
         if found == "HAVEDATA":
             raise Lost("says that it has forces before it was given positions")
         self.wants_init = found == "NEEDINIT"
         self.state, self.deadline = State.FREE, float("inf")
         self._piece, self._have = bytearray(1), 0  # nothing is expected but its end
-        return None
 
     def _require_proof(self, reply: Reply) -> None:
         if self._token is None:
             return
-        computed = self.request.geometry + reply.raw
+        energy_and_forces = np.float64(reply.energy).tobytes() + reply.forces.tobytes()
+        computed = self.request.geometry + energy_and_forces
         if not is_proven(reply.extras, token=self._token, nonce=self._nonce, computed=computed):
             raise Lost(
                 f"at {self.peer.where} does not prove that it knows the token (a driver of mixpi "
@@ -339,6 +334,5 @@ def _reply(atoms: int) -> Generator[int, bytearray, Reply]:
     return Reply(
         energy=float(np.frombuffer(start, np.float64, 1)[0]),
         forces=np.frombuffer(body, np.float64, 3 * atoms).reshape(-1, 3),
-        raw=bytes(start[:8]) + bytes(body[: 24 * atoms]),
         extras=extras,
     )

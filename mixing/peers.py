@@ -18,7 +18,7 @@ MARK = "MIXPI_RUN"
 #: Processes between a driver and its launcher that are looked through.
 MOST_ANCESTORS = 64
 
-_OWN_MARK = f"{os.getpid()}-{secrets.token_hex(16)}"
+_SECRET = secrets.token_hex(16)
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,7 @@ class Peer:
 
 def mark() -> str:
     """What this process writes into :data:`MARK` for those that it starts."""
-    pid = _OWN_MARK.partition("-")[0]
-    return _OWN_MARK if int(pid) == os.getpid() else f"{os.getpid()}{_OWN_MARK[len(pid) :]}"
+    return f"{os.getpid()}-{_SECRET}"
 
 
 def launcher_mark() -> str | None:

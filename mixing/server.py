@@ -34,9 +34,8 @@ BACKLOG = 64
 #: s without listening when the process can open no further files.
 DEAF = 1.0
 
-#: How i-PI's log names a driver that hangs, for the launcher to end it, and one that is there.
+#: How i-PI's log names a driver that hangs, for the launcher to end it.
 HUNG = "dropped process {pid}"
-CONNECTED = "driver connected, process {pid}"
 #: How a line of i-PI's log begins that the launcher shows the user.
 WARNING = "!MIXPI! warning:"
 #: The way out for drivers that know one structure only.
@@ -250,7 +249,8 @@ class Server:
         """Why somebody is not let in."""
         if peer.uid is not None and peer.uid != os.geteuid():
             return f"it belongs to user {peer.uid}"
-        if self.launched_by and peer.local and peer.pid and not self._is_ours(peer):
+        seen = self.launched_by and peer.local and peer.pid
+        if seen and not belongs_to(peer.pid, self.launched_by):
             return "it is none of the drivers of this run"
         if len(self._connections) >= self.count + STRANGERS:
             return f"{len(self._connections)} are connected already"
@@ -263,11 +263,8 @@ class Server:
             self._refuse(connection.peer, why)
             self._remove(connection)
             return
-        # whatever the verbosity: the launcher looks for this line
-        print(f" @mixpi: {self.name} {CONNECTED.format(pid=connection.peer.pid)}", flush=True)
-
-    def _is_ours(self, peer: Peer) -> bool:
-        return belongs_to(peer.pid, self.launched_by)
+        # whatever the verbosity: who computes can be looked up afterwards
+        print(f" @mixpi: {self.name} driver connected, process {connection.peer.pid}", flush=True)
 
     def _refuse(self, peer: Peer, why: str) -> None:
         self._refused += 1

@@ -2,7 +2,7 @@
 
 A campaign is a generator of attempts, each drawn from a seeded random number generator
 and run in a folder of its own; ``tests/campaigns/__main__.py`` runs it for long,
-``tests/campaigns/test_campaigns.py`` a few attempts of each.
+``tests/campaigns/test_<name>.py`` a few attempts of each.
 """
 
 from __future__ import annotations

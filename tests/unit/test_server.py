@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,13 @@ def evaluate(pool: DriverPool, seconds: float = 20.0) -> np.ndarray:
 
     wait({pool: [request]}, meanwhile=in_time)
     return pool.result(request)[1]
+
+
+def poll_until(pool: DriverPool, condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        pool.poll()
 
 
 def free_port() -> int:
@@ -151,17 +159,16 @@ def test_a_mark_from_further_away_is_none(monkeypatch):
 def test_no_more_drivers_than_count(make_pool, capfd):
     pool = make_pool(count=2)
     drivers = [drive(pool) for _ in range(2)]
-    while capfd.readouterr().out.count("driver connected") == 0:
-        pool.poll()
-    deadline = time.monotonic() + 20
-    while len(pool._server._connections) < 2:
-        assert time.monotonic() < deadline
-        pool.poll()
+    said = []
+
+    def both_connected() -> bool:
+        said.append(capfd.readouterr().out)
+        return "".join(said).count("driver connected") == 2
+
+    poll_until(pool, both_connected)
     evaluate(pool)
     third = drive(pool)
-    while third.is_alive():
-        assert time.monotonic() < deadline
-        pool.poll()
+    poll_until(pool, lambda: not third.is_alive())
     assert all(driver.is_alive() for driver in drivers)
     assert "'count' allows no more" in capfd.readouterr().out
 
@@ -175,11 +182,7 @@ def test_a_flood_of_connections_is_survived(make_pool, capfd):
             with contextlib.suppress(BlockingIOError):
                 sock.connect(str(unix_path(pool.config.address)))
         driver = drive(pool)
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and driver.is_alive():
-            pool.poll()
-            if pool._server.has_drivers:
-                break
+        poll_until(pool, lambda: pool._server.has_drivers or not driver.is_alive())
     drive(pool)
     evaluate(pool)
     assert capfd.readouterr().out.count("was refused") <= 5
@@ -208,10 +211,7 @@ def test_drivers_of_other_hosts_prove_the_token(make_pool, token, monkeypatch, k
     if not known:
         first = drive(pool, b"another secret")
         request = pool.submit(POSITIONS, np.eye(3) * 20.0, 0, init_text(np.full(4, 14)))
-        deadline = time.monotonic() + 20
-        while first.is_alive():
-            assert time.monotonic() < deadline
-            pool.poll()
+        poll_until(pool, lambda: not first.is_alive())
         assert request.reply is None
         assert "does not prove that it knows the token" in capfd.readouterr().out
         drive(pool, right)
@@ -238,10 +238,7 @@ def test_a_driver_without_token_says_so(token, make_pool, monkeypatch):
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     pool.submit(POSITIONS, np.eye(3) * 20.0, 0)
-    deadline = time.monotonic() + 20
-    while thread.is_alive():
-        assert time.monotonic() < deadline
-        pool.poll()
+    poll_until(pool, lambda: not thread.is_alive())
     assert "--token FILE" in errors[0]
 
 
