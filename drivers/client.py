@@ -61,10 +61,10 @@ class _Tape:
     """What is sent, kept in place of being sent."""
 
     def __init__(self) -> None:
-        self.data = b""
+        self.pieces: list[bytes] = []
 
     def sendall(self, data: bytes) -> None:
-        self.data += data
+        self.pieces.append(data)
 
 
 class _Protocol(IPIProtocol):
@@ -104,18 +104,15 @@ class _Protocol(IPIProtocol):
 
     def send_reply(self, result: tuple, facts: dict) -> None:
         """Energy, forces and virial with facts as extras, and a proof if it is asked for."""
-        tape = _Tape()
-        IPIProtocol(tape).sendforce(*result, np.zeros(0, np.byte))
         if self.nonce:
-            atoms = len(result[1])
-            energy_and_forces = tape.data[12:20] + tape.data[24 : 24 + 24 * atoms]
-            computed = self._geometry + energy_and_forces
-            facts = {
-                **facts,
-                "proof": proof(token=self._token, nonce=self.nonce, computed=computed),
-            }
+            tape = _Tape()
+            IPIProtocol(tape).sendforce(*result)
+            _header, energy, _atoms, forces, *_ = tape.pieces
+            computed = self._geometry + energy + forces
+            shown = proof(token=self._token, nonce=self.nonce, computed=computed)
+            facts = {**facts, "proof": shown}
         extras = json.dumps(facts).encode()
-        self.socket.sendall(tape.data[:-4] + np.int32(len(extras)).tobytes() + extras)
+        self.sendforce(*result, np.frombuffer(extras, np.byte))
 
 
 class Stopped(Exception):
