@@ -33,6 +33,7 @@ from .pool import DriverPool, PoolStopped, init_text, say_aloud, wait
 from .records import StepRecord, StepsFile
 from .simulation import RunningSimulation, keep_restarts_readable, running_simulation
 from .structure import read_oriented
+from .whole_checkpoints import keep_checkpoints_whole
 
 
 #: Where a run that failed says why; ``mixpi run`` reads it (i-PI's exit code is 0 anyway).
@@ -60,6 +61,7 @@ class MixingPES(Dummy_driver):
     def __init__(self, config: str = "mixing.yaml", *args, **kwargs) -> None:
         Path(FAILURE_FILE).unlink(missing_ok=True)
         keep_restarts_readable()
+        keep_checkpoints_whole(say_aloud)
         config = without_quotes(config)
         self._config = load_config(config)
         self._structure, self._rotation = read_oriented(
