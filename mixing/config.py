@@ -166,9 +166,9 @@ class OutputConfig(Section):
     trajectory: str | None = Field(
         "mix.extxyz",
         min_length=1,
-        description="A name in the folder (elsewhere: a whole path); extended XYZ with step, time (fs) and energy estimate, mix_weight and "
-        "mix_region of every atom, in the frame of the structure's file; with several beads a "
-        "file a bead; null for none.",
+        description="A name in the folder (elsewhere: a whole path); extended XYZ with step, "
+        "time (fs) and energy estimate, mix_weight and mix_region of every atom, in the frame of "
+        "the structure's file; with several beads a file a bead; null for none.",
     )
     stride: int = Field(10, ge=1, description="Steps between frames.")
     forces: bool = Field(False, description="Mixed forces (eV/Å) in the frames.")
@@ -188,7 +188,7 @@ class LimitsConfig(Section):
     thousands of eV/Å, and a few atoms have 1e5 K.
     """
 
-    force: Positive = Field(1e6, description="eV/Å; largest mixed force on an atom.")
+    force: Positive = Field(1e6, description="eV/Å; largest force of either potential on an atom.")
     temperature: Positive = Field(
         1e6, description="K; highest temperature of all atoms together (1e6 K: 129 eV an atom)."
     )

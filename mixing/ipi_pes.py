@@ -155,10 +155,9 @@ class MixingPES(Dummy_driver):
             if bead == 0 and self._looking:
                 self._look(first, (energy, expensive_energy), forces, plan)
             energies.append(energy * Hartree)
+            where = angstrom[bead], cells_angstrom[bead]
+            self._limits.require_forces(plan, *forces, where, f"step {step}")
             results.append(self._mixer.combine(plan, *forces))
-            self._limits.require_forces(
-                results[-1], plan, forces, (angstrom[bead], cells_angstrom[bead]), f"step {step}"
-            )
         where = [positions * Bohr for positions in geometries]  # as i-PI has them
         work = self._work.add(where, cells_angstrom[0], plan, results)
         potentials = [energy - done for energy, done in zip(energies, work, strict=True)]

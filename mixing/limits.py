@@ -13,7 +13,7 @@ import numpy as np
 
 from .config import LimitsConfig
 from .errors import MixpiError
-from .mixer import Mixed, Plan
+from .mixer import Plan
 from .periodic import PeriodicCell, beyond
 from .simulation import RunningSimulation
 
@@ -95,22 +95,23 @@ class Limits:
 
     def require_forces(
         self,
-        mixed: Mixed,
         plan: Plan,
-        parts: tuple[np.ndarray, np.ndarray],
+        cheap: np.ndarray,
+        expensive: np.ndarray,
         geometry: tuple[np.ndarray, np.ndarray],
         step: str,
     ) -> None:
-        """Refuse mixed forces beyond the limit, and say whose they are.
+        """Refuse forces beyond the limit.
+
+        Also those of the cheap potential in the core, which move no atom: the energy estimate
+        has them in it. The expensive ones of the buffer count for nothing.
 
         Parameters
         ----------
-        mixed : Mixed
-            What is to move the atoms.
         plan : Plan
-            Its regions and cluster.
-        parts : tuple of ndarray, shapes (n, 3) and (m, 3)
-            The cheap and the expensive forces that it was made of, eV/Å.
+            Regions and cluster.
+        cheap, expensive : ndarray, shapes (n, 3) and (m, 3)
+            eV/Å.
         geometry : tuple of ndarray, shapes (n, 3) and (3, 3)
             Positions and lattice vectors, Å.
         step : str
@@ -119,30 +120,24 @@ class Limits:
         Raises
         ------
         MixpiError
-            Which atom, which pool, how close its nearest neighbour is, and what to do.
+            Which atom, whose force, how close its nearest neighbour is, and what to do.
         """
-        limit, (cheap, expensive) = self._config.force, parts
-        atom = beyond(mixed.forces, limit)
-        if atom is None:
-            # what was taken from all atoms alike hides in the net force
-            if beyond(mixed.removed[None], limit * len(mixed.forces)) is None:
+        limit, cluster = self._config.force, plan.cluster
+        pool, forces, row = "cheap", cheap, beyond(cheap, limit)
+        atom = row
+        if row is None:
+            pool, forces, row = "expensive", expensive, beyond(expensive, limit)
+            if row is not None and cluster.weights[row] == 0.0:
+                row = beyond(np.where(cluster.weights[:, None] > 0.0, expensive, 0.0), limit)
+            if row is None:
                 return
-            atom = int(np.nanargmax(np.abs(cheap).max(axis=1)))
-        weight = float(plan.regions.weights[atom])
-        sizes = {"cheap": (1.0 - weight) * _size(cheap[atom])}
-        if weight > 0.0:
-            inside = int(np.searchsorted(plan.cluster.indices, atom))
-            sizes["expensive"] = weight * _size(expensive[inside])
-        pool = max(sizes, key=lambda name: sizes[name])
+            atom = int(cluster.indices[row])
+        size = float(np.abs(forces[row]).max())
         raise MixpiError(
-            f"the {pool} forces on atom {atom} (from 0, {self._symbols[atom]}"
-            f"{_neighbour(atom, *geometry)}) come to {sizes[pool]:.3g} eV/Å at {step}, the "
-            f"most is {limit:g} eV/Å. " + WAY_OUT.format(key="force")
+            f"the {pool} driver's force on atom {atom} (from 0, {self._symbols[atom]}"
+            f"{_neighbour(atom, *geometry)}) is {size:.3g} eV/Å at {step}, the most is "
+            f"{limit:g} eV/Å. " + WAY_OUT.format(key="force")
         )
-
-
-def _size(force: np.ndarray) -> float:
-    return float(np.abs(force).max())
 
 
 def _neighbour(atom: int, positions: np.ndarray, cell: np.ndarray) -> str:
