@@ -20,7 +20,7 @@ from .simulation import RunningSimulation
 
 #: What a rise of the temperature is compared with is at least this, K: relaxing atoms heat up.
 COLD = 1_000.0
-#: Steps between two looks of the monitor.
+#: Steps between two looks at the conserved quantity, which i-PI takes long to find.
 EVERY = 10
 #: What helps against all of these.
 WAY_OUT = (
@@ -174,10 +174,13 @@ class Monitor:
         self._start: float | None = None
 
     def see(self, step: int) -> None:
-        """Look at the end of a step; most steps are passed over, it costs as much as blending."""
-        if step % EVERY:
-            return
-        temperature, conserved = self._simulation.temperature, self._simulation.conserved
+        """Look at the end of a step."""
+        if self._simulation.highest_temperature > self._hot:
+            self._see_temperature(step, self._simulation.temperature)
+        if step % EVERY == 0:
+            self._see_drift(step, self._simulation.conserved)
+
+    def _see_temperature(self, step: int, temperature: float) -> None:
         if temperature > self._hot:
             self._say(
                 f"the temperature is {temperature:.4g} K at step {step}, more than "
@@ -185,6 +188,8 @@ class Monitor:
                 "run stops at 'limits: temperature')"
             )
             self._hot = 2.0 * temperature
+
+    def _see_drift(self, step: int, conserved: float) -> None:
         if self._start is None:
             self._start = conserved
         moved = (conserved - self._start) / len(self._simulation.masses)

@@ -78,8 +78,9 @@ def beyond(vectors: np.ndarray, limit: float) -> int | None:
     looking at each.
     """
     flat = np.ravel(vectors)
-    if np.dot(flat, flat) <= limit * limit:
-        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.dot(flat, flat) <= limit * limit:
+            return None
     wrong = np.flatnonzero(~(np.abs(vectors) <= limit).all(axis=1))
     return int(wrong[0]) if len(wrong) else None
 
