@@ -182,7 +182,7 @@ def _input_of_this_process(config_path: Path) -> IpiInput | None:
 def _ipi_names(root: ElementTree.Element) -> Iterator[tuple[str, str]]:
     """Kind and name, without bead and ending, of each output of an i-PI input."""
     for output in root.iter("output"):
-        prefix = (output.get("prefix") or "i-pi").strip()
+        prefix = output.get("prefix", "i-pi").strip()
         for node in output:
             if node.tag in _DEFAULT_NAMES:
                 name = (node.get("filename") or _DEFAULT_NAMES[node.tag]).strip()
