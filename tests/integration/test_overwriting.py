@@ -7,11 +7,16 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ase.build import bulk
+from ase.calculators.emt import EMT
 from mixpi import MixpiError
+from mixpi.calibration import calibrate
 from mixpi.config import load_config
 from mixpi.continuing import keep_beside, put_aside
+from mixpi.distil import distil
 from mixpi.ipi_input import read_ipi_input
 from mixpi.overwriting import check_plain_start, continued_checkpoint
+from mixpi.replacing import replace_file, replace_text
 
 
 def start(case, output):
@@ -122,6 +127,50 @@ def test_plain_i_pi_says_it_before_it_opens_anything(make_case):
     assert "which is a file that i-PI reads: it would be overwritten" in said
     left = {path: path.read_bytes() for path in case.folder.iterdir() if path.is_file()}
     assert left == before
+
+
+def test_the_files_of_a_distilled_potential(tmp_path):
+    """An ASE database may be the crystal, and ends like the report."""
+    bulk("Si", cubic=True).write(tmp_path / "si.json")
+    content = {
+        "name": "si",
+        "structure": "si.json",
+        "expensive": {"model": "a.model"},
+        "basis": {"uf3": {"cutoff": 5.5}},
+        "soft": {"temperature": 500, "snapshots": 20},
+    }
+    (tmp_path / "distil.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(MixpiError, match=r"is si\.json, which is .* it would be overwritten"):
+        distil(tmp_path / "distil.yaml", calculator=EMT(), identity="EMT")
+
+
+def test_the_report_of_calibrate(case, tiny_model):
+    Path("init.extxyz").rename("calibration.json")
+    case.config["structure"] = "calibration.json"
+    case.config["expensive"] |= {"mace": {"model": str(tiny_model)}}
+    del case.config["expensive"]["command"]
+    case.write()
+    with pytest.raises(MixpiError, match=r"calibration\.json, which is the structure"):
+        calibrate(case.input)
+
+
+def test_files_are_replaced_not_written_into(tmp_path):
+    """A link would lead to somebody's file; a failure would leave half a one."""
+    precious, report = tmp_path / "precious", tmp_path / "report"
+    precious.write_text("data")
+    for link in (report.symlink_to, report.hardlink_to):
+        report.unlink(missing_ok=True)
+        link(precious)
+        replace_text(report, "new")
+        assert precious.read_text() == "data" and report.read_text() == "new"
+
+    def fail(part):
+        part.write_text("half")
+        raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        replace_file(report, fail)
+    assert report.read_text() == "new" and len(list(tmp_path.iterdir())) == 2
 
 
 def test_only_files_are_put_aside(tmp_path):
