@@ -207,7 +207,8 @@ def _check_free(folder: Path, *, force: bool) -> None:
         raise MixpiError(f"{folder} is there and is no folder")
     if folder.is_dir() and any(folder.iterdir()) and not force:
         raise MixpiError(
-            f"{folder} is not empty: choose another folder, or --force to put aside what is in the way"
+            f"{folder} is not empty: choose another folder, or --force to put aside what is "
+            "in the way"
         )
 
 

@@ -146,11 +146,9 @@ def distil(
     _check_species(config, species, extra)
     _make_folder(home / config.output, "output")
     inputs = [path, home / config.structure, home / config.expensive.model, *files]
+    what = f"a file of the potential {config.name}"
     require_safe_outputs(
-        [
-            (f"{config.name}.{suffix}", f"a file of the potential {config.name}")
-            for suffix in WRITTEN
-        ],
+        [(f"{config.name}.{suffix}", what) for suffix in WRITTEN],
         {name: f"{name.name}, which is read" for name in inputs},
         home / config.output,
         (),
