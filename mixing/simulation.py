@@ -61,7 +61,8 @@ class RunningSimulation:
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
         self._system = simulation.syslist[0]
-        self._lightest = float(np.min(self._system.beads.m))
+        self._inverse_masses = 1.0 / np.repeat(self._system.beads.m, 3)
+        self._largest_inverse = float(self._inverse_masses.max())
         self._start: list[np.ndarray] | None = None
         # before the first step, while it writes the start, i-PI counts from -1
         self._first_count = int(simulation.step)
@@ -158,15 +159,15 @@ class RunningSimulation:
     @property
     def temperature(self) -> float:
         """That of the velocities of all atoms, as they are now, K."""
-        momenta, masses = self._system.beads.p, np.array(self._system.beads.m)
-        squares = np.einsum("ij,ij->j", momenta, momenta).reshape(-1, 3).sum(axis=1)
-        return self._kelvin(float(squares @ (1.0 / masses)))
+        momenta = self._system.beads.p
+        squares = np.einsum("ij,ij->j", momenta, momenta)
+        return self._kelvin(float(np.dot(squares, self._inverse_masses)))
 
     @property
     def highest_temperature(self) -> float:
         """No lower than :attr:`temperature`, and found in a fraction of the time, K."""
         momenta = np.ravel(self._system.beads.p)
-        return self._kelvin(float(np.dot(momenta, momenta)) / self._lightest)
+        return self._kelvin(float(np.dot(momenta, momenta)) * self._largest_inverse)
 
     def _kelvin(self, energy: float) -> float:
         """Temperature for a momentum² / mass of all beads in atomic units."""
