@@ -158,10 +158,12 @@ class RunningSimulation:
 
     @property
     def temperature(self) -> float:
-        """That of the velocities of all atoms, as they are now, K."""
-        momenta = self._system.beads.p
+        """That of the velocities of all atoms, without their common one, as they are now, K."""
+        momenta = np.asarray(self._system.beads.p)
         squares = np.einsum("ij,ij->j", momenta, momenta)
-        return self._kelvin(float(np.dot(squares, self._inverse_masses)))
+        atoms, mass = np.ones(self._system.beads.natoms), np.sum(self._system.beads.m)
+        common = sum(float(np.sum((atoms @ p.reshape(-1, 3)) ** 2)) for p in momenta) / mass
+        return self._kelvin(float(np.dot(squares, self._inverse_masses)) - common)
 
     @property
     def highest_temperature(self) -> float:
