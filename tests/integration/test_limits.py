@@ -9,6 +9,9 @@ import pytest
 from conftest import command_driver, faulty_driver, silicon
 
 
+pytestmark = pytest.mark.full
+
+
 def run(case, name="input.xml"):
     return case.mixpi("run", name, "--no-reference", "--quiet")
 
