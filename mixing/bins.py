@@ -19,6 +19,42 @@ BINS_PER_ATOM = 14
 BINS_PER_REACH = 6
 
 
+#: Bins that a footprint may span; in sane cells (2 · 7 + 1)³ do.
+MOST_OFFSETS = 100_000
+
+
+def numbers_of_bins(finest: np.ndarray, *, most: int) -> np.ndarray:
+    """How many bins to cut a cell into along each vector.
+
+    Parameters
+    ----------
+    finest : ndarray, shape (3,)
+        No more than these are of use; less than one counts as one.
+    most : int
+        In all.
+
+    Returns
+    -------
+    ndarray of int, shape (3,)
+        In the proportions of ``finest`` as far as each is at least one.
+    """
+    finest = np.clip(finest, 1.0, float(most))
+    bins, left = np.ones(3), float(most)
+    fewest_first = np.argsort(finest, kind="stable")
+    for done, axis in enumerate(fewest_first):
+        rest = finest[fewest_first[done:]]
+        scale = min(1.0, (left / rest.prod()) ** (1.0 / len(rest)))
+        bins[axis] = max(finest[axis] * scale, 1.0)
+        left /= bins[axis]
+    return bins.astype(int)
+
+
+def _shape(heights: np.ndarray, n: int, reach: float) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        finest = heights * BINS_PER_REACH / reach
+    return numbers_of_bins(finest, most=BINS_PER_ATOM * n)
+
+
 class Bins:
     """Atoms in a periodic grid of bins.
 
@@ -42,9 +78,7 @@ class Bins:
     def __init__(
         self, vectors: np.ndarray, heights: np.ndarray, fractional: np.ndarray, reach: float
     ) -> None:
-        finest = np.maximum(heights * BINS_PER_REACH / reach, 1.0)
-        scale = min(1.0, (BINS_PER_ATOM * len(fractional) / finest.prod()) ** (1.0 / 3.0))
-        shape = np.maximum((finest * scale).astype(int), 1)
+        shape = _shape(heights, len(fractional), reach)
         self.reach = reach
         self._axes = np.argsort(shape, kind="stable")  # rows run along the longest axis
         self._shape = shape[self._axes]
@@ -64,6 +98,16 @@ class Bins:
             index = (fractional[:, axis] * n).astype(np.int64)
             np.minimum(index, n - 1, out=index)  # a fraction of -1e-17 wraps to exactly 1.0
             self._bin += (index + depth) * stride
+
+    @staticmethod
+    def worthwhile(heights: np.ndarray, n: int, reach: float) -> bool:
+        """Whether a grid answers for less than the tree would cost.
+
+        Not in a cell that is much narrower than the reach along some vector: the copies
+        around its grid would be many times the grid.
+        """
+        around = reach / heights * _shape(heights, n, reach) + 1.0
+        return bool(np.prod(2.0 * around + 1.0) <= MOST_OFFSETS)
 
     def possible(self, targets: np.ndarray, reach: float) -> np.ndarray:
         """Mask (n,) that holds for every atom closer than ``reach`` to a target.

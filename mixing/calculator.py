@@ -191,8 +191,12 @@ class MixingCalculator(Calculator):
         cluster = whole[plan.cluster.indices]
         cheap = self._ask("cheap", "forces", whole)
         expensive = self._ask("expensive", "forces", cluster) if len(cluster) else cheap[:0]
+        with np.errstate(over="ignore", invalid="ignore"):
+            forces = self._mixer(atoms).combine(plan, cheap, expensive).forces
+        if not np.isfinite(forces).all():
+            raise MixpiError("forces of the two calculators are too large to be added up")
         self.results = {
-            "forces": self._mixer(atoms).combine(plan, cheap, expensive).forces,
+            "forces": forces,
             "weights": plan.regions.weights.copy(),
             "regions": plan.regions.labels,
         }

@@ -23,6 +23,7 @@ from .commands import mace_engine
 from .errors import MixpiError
 from .ipi_input import IpiInput, read_ipi_input
 from .mismatch import Mismatch, measure_mismatch
+from .overwriting import inputs_of_run, require_safe_outputs
 from .periodic import PeriodicCell
 from .progress import Tell, silent
 from .reference import Clusters, Reference, Snapshot, measure_reference
@@ -42,6 +43,8 @@ from .thermal import (
 
 #: eV/Å; the weighted rms error that a buffer may leave unless another is asked for.
 TOLERANCE = 0.005
+#: What is written beside the input.
+REPORT_FILES = ("calibration.json", "calibration.md", "calibration.png")
 #: Atoms that a reference may have unless another number is asked for.
 LARGEST_REFERENCE = {"cpu": 3_000, "cuda": 10_000}
 #: Snapshots of a thermal run: as many as it takes for the upper value of those that decide
@@ -191,6 +194,9 @@ def calibrate(
             "calibrate evaluates the model itself, which it can for 'mace' only. Without it, "
             "compare runs with different buffers, or take twice the model's interaction range"
         )
+    frames = {Path(name.split("@")[0]): "frames to look at" for name in (frame, check_frame) if name}
+    reports = [(name, "the report of calibrate") for name in REPORT_FILES]
+    require_safe_outputs(reports, {**inputs_of_run(ipi_input), **frames}, ipi_input.folder, ())
     atoms = read_structure(home / config.structure)
     starting_regions(ipi_input, atoms)  # says what is wrong with seeds
     given = read_frames(frame, atoms) if frame else None

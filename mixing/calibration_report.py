@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from .buffers import BufferResult
-from .calibration import Calibration
+from .calibration import REPORT_FILES, Calibration
 from .errors import MixpiError
 from .mismatch import ALIKE, DIFFERENT, advice
 from .plotting import COLOURS
+from .replacing import replace_file, replace_text
 
 
 #: Snapshots whose displacements correlate by less are as good as independent.
@@ -61,7 +62,7 @@ def write(found: Calibration, folder: Path) -> list[Path]:
     MixpiError
         If the folder cannot be written into.
     """
-    paths = [folder / f"calibration.{suffix}" for suffix in ("json", "md", "png")]
+    paths = [folder / name for name in REPORT_FILES]
     content = asdict(found)
     for result, written in zip(found.results, content["results"], strict=True):
         written["spread"] = _spread(result)
@@ -69,8 +70,8 @@ def write(found: Calibration, folder: Path) -> list[Path]:
     if found.mismatch:
         content["advice"] = advice(found.mismatch, found.tolerance, found.alone)
     try:
-        paths[0].write_text(json.dumps(content, indent=2) + "\n")
-        paths[1].write_text(_markdown(found))
+        replace_text(paths[0], json.dumps(content, indent=2) + "\n")
+        replace_text(paths[1], _markdown(found))
         _draw(found, paths[2])
     except OSError as error:
         raise MixpiError(f"cannot write into {folder} ({error.strerror})") from None
@@ -279,4 +280,4 @@ def _draw(found: Calibration, target: Path) -> None:
     if found.recommended is not None:
         for axes in (errors, costs):
             axes.axvline(found.recommended, color="#3b8686", lw=1.2, ls="--")
-    figure.savefig(target, dpi=130)
+    replace_file(target, lambda part: figure.savefig(part, dpi=130))

@@ -6,14 +6,11 @@ import difflib
 import math
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
-from .drivers.lammps import potential_folders
-from .drivers.lammps_potential import read_lines
 from .errors import MixpiError
-from .frames import bead_paths
 from .ipi_input import IpiInput
 from .ipi_view import IpiView, Motion
+from .overwriting import continued_checkpoint, inputs_of_run, own_outputs, require_safe_outputs
 
 
 #: fs; time steps outside are hardly meant: 1 without units is an atomic unit, 0.024 fs.
@@ -27,8 +24,6 @@ EXPECTED_WARNINGS = re.compile(
     r"Overwriting previous atomic|Rescaling momenta|PyFFTW|pyfftw|Momenta not specified|"
     r"previously defined masses|simulation temperature|previous cell parameters|flag fixcom"
 )
-#: Names beside the input that i-PI and mixpi write themselves.
-RESERVED = ("RESTART", "EXIT", "mixpi.failure", "mixpi.report.json", "logs")
 
 
 def check_kind(ipi_input: IpiInput) -> None:
@@ -300,57 +295,11 @@ def _check_manual_units(ipi_input: IpiInput) -> Iterator[str]:
 
 def _check_files(ipi_input: IpiInput, view: IpiView) -> None:
     """No output may be an input, or another output."""
-    folder, config = ipi_input.folder, ipi_input.config
     for name, stride in {**view.strides, "safe_stride": view.safe_stride}.items():
         if stride < 1:
             raise MixpiError(f"{ipi_input.path.name}: the stride of {name} is {stride}: at least 1")
-    written = {name: f"{name}, which i-PI writes" for name in RESERVED}
-    written = {(folder / name).resolve(): what for name, what in written.items()}
-    outputs = [(name, f"an output of {ipi_input.path.name}") for name in view.files]
-    trajectory = config.output.trajectory
-    frames = bead_paths(trajectory, ipi_input.beads) if trajectory else []
-    ours = [*(("trajectory", str(path)) for path in frames), ("steps", config.output.steps)]
-    outputs += [(name, f"output.{key} of {ipi_input.config_path.name}") for key, name in ours]
-    inputs = _inputs(ipi_input, view)
-    for name, what in outputs:
-        path = (folder / name).resolve()
-        if path in inputs:
-            raise MixpiError(
-                f"{what} is {name}, which is {inputs[path]}: it would be overwritten. Give the "
-                "output another name"
-            )
-        if path in written:
-            raise MixpiError(
-                f"{what} is {name}, but that is the name of {written[path]}: give one of them "
-                "another name"
-            )
-        if path.is_dir() or not path.parent.is_dir():
-            state = "is a folder" if path.is_dir() else "is in a folder that does not exist"
-            raise MixpiError(f"{what} is {name}, which {state}")
-        written[path] = what
-
-
-def _inputs(ipi_input: IpiInput, view: IpiView) -> dict[Path, str]:
-    """Files that a run reads → how messages call them."""
-    config, home = ipi_input.config, ipi_input.config_path.parent
-    found = {
-        ipi_input.path: "the i-PI input",
-        ipi_input.config_path: "the configuration",
-        ipi_input.pes_path: "the pes_path",
-        home / config.structure: "the structure",
-        **{ipi_input.folder / name: "a file that i-PI reads" for name in view.frames},
-    }
-    for pool in ("cheap", "expensive"):
-        driver = getattr(config, pool)
-        words = [driver.mace.model] if driver.mace else []
-        if driver.lammps:
-            # the names as written, for included files, and what the lines in them name
-            words = [word for line in driver.lammps.potential for word in line.split()]
-            lines = read_lines(driver.lammps.potential, home, potential_folders())
-            words += [word.file for line in lines for word in line.words if word.file]
-        elif driver.command:
-            words = driver.command.split()
-        for word in words:
-            if (home / word).is_file():
-                found[home / word] = f"a file of the {pool} driver"
-    return {path.resolve(): what for path, what in found.items()}
+    what, continued = f"an output of {ipi_input.path.name}", continued_checkpoint(ipi_input)
+    outputs = [(name, what) for name in view.files if name != continued]
+    outputs += own_outputs(ipi_input.config, ipi_input.beads, ipi_input.config_path.name)
+    read = {ipi_input.folder / name: "a file that i-PI reads" for name in view.frames}
+    require_safe_outputs(outputs, {**inputs_of_run(ipi_input), **read}, ipi_input.folder)

@@ -18,6 +18,7 @@ from .yaml_files import Section, as_yaml, read_yaml
 
 
 Radius = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 #: A file's name; ~ is the home folder.
 FileName = Annotated[str, AfterValidator(os.path.expanduser)]
@@ -181,15 +182,48 @@ class OutputConfig(Section):
     trajectory: str | None = Field(
         "mix.extxyz",
         min_length=1,
-        description="Extended XYZ with step, time (fs) and energy estimate, mix_weight and "
-        "mix_region of every atom, in the frame of the structure's file; with several beads a "
-        "file a bead; null for none.",
+        description="A name in the folder (elsewhere: a whole path); extended XYZ with step, "
+        "time (fs) and energy estimate, mix_weight and mix_region of every atom, in the frame of "
+        "the structure's file; with several beads a file a bead; null for none.",
     )
     stride: int = Field(10, ge=1, description="Steps between frames.")
     forces: bool = Field(False, description="Mixed forces (eV/Å) in the frames.")
     velocities: bool = Field(False, description="Velocities (Å/fs) in the frames.")
     steps: str = Field(
-        "mix.steps", min_length=1, description="Columns, one line a force evaluation."
+        "mix.steps",
+        min_length=1,
+        description="A name in the folder (elsewhere: a whole path); columns, one line a force "
+        "evaluation.",
+    )
+
+
+class LimitsConfig(Section):
+    """Numbers that no sane run meets: it stops, with RESTART, before it takes such a step.
+
+    Violent but sane ones do not meet the defaults: in a collision at keV energies forces are
+    thousands of eV/Å, and a few atoms have 1e5 K.
+    """
+
+    force: Positive = Field(1e6, description="eV/Å; largest force of either potential on an atom.")
+    temperature: Positive = Field(
+        1e6, description="K; highest temperature of all atoms together (1e6 K: 129 eV an atom)."
+    )
+    position: float = Field(
+        1e6,
+        gt=0.0,
+        le=1e8,
+        description="Å; largest coordinate of an atom (i-PI does not wrap; further out digits get "
+        "lost).",
+    )
+    warn_temperature: Positive | None = Field(
+        None,
+        description="K; above it is said that the run is hot (default: five times the "
+        "temperature of the thermostat or of the first velocities, at least 5,000 K).",
+    )
+    warn_drift: Positive = Field(
+        0.1,
+        description="eV an atom; it is said that i-PI's conserved quantity has moved by more than "
+        "this since the run began.",
     )
 
 
@@ -214,6 +248,9 @@ class MixingConfig(Section):
     expensive: DriverConfig = Field(description="Drivers that see the cluster.")
     output: OutputConfig = Field(
         default_factory=OutputConfig, description="Files of the mixing layer."
+    )
+    limits: LimitsConfig = Field(
+        default_factory=LimitsConfig, description="When a run stops because it has exploded."
     )
 
     @field_validator("seeds", mode="before")

@@ -12,6 +12,8 @@ import re
 import shutil
 from pathlib import Path
 
+from .errors import MixpiError
+
 
 #: How i-PI marks a frame, in the line behind the number of atoms (xyz, extxyz) or as a title.
 _IPI_FRAME = re.compile(rb"Step:\s+(\d+)")
@@ -127,13 +129,29 @@ def step_column(path: Path) -> int | None:
 
 
 def put_aside(path: Path) -> None:
-    """Rename a file as i-PI does, to ``#name#0#`` or the next number that is free."""
+    """Rename a file as i-PI does, to ``#name#0#`` or the next number that is free.
+
+    Raises
+    ------
+    MixpiError
+        If it is no file: a folder, a device, a pipe.
+    """
+    if not path.is_file() and not path.is_symlink():
+        raise MixpiError(f"{path} is no regular file: it cannot be put aside. Give another name")
     path.rename(_free_name(path))
+
+
+def keep_beside(path: Path) -> None:
+    """Give a file a second name, that of :func:`put_aside`, before it is replaced."""
+    try:
+        os.link(path, _free_name(path))
+    except OSError:  # a file system without such links
+        put_aside(path)
 
 
 def _free_name(path: Path) -> Path:
     number = 0
-    while (name := path.with_name(f"#{path.name}#{number}#")).exists():
+    while os.path.lexists(name := path.with_name(f"#{path.name}#{number}#")):
         number += 1
     return name
 

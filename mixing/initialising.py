@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from .cheap_potential import CheapPotential, local_name, read_potential
 from .checking import check
 from .commands import mace_engine
 from .config import MaceConfig
+from .continuing import put_aside
 from .drivers.mace import MODEL_SUFFIXES
 from .errors import MixpiError
 from .seed_selection import Selection, select_seeds
@@ -106,7 +108,8 @@ def init_case(
     head : str, optional
         Which head of a model with several.
     force : bool
-        Write into a folder that is not empty, over files of the same names.
+        Write into a folder that is not empty; files of the same names are put aside, as
+        ``#name#0#``.
 
     Returns
     -------
@@ -162,13 +165,16 @@ def init_case(
         mace=mace,
     )
     folder.mkdir(parents=True, exist_ok=True)
+    sources = {**cheap.files, **model_file}
+    for name in (*OWN_FILES, *sources):
+        _put_aside(folder / name, sources.get(name))
     Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=True).write(
         folder / "init.extxyz", columns=["symbols", "positions"]
     )
     (folder / "input.xml").write_text(xml)
     (folder / "mixing.yaml").write_text(configuration)
     (folder / "mixing_pes.py").write_text(PES)
-    for name, original in {**cheap.files, **model_file}.items():
+    for name, original in sources.items():
         _copy(original, folder / name)
 
     notes = [
@@ -201,7 +207,8 @@ def _check_free(folder: Path, *, force: bool) -> None:
         raise MixpiError(f"{folder} is there and is no folder")
     if folder.is_dir() and any(folder.iterdir()) and not force:
         raise MixpiError(
-            f"{folder} is not empty: choose another folder, or --force to write over what is there"
+            f"{folder} is not empty: choose another folder, or --force to put aside what is "
+            "in the way"
         )
 
 
@@ -321,6 +328,12 @@ def _seed_note(selection: Selection) -> str:
     shown = ", ".join(map(str, selection.indices[:12]))
     more = ", ..." if len(selection.indices) > 12 else ""
     return f"seeds: {len(selection.indices)} ({shown}{more}): {selection.why}"
+
+
+def _put_aside(path: Path, original: Path | None) -> None:
+    """Make room for a file, unless it is the very one that is to be there."""
+    if os.path.lexists(path) and not (original and path.exists() and path.samefile(original)):
+        put_aside(path)
 
 
 def _copy(original: Path, target: Path) -> None:

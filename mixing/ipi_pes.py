@@ -28,13 +28,16 @@ from .errors import MixpiError
 from .first_look import exactly_zero, far_apart
 from .folding import HomeImages
 from .frames import Evaluated, Frames
+from .limits import Limits, Monitor
 from .mixer import Mixer, Plan, WorkOfCorrection
+from .overwriting import check_plain_start
 from .peers import launcher_mark
 from .pool import DriverPool, PoolStopped, init_text, wait
 from .records import StepRecord, StepsFile
 from .server import say_aloud
 from .simulation import RunningSimulation, keep_restarts_readable, running_simulation
 from .structure import read_oriented
+from .whole_checkpoints import keep_checkpoints_whole
 
 
 #: Where a run that failed says why; ``mixpi run`` reads it (i-PI's exit code is 0 anyway).
@@ -62,8 +65,10 @@ class MixingPES(Dummy_driver):
     def __init__(self, config: str = "mixing.yaml", *args, **kwargs) -> None:
         Path(FAILURE_FILE).unlink(missing_ok=True)
         keep_restarts_readable()
+        keep_checkpoints_whole(say_aloud)
         config = without_quotes(config)
         self._config = load_config(config)
+        check_plain_start(self._config, Path(config))
         self._structure, self._rotation = read_oriented(
             Path(config).parent / self._config.structure
         )
@@ -79,6 +84,8 @@ class MixingPES(Dummy_driver):
         self._cell: np.ndarray | None = None
         self._left = time.perf_counter()
         self._output_ms = 0.0
+        self._limits = Limits(self._config.limits, self._structure.symbols)
+        self._monitor: Monitor | None = None
 
     def _make_mixer(self, masses: np.ndarray | None = None) -> Mixer:
         config = self._config
@@ -117,11 +124,14 @@ class MixingPES(Dummy_driver):
         entered = time.perf_counter()
         self._check(cells, geometries)
         geometries = [np.asarray(positions).reshape(-1, 3) for positions in geometries]
+        for positions in geometries:
+            self._limits.require_positions(positions, Bohr, self._step_name())
         first = not self._pools
         if first:
             self._start(cells[0], geometries)
         if self._simulation:
             self._simulation.require_own_beads(geometries, cells[0].T)
+            self._limits.require_temperature(self._simulation, self._step_name())
         step = self._simulation.step_of(geometries) if self._simulation else self._steps.evaluations
         # shared by all that follows: distances and drivers do not care for the image
         folded = self._images.fold(geometries, cells[0].T)
@@ -147,6 +157,8 @@ class MixingPES(Dummy_driver):
             if bead == 0 and self._looking:
                 self._look(first, (energy, expensive_energy), forces, plan)
             energies.append(energy * Hartree)
+            where = angstrom[bead], cells_angstrom[bead]
+            self._limits.require_forces(plan, *forces, where, f"step {step}")
             results.append(self._mixer.combine(plan, *forces))
         where = [positions * Bohr for positions in geometries]  # as i-PI has them
         work = self._work.add(where, cells_angstrom[0], plan, results)
@@ -252,7 +264,8 @@ class MixingPES(Dummy_driver):
                 self._cut_back(simulation)
             elif Path("RESTART").exists() and "RESTART" not in sys.argv:
                 put_aside(Path("RESTART"))  # of an older run, which this one must not go on from
-            simulation.after_each_step(lambda: self._write_frame(simulation.step))
+            simulation.after_each_step(self._after_step)
+            self._monitor = Monitor(self._config.limits, simulation, say_aloud)
         self._images = HomeImages()
         self._work = WorkOfCorrection(self._mixer.masses)
         output, beads = self._config.output, len(geometries)
@@ -332,6 +345,14 @@ class MixingPES(Dummy_driver):
             velocities=velocities,
         )
 
+    def _after_step(self) -> None:
+        step = self._simulation.step
+        self._monitor.see(step)
+        self._write_frame(step)
+
+    def _step_name(self) -> str:
+        return f"step {self._simulation.step}" if self._simulation else "the start"
+
     def _check(self, cells: list, geometries: list) -> None:
         """Refuse what would give wrong forces without a word."""
         n = len(self._structure)
@@ -341,10 +362,9 @@ class MixingPES(Dummy_driver):
                     f"i-PI has {np.size(positions) // 3} atoms, the structure file "
                     f"{self._config.structure} has {n}: both must describe the same atoms"
                 )
-            if not (np.isfinite(positions).all() and np.isfinite(h).all()):
+            if not np.isfinite(h).all():
                 raise MixpiError(
-                    "i-PI's positions or cell are NaN or infinite: the dynamics has exploded; "
-                    "a barostat cannot be used with mixed forces"
+                    "i-PI's cell is NaN or infinite: a barostat cannot be used with mixed forces"
                 )
             if self._cell is None:
                 self._cell = np.array(h)

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.ndimage import maximum_filter1d
 from scipy.spatial import cKDTree
 
-from .bins import Bins
+from .bins import Bins, numbers_of_bins
 
 
 #: Atoms treated at a time, few enough for the processor's cache.
@@ -26,9 +26,63 @@ MANY = 20_000
 CROWD = 2.0
 
 
+#: Å; further out coordinates have lost so many digits that distances mean little, and lattice
+#: vectors outside of these lengths are no crystal's.
+FARTHEST, SHORTEST, LONGEST = 1e9, 1e-3, 1e9
+
+#: Images of atoms that a search may need: more than any sane one by far, about a gigabyte.
+MOST_IMAGES = 5_000_000
+
+
 #: Threads for searches of so many points: while regions are built all drivers are idle.
 WORKERS = min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
 WORTH_THREADS = 5_000
+
+
+def valid_positions(positions) -> np.ndarray:
+    """Positions as an array of floats, if distances between them mean something.
+
+    Parameters
+    ----------
+    positions : array_like, shape (n, 3)
+        Å.
+
+    Returns
+    -------
+    ndarray, shape (n, 3)
+
+    Raises
+    ------
+    ValueError
+        If the shape is another, or an atom is nowhere, or too far away to have digits left.
+    """
+    positions = np.asarray(positions, dtype=float)
+    if positions.ndim != 2 or positions.shape[1] != 3:
+        raise ValueError(f"positions must be (n, 3), got {positions.shape}")
+    atom = beyond(positions, FARTHEST)
+    if atom is None:
+        return positions
+    if not np.isfinite(positions[atom]).all():
+        raise ValueError(f"position of atom {atom} is NaN or infinite")
+    raise ValueError(
+        f"position of atom {atom} is {np.abs(positions[atom]).max():.3g} Å from the origin: so far "
+        "out coordinates have lost their digits. Wrap the atoms into the cell; or the dynamics "
+        "has exploded"
+    )
+
+
+def beyond(vectors: np.ndarray, limit: float) -> int | None:
+    """The first of vectors (n, 3) with a component that is NaN or larger than a limit.
+
+    Nearly always there is none, which the sum of squares tells at a tenth of the cost of
+    looking at each.
+    """
+    flat = np.ravel(vectors)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.dot(flat, flat) <= limit * limit:
+            return None
+    wrong = np.flatnonzero(~(np.abs(vectors) <= limit).all(axis=1))
+    return int(wrong[0]) if len(wrong) else None
 
 
 class PeriodicCell:
@@ -53,7 +107,7 @@ class PeriodicCell:
     Raises
     ------
     ValueError
-        If the cell is not (3, 3), not finite or singular.
+        If the cell is not (3, 3), not finite, absurdly small or large, or singular.
     """
 
     def __init__(self, cell) -> None:
@@ -64,6 +118,13 @@ class PeriodicCell:
             )
         if not np.isfinite(vectors).all():
             raise ValueError("cell contains NaN or infinity")
+        largest = np.abs(vectors).max(axis=1)
+        for name, length in zip("abc", largest, strict=True):
+            if length > LONGEST or 0.0 < length < SHORTEST:
+                raise ValueError(
+                    f"cell vector {name} has a length of about {length:.3g} Å, which is no "
+                    "simulation's: are its units right?"
+                )
         volume = abs(np.linalg.det(vectors))
         if volume <= 1e-10 * np.prod(np.linalg.norm(vectors, axis=1)):
             raise ValueError(
@@ -122,10 +183,8 @@ class PeriodicCell:
         """
         n = len(positions)
         # Bins a few times narrower than the reach, and never many more than atoms.
-        finest = np.maximum(self.heights / max(reach / 4.0, 1e-3), 1.0)
-        scale = min(1.0, (max(n, 8) / finest.prod()) ** (1.0 / 3.0))
-        bins = np.maximum((finest * scale).astype(int), 1)
-        steps = np.ceil(reach / self.heights * bins).astype(int)
+        bins = numbers_of_bins(self.heights / max(reach / 4.0, 1e-3), most=max(n, 8))
+        steps = np.ceil(np.minimum(reach / self.heights, 1.0) * bins).astype(int)
         if np.all(2 * steps + 1 >= bins):
             return np.arange(n)
 
@@ -243,7 +302,11 @@ class Search:
             np.subtract(fractional, shift, out=self._fractional[block])
             np.subtract(positions[block], shift @ cell.vectors, out=self._wrapped[block])
         crowd = len(positions) * reach**3 / cell.volume
-        if len(positions) >= MANY and crowd > CROWD:
+        if (
+            len(positions) >= MANY
+            and crowd > CROWD
+            and Bins.worthwhile(cell.heights, len(positions), reach)
+        ):
             self.bins = Bins(cell.vectors, cell.heights, self._fractional, reach)
 
     def __len__(self) -> int:
@@ -361,11 +424,25 @@ class Search:
             Indices of the atoms.
         shift : ndarray, shape (k, 3)
             ``images = wrapped[owner] + shift @ vectors``.
+
+        Raises
+        ------
+        ValueError
+            If there are too many, because the cell is much smaller than the reach.
         """
         margin = reach / self._cell.heights
         low, high = low - margin, high + margin
         owner, shift = targets, np.zeros((len(targets), 3))
         for axis in range(3):
+            # few atoms count as some: each image of theirs takes its time
+            needed = max(len(owner), 100) * max(high[axis] - low[axis] - 2.0, 1.0)
+            if not needed <= MOST_IMAGES:
+                raise ValueError(
+                    f"distances up to {reach:.4g} Å in a cell with "
+                    f"{self._cell.heights.min():.4g} Å between its faces would need more than "
+                    f"{needed:.2g} images of {len(targets)} atoms, the most is {MOST_IMAGES:,}: "
+                    "smaller radii or a larger cell are needed"
+                )
             values = self._fractional[owner, axis]
             owners, shifts = [], []
             for n in range(math.floor(low[axis]), math.floor(high[axis]) + 1):
@@ -377,4 +454,6 @@ class Search:
                 owners.append(owner[inside])
                 shifts.append(shift[inside] + n * np.eye(3)[axis])
             owner, shift = np.concatenate(owners), np.concatenate(shifts)
+            if len(owner) == 0:
+                break
         return self._wrapped.take(owner, axis=0) + shift @ self._cell.vectors, owner, shift

@@ -16,6 +16,7 @@ from .frames import bead_paths, last_frame
 from .ipi_input import IpiInput
 from .properties import Series, read_series
 from .records import last_of_each_step
+from .replacing import replace_file
 from .report import STAGES, run_steps
 
 
@@ -176,7 +177,7 @@ def draw_steps(rows: dict[str, np.ndarray], temperature: Series | str, target: P
             fontsize="small",
             transform=middle.transAxes,
         )
-    figure.savefig(target, dpi=130)
+    replace_file(target, lambda part: figure.savefig(part, dpi=130))
 
 
 def _draw_curve(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str, label: str = "") -> None:
@@ -280,7 +281,7 @@ def draw_cell(atoms: Atoms, target: Path, *, seeds: Sequence[int] = (), note: st
         ring = {"mfc": "none", "mec": "black", "mew": 1.6, "ms": 9}
         handles.append(Line2D([], [], marker="o", ls="", label=f"seed ({len(marked)})", **ring))
     figure.legend(handles=handles, frameon=False, loc="outside right center")
-    figure.savefig(target, dpi=130)
+    replace_file(target, lambda part: figure.savefig(part, dpi=130))
 
 
 def make_whole(atoms: Atoms, chosen: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from numbers import Real
 
 import numpy as np
 
-from .periodic import PeriodicCell, Search
+from .periodic import PeriodicCell, Search, valid_positions
 
 
 #: Weight as a function of x = distance / blend, for 0 <= x < 1.
@@ -22,6 +22,9 @@ PROFILES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     # 1 - 3x² + 2x³, in the form that cannot round to a negative number
     "cubic": lambda x: (1.0 - x) ** 2 * (1.0 + 2.0 * x),
 }
+
+#: Å; no wider radius is meant.
+WIDEST = 1e5
 
 #: Sums of radii are compared a little wider than they are, because of rounding.
 SLACK = 1.0 + 1e-9
@@ -102,11 +105,13 @@ def build_regions(
     ------
     ValueError
         If an array has the wrong shape or is not finite, the cell is singular, a
-        radius is negative or NaN, or the profile is unknown.
+        radius is negative or NaN, or the profile is unknown; if atoms or lattice vectors are
+        absurdly far or long, or the radii so much larger than the cell that the
+        search would take all memory.
     IndexError
         If a seed is not the index of an atom.
     """
-    positions, periodic = _valid_geometry(positions, cell)
+    positions, periodic = valid_positions(positions), PeriodicCell(cell)
     seeds = valid_seeds(seeds, len(positions))
     valid_radii(core, blend, buffer, profile)
     n = len(positions)
@@ -226,21 +231,13 @@ def valid_radii(core: float, blend: float, buffer: float, profile: str) -> None:
     Raises
     ------
     ValueError
-        If a radius is no number, negative or NaN, or the profile is unknown.
+        If a radius is no number, negative, NaN or absurd, or the profile is unknown.
     """
     for name, radius in {"core": core, "blend": blend, "buffer": buffer}.items():
         number = isinstance(radius, Real) and not isinstance(radius, bool)
         if not (number and np.isfinite(radius) and radius >= 0.0):
             raise ValueError(f"{name} radius must be a number >= 0 (Å), got {radius!r}")
+        if radius > WIDEST:
+            raise ValueError(f"{name} radius is {radius:.3g} Å, the most is {WIDEST:g}")
     if not isinstance(profile, str) or profile not in PROFILES:
         raise ValueError(f"profile must be one of {sorted(PROFILES)}, got {profile!r}")
-
-
-def _valid_geometry(positions, cell) -> tuple[np.ndarray, PeriodicCell]:
-    positions = np.asarray(positions, dtype=float)
-    if positions.ndim != 2 or positions.shape[1] != 3:
-        raise ValueError(f"positions must be (n, 3), got {positions.shape}")
-    if not np.isfinite(positions).all():
-        atom = int(np.flatnonzero(~np.isfinite(positions).all(axis=1))[0])
-        raise ValueError(f"position of atom {atom} is NaN or infinite")
-    return positions, PeriodicCell(cell)

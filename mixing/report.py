@@ -13,6 +13,7 @@ from .errors import MixpiError
 from .ipi_input import IpiInput
 from .properties import written_last
 from .records import read_steps
+from .replacing import replace_text
 from .statistics import mean, settled_from
 from .structure import read_structure
 
@@ -130,7 +131,7 @@ def add_speed_up(report: dict, found: SpeedUp) -> None:
 def write_report(report: dict, folder: Path) -> Path:
     """Write the machine-readable form beside the input."""
     path = folder / REPORT_FILE
-    path.write_text(json.dumps(report, indent=2) + "\n")
+    replace_text(path, json.dumps(report, indent=2) + "\n")
     return path
 
 

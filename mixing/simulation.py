@@ -61,6 +61,8 @@ class RunningSimulation:
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
         self._system = simulation.syslist[0]
+        self._inverse_masses = 1.0 / np.repeat(self._system.beads.m, 3)
+        self._largest_inverse = float(self._inverse_masses.max())
         self._start: list[np.ndarray] | None = None
         # before the first step, while it writes the start, i-PI counts from -1
         self._first_count = int(simulation.step)
@@ -148,6 +150,37 @@ class RunningSimulation:
     def time(self) -> float:
         """Time at the end of the last whole step, fs."""
         return float(unit_to_user("time", "femtosecond", float(self._system.ensemble.time)))
+
+    @property
+    def ensemble_temperature(self) -> float:
+        """That of the thermostat, K; 0 without one."""
+        return max(unit_to_user("temperature", "kelvin", float(self._system.ensemble.temp)), 0.0)
+
+    @property
+    def temperature(self) -> float:
+        """That of the velocities of all atoms, without their common one, as they are now, K."""
+        momenta = np.asarray(self._system.beads.p)
+        squares = np.einsum("ij,ij->j", momenta, momenta)
+        atoms, mass = np.ones(self._system.beads.natoms), np.sum(self._system.beads.m)
+        common = sum(float(np.sum((atoms @ p.reshape(-1, 3)) ** 2)) for p in momenta) / mass
+        return self._kelvin(float(np.dot(squares, self._inverse_masses)) - common)
+
+    @property
+    def highest_temperature(self) -> float:
+        """No lower than :attr:`temperature`, and found in a fraction of the time, K."""
+        momenta = np.ravel(self._system.beads.p)
+        return self._kelvin(float(np.dot(momenta, momenta)) * self._largest_inverse)
+
+    def _kelvin(self, energy: float) -> float:
+        """Temperature for a momentum² / mass of all beads in atomic units."""
+        beads = self._system.beads
+        per_freedom = energy / (3 * beads.natoms * beads.nbeads**2)
+        return float(unit_to_user("temperature", "kelvin", per_freedom))
+
+    @property
+    def conserved(self) -> float:
+        """i-PI's conserved quantity, eV; only at the end of a step, or it asks for forces."""
+        return float(unit_to_user("energy", "electronvolt", float(self._system.ensemble.econs)))
 
     def velocities(self, beads: int) -> list[np.ndarray] | None:
         """Velocities (n, 3) of each bead, Å/fs; None if there are not as many beads."""

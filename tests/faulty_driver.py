@@ -1,6 +1,7 @@
 """A driver that misbehaves on purpose: ``faulty_driver.py ADDRESS FAULT [ARGUMENT]``.
 
-nan [N]: such forces, from the Nth evaluation on. infinite: such an energy.
+nan [N]: such forces, from the Nth evaluation on. huge N SIZE: a finite one of SIZE eV/Å.
+infinite: such an energy.
 more, fewer: forces for another number of atoms.
 die N MARKER: kill -9 itself in its Nth evaluation, once (the marker file remembers).
 always-die: in every evaluation. hang: never answers. never: does not connect.
@@ -32,6 +33,8 @@ class Faulty(ToyEngine):
         self.done += 1
         if self.fault == "nan" and self.done >= int((self.arguments or ["1"])[0]):
             forces[0, 0] = np.nan
+        elif self.fault == "huge" and self.done >= int(self.arguments[0]):
+            forces[1, 2] = float(self.arguments[1])
         elif self.fault == "infinite":
             energy = np.inf
         elif self.fault == "more":

@@ -15,6 +15,7 @@ from matscipy.neighbours import neighbour_list
 
 from ..commands import mace_engine, model_path
 from ..errors import MixpiError
+from ..overwriting import require_safe_outputs
 from ..progress import Tell, silent
 from ..structure import require_periodic
 from .bases import make_basis
@@ -41,6 +42,13 @@ from .properties import Crystal, crystal_of
 from .repulsion import default_repulsion, with_repulsion
 from .trial import Trial, allowed_way, run_trial
 from .verdict import Verdict, judge
+
+
+#: How the names of what is written end: the potential's files, the report, its pictures.
+WRITTEN = (
+    *("uf3", "snapcoeff", "snapparam", "yace"),
+    *("md", "json", "parity.png", "constraint.png", "acoustic.png"),
+)
 
 
 @dataclass
@@ -137,6 +145,14 @@ def distil(
     extra = [frame for frames in files.values() for frame in frames]
     _check_species(config, species, extra)
     _make_folder(home / config.output, "output")
+    inputs = [path, home / config.structure, home / config.expensive.model, *files]
+    what = f"a file of the potential {config.name}"
+    require_safe_outputs(
+        [(f"{config.name}.{suffix}", what) for suffix in WRITTEN],
+        {name: f"{name.name}, which is read" for name in inputs},
+        home / config.output,
+        (),
+    )
     basis = make_basis(config.basis, species)
     basis.everyone(config.inert)
     if basis.needs_lammps:

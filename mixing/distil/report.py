@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..replacing import replace_text
 from .distilling import Distilled
 from .measuring import Candidate
 from .pictures import draw
@@ -256,6 +257,6 @@ def write_report(result: Distilled, folder: Path) -> list[Path]:
     stem = result.config.name
     figures = draw(result, folder)
     paths = [folder / f"{stem}.md", folder / f"{stem}.json"]
-    paths[0].write_text(as_markdown(result, [path.name for path in figures]))
-    paths[1].write_text(json.dumps(summary(result), indent=1) + "\n")
+    replace_text(paths[0], as_markdown(result, [path.name for path in figures]))
+    replace_text(paths[1], json.dumps(summary(result), indent=1) + "\n")
     return [*paths, *figures]

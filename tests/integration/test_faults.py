@@ -115,7 +115,7 @@ def test_nan_in_mid_run_loses_nothing(make_case):
 
 @pytest.mark.full
 def test_restart_that_i_pi_could_not_write(make_case):
-    """It cannot write a committee with a direct force field in it: what it leaves is no XML."""
+    """It cannot write a committee with a direct force field in it: half a file is none."""
     case = make_case(steps=2)
     text = case.input.read_text()
     text = text.replace("<ffdirect", "<ffcommittee name='all'><weights>[1]</weights><ffdirect")
@@ -123,7 +123,7 @@ def test_restart_that_i_pi_could_not_write(make_case):
     case.input.write_text(text.replace("forcefield='mix'", "forcefield='all'"))
     done = run(case)
     assert "Traceback" not in done.stderr
-    assert "</simulation>" not in (case.folder / "RESTART").read_text()
+    assert not (case.folder / "RESTART").exists()
     assert case.nothing_left()
 
 

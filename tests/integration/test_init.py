@@ -288,6 +288,7 @@ def test_existing_folders_are_not_overwritten(tmp_path):
         init_case(folder, structure=silicon(2), **ARGUMENTS)
     assert (folder / "mixing.yaml").read_text() == "mine"
     init_case(folder, structure=silicon(2), **ARGUMENTS, force=True)
+    assert (folder / "#mixing.yaml#0#").read_text() == "mine"
     assert load_config(folder / "mixing.yaml").structure == "init.extxyz"
     (tmp_path / "file").touch()
     with pytest.raises(MixpiError, match="is no folder"):

@@ -1,0 +1,74 @@
+"""Checkpoints of i-PI that are whole at any moment.
+
+i-PI empties a checkpoint, or RESTART, and then writes it anew: a run that is killed in between
+leaves nothing to continue from. Here each is written beside its name and takes the place of the
+old one once it is on the disk.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from ipi.engine.outputs import CheckpointOutput
+
+from .continuing import keep_beside
+
+
+#: What the file is called while it is written.
+PART = ".{name}.part"
+
+_ipi_write = CheckpointOutput.write
+
+
+def keep_checkpoints_whole(say: Callable[[str], None]) -> None:
+    """Let i-PI write all checkpoints and RESTARTs of this process beside their names first.
+
+    A disk that is full, or a folder that is gone, then costs the new checkpoint, not the old
+    one, and does not end the run.
+
+    Parameters
+    ----------
+    say : callable
+        Told what could not be written.
+    """
+
+    def write(self: CheckpointOutput, store: bool = True) -> None:
+        if not self.active():
+            return
+        name, overwrite, continued = self.filename, self.overwrite, self._continued
+        target = Path(name if overwrite else f"{name}_{self.step}")
+        part = target.with_name(PART.format(name=target.name))
+        try:
+            part.unlink(missing_ok=True)  # what a run that was killed has left, or a link
+            self.filename, self.overwrite, self._continued = str(part), True, True
+            _ipi_write(self, store)
+            _to_disk(part)
+            if not (overwrite and continued) and target.is_file():
+                keep_beside(target)  # of an older run, or what this one continues
+            os.replace(part, target)
+            continued = True
+        except OSError as error:
+            say(
+                f"{target.name} could not be written ({error.strerror or error}): what is there "
+                "is older"
+            )
+        finally:
+            self.filename, self.overwrite, self._continued = name, overwrite, continued
+            _remove(part)
+
+    CheckpointOutput.write = write
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file is on the disk, also for a power failure."""
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:  # the folder is gone, or may not be written to: nobody reads what is left
+        return

@@ -1,0 +1,126 @@
+"""A run that is killed while i-PI writes a checkpoint can go on from a whole one."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from conftest import PES
+from ipi.engine.outputs import CheckpointOutput
+from mixpi.whole_checkpoints import keep_checkpoints_whole
+
+
+#: Ends i-PI in its Nth checkpoint: the file that it writes is open and empty, or half written.
+KILL = """
+import os, signal
+from ipi.engine import outputs
+from ipi.inputs.simulation import InputSimulation
+
+MOMENT, LEFT = "{moment}", [{number}]
+
+def at(moment, function):
+    def wrapped(*arguments, **options):
+        found = function(*arguments, **options)
+        if moment == MOMENT:
+            LEFT[0] -= 1
+            if LEFT[0] == 0:
+                if moment == "half":
+                    open_files = [f"/proc/self/fd/{{n}}" for n in os.listdir("/proc/self/fd")]
+                    name = [os.readlink(f) for f in open_files if os.path.exists(f)]
+                    [name] = [n for n in name if "checkpoint" in os.path.basename(n)]
+                    with open(name, "a") as stream:
+                        stream.write(found[: len(found) // 2])
+                os.kill(os.getpid(), signal.SIGKILL)
+        return found
+    return wrapped
+
+outputs.get_identification_info_xml = at("empty", outputs.get_identification_info_xml)
+InputSimulation.write = at("half", InputSimulation.write)
+"""
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("moment", ["empty", "half"])
+def test_killed_in_a_checkpoint(make_case, moment):
+    """In the third checkpoint, of step 10: that of step 5 is there, and the run goes on from it."""
+    case = make_case(steps=20, stride=5)
+    xml = case.input.read_text()
+    line = "<checkpoint filename='checkpoint' stride='5' overwrite='True'/></output>"
+    case.input.write_text(xml.replace("</output>", line))
+    pes = case.folder / "mixing_pes.py"
+    pes.write_text(PES + KILL.format(moment=moment, number=3))
+    ended = case.mixpi("run", "input.xml", "--no-reference", "--quiet")
+    assert ended.returncode != 0
+
+    left = case.folder / "md.checkpoint"
+    assert ElementTree.parse(left).findtext("step").strip() == "5"
+    pes.write_text(PES)
+    done = case.mixpi("run", "md.checkpoint", "--no-reference", "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert len(case.positions()) == 5
+    assert not list(case.folder.glob(".*.part"))
+    reference = make_case(folder="reference", steps=20, stride=5)
+    assert reference.mixpi("run", "input.xml", "--no-reference", "--quiet").returncode == 0
+    np.testing.assert_allclose(case.positions(), reference.positions(), atol=1e-7)
+
+
+class Status:
+    """What i-PI asks of a simulation for a checkpoint: a text."""
+
+    text = "new"
+
+    def write(self, name):
+        if self.text is None:
+            raise OSError(28, "No space left on device")
+        return self.text
+
+
+@pytest.fixture
+def checkpoint(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(CheckpointOutput, "write", CheckpointOutput.write)
+    monkeypatch.setattr("ipi.engine.outputs.get_identification_info_xml", lambda: "")
+    said = []
+    keep_checkpoints_whole(said.append)
+
+    def make(name="state", **options):
+        output = CheckpointOutput(name, 1, **options)
+        output.simul, output.status = SimpleNamespace(step=1), Status()
+        return output, said
+
+    return make
+
+
+def test_a_checkpoint_that_cannot_be_written_costs_only_itself(checkpoint):
+    output, said = checkpoint()
+    output.write(store=False)
+    assert Path("state").read_text().strip() == "new" and not said
+    output.status.text = None
+    output.write(store=False)
+    assert Path("state").read_text().strip() == "new"
+    assert "state could not be written (No space left on device)" in said.pop()
+    gone, said = checkpoint("gone/state")
+    gone.write(store=False)
+    assert "could not be written (No such file or directory)" in said.pop()
+    assert [path.name for path in Path().iterdir()] == ["state"]
+
+
+def test_what_is_there_of_another_run_is_kept(checkpoint):
+    """As i-PI does: the first time an older file is kept beside, later ones are our own."""
+    Path("state").write_text("old")
+    Path("precious").write_text("data")
+    Path(".state.part").symlink_to("precious")  # is not written through
+    output, _ = checkpoint()
+    for text in ("first", "second"):
+        output.status.text = text
+        output.write(store=False)
+    assert Path("state").read_text().strip() == "second"
+    assert Path("#state#0#").read_text() == "old" and not Path("#state#1#").exists()
+    assert Path("precious").read_text() == "data"
+    numbered, _ = checkpoint(overwrite=False, step=3)
+    numbered.write(store=False)
+    assert Path("state_3").read_text().strip() == "new"
+    assert numbered.filename == "state" and numbered.overwrite is False
