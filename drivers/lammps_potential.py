@@ -41,6 +41,8 @@ _IMMEDIATE = re.compile(r"\$\((?:[^()]|\([^()]*\))*\)")
 #: Bytes of a file of LAMMPS lines, and lines within lines: what is more is no potential.
 LARGEST = 16 * MiB
 DEEPEST = 20
+#: A comment may follow here, which LAMMPS itself would not take.
+_CONTINUED = re.compile(r"&\s*(#[^\"']*)?$")
 #: Stands for a number that only LAMMPS can compute.
 SOME_NUMBER = "?"
 
@@ -290,8 +292,8 @@ def _commands(text: str) -> Iterator[str]:
         pending += line
         if pending.count('"""') % 2:
             pending += "\n"
-        elif pending.rstrip().endswith("&"):
-            pending = pending.rstrip()[:-1]
+        elif continued := _CONTINUED.search(pending):
+            pending = pending[: continued.start()]
         else:
             yield pending
             pending = ""

@@ -141,7 +141,9 @@ def _require_sane_file(path: Path) -> None:
     with open_file(path, "structure") as stream:
         head = stream.read(4096)
     if path.suffix.lower() in _TEXT and b"\0" in head:
-        raise MixpiError(f"structure {path} has zeros where text should be: it is damaged")
+        raise MixpiError(
+            f"cannot read the structure {path}: there are zeros where text should be; it is damaged"
+        )
     if b"PickleTrajectory" in head[:64]:
         raise MixpiError(
             f"structure {path} is one of ASE's old trajectories, a pickle: reading it would run "
