@@ -62,7 +62,10 @@ ATTACKS = {
         "runs Python code",
     ),
     "pickle of ML-IAP": ("pair_style mliap unified evil.pkl 0", "which is code"),
-    "program of QUIP": ('pair_style quip\npair_coeff * * x "FilePot command=touch" 14', "QUIP start"),
+    "program of QUIP": (
+        'pair_style quip\npair_coeff * * x "FilePot command=touch" 14',
+        "lets QUIP",
+    ),
     "device": (f"pair_coeff * * {os.devnull}", "is a device"),
     "semicolon": ("pair_coeff * * 'a;touch pwned'", "no other special characters"),
     "backtick": ("pair_coeff * * `touch`", "no other special characters"),
