@@ -45,6 +45,8 @@ except ImportError:  # not a Unix
 
 #: Complaints about one file that are shown.
 MOST_COMPLAINTS = 5
+#: Characters of one.
+LONGEST_COMPLAINT = 500
 #: Devices that end.
 HARMLESS = ("/dev/null", "/dev/urandom", "/dev/random")
 #: i-PI's tags whose text is read although their class has no value.
@@ -366,7 +368,8 @@ def main() -> None:
     try:
         with contextlib.redirect_stdout(said):
             found = complaints(path)
-            result = {"complaints": found[:MOST_COMPLAINTS]} if found else understood(path)
+            few = [text[:LONGEST_COMPLAINT] for text in found[:MOST_COMPLAINTS]]
+            result = {"complaints": few} if found else understood(path)
     except (Exception, SystemExit) as error:
         text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
         if isinstance(error, SystemExit):  # i-PI has printed why

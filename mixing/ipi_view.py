@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from .errors import MixpiError
+from .user_files import require_file
+from .xml_files import LARGEST
 
 
 #: s of a processor, and bytes, for an input without atoms; a million atoms take a minute and
 #: 3 GiB.
-PROCESSOR, MEMORY = 40, 4 * 1024**3
+PROCESSOR, MEMORY = 30, 4 * 1024**3
 #: s, and bytes, more for each byte of the files that it reads.
 PROCESSOR_PER_BYTE, MEMORY_PER_BYTE = 1e-5, 200
 #: s of waiting for each second of a processor: others may need it too.
@@ -192,4 +194,5 @@ def _size_of_files(path: Path) -> int:
     text = path.read_text(encoding="utf-8", errors="replace")
     words = set(re.findall(r">([^<>]{1,4096})</file>", text))
     names = {path, *(path.parent / word.strip() for word in words)}
-    return sum(os.path.getsize(name) for name in names if os.path.isfile(name))
+    what = f"a file that {path.name} names,"
+    return sum(require_file(n, what, largest=LARGEST) for n in names if os.path.isfile(n))

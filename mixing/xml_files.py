@@ -11,7 +11,7 @@ from .user_files import MiB, open_file
 
 
 #: Bytes; a RESTART holds positions and momenta of all atoms and beads as text.
-LARGEST = 16384 * MiB
+LARGEST = 8192 * MiB
 #: Tags within tags; i-PI's own grammar is a dozen deep.
 DEEPEST = 100
 CHUNK = 1 * MiB

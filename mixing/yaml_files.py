@@ -14,10 +14,14 @@ from .errors import MixpiError
 from .user_files import MiB, read_text
 
 
-#: A list of 100,000 seeds fits; what is larger is no configuration.
-LARGEST = 1 * MiB
+#: Bytes. A list of 70,000 seeds fits; what is larger is no configuration, and slow to read.
+LARGEST = MiB // 2
 #: Values in a file with each alias (*name) written out: a few lines of them can mean billions.
 MOST_VALUES = 300_000
+#: Of a whole number; beyond, not every one can be told from its neighbour as a float.
+LARGEST_NUMBER = 10**15
+#: Faults of a file that are listed.
+MOST_FAULTS = 20
 #: Characters of one text.
 LONGEST = 20_000
 #: What no name and no command holds: it would end a name, hide a part of it, or fail to print.
@@ -45,8 +49,10 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _sound_text(cls, value: Any) -> Any:
+    def _sound_values(cls, value: Any) -> Any:
         for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, int) and abs(text) > LARGEST_NUMBER:
+                raise ValueError(f"{_shown.repr(text)} is a number beyond all that can be meant")
             if not isinstance(text, str):
                 continue
             if len(text) > LONGEST:
@@ -208,5 +214,9 @@ def explain(error: ValidationError) -> str:
             message = "missing"
         elif not problem["msg"].startswith("Value error"):
             message += f" (found {_shown.repr(problem['input'])})"
+        where = where if len(where) <= 200 else f"{where[:100]}..."
         lines.append(f"  {where or 'file'}: {message}")
-    return "\n".join(dict.fromkeys(lines))
+    lines = list(dict.fromkeys(lines))
+    if len(lines) > MOST_FAULTS:
+        lines[MOST_FAULTS:] = [f"  and {len(lines) - MOST_FAULTS} more"]
+    return "\n".join(lines)

@@ -47,9 +47,10 @@ class Good:
         (folder / "mixing_pes.py").write_text(PES)
         (folder / "input.xml").write_text(self.xml, encoding="utf-8")
         (folder / "mixing.yaml").write_text(yaml.safe_dump(self.config))
-        if "lammps" in self.config["cheap"]:
+        sections = [s for s in self.config.values() if isinstance(s, dict)]
+        if any("lammps" in section for section in sections):
             shutil.copy(ROOT / "ipi_inputs" / "potentials" / "si-uf3.uf3", folder)
-        if "mace" in self.config["expensive"]:
+        if any("mace" in section for section in sections):
             shutil.copy(MODELS / "si-tiny.model", folder)
         for name, content in self.files.items():
             content = content.encode("utf-8") if isinstance(content, str) else content

@@ -163,5 +163,5 @@ def leaves_a_mark() -> str:
 ARGUMENTS = [
     "pipe", "folder", "loop", "gone.xml", "", ".", "/", "/dev/zero", "/dev/null", "/dev/stdin",
     "mixing.yaml", "init.extxyz", "mixing_pes.py", "x" * 300, "a/" * 3000, "\udcff.xml", "in\nput",
-    "../" * 50 + "dev/zero", "/proc/self/mem", "input.xml/", "http://localhost/input.xml",
+    "../" * 50 + "dev/zero", "/proc/self/mem", "http://localhost/input.xml",
 ]  # fmt: skip
