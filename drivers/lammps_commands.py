@@ -44,12 +44,18 @@ _FLAGS = (
 )
 #: What a line may hold beside letters and digits. No quote within a word, no comment, no
 #: continuation, no semicolon: LAMMPS's reader cuts there, or the shell that it may start.
-_BARE = r"[A-Za-z0-9_./+*:,=()<>!^%@~?\[\]{}$-]+"
-_TOKEN = re.compile(rf"(?P<bare>{_BARE})|\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)'")
-_QUOTED = re.compile(rf"(?:{_BARE}| )*")
-_FORMULA = re.compile(rf"(?:{_BARE}|[ ;|&])*")
+_PLAIN = r"A-Za-z0-9_./+*:,=()<>!^%@~?\[\]{}$-"
+_TOKEN = re.compile(rf"(?P<bare>[{_PLAIN}]+)|\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)'")
+_QUOTED = re.compile(rf"[ {_PLAIN}]*")
+_FORMULA = re.compile(rf"[ ;|&{_PLAIN}]*")
 _VALUE = re.compile(r"[A-Za-z0-9_./+*:,=() -]*")
 _DOLLAR = re.compile(r"\$\{(\w+)\}|\$([A-Za-z])|\$\(([^():$]|\([^():$]*\))*\)")
+
+
+def _shown(text: str) -> str:
+    """A line for a message, which may have anything in it."""
+    text = "".join(c if c.isprintable() else "?" for c in text[:120])
+    return text if len(text) < 120 else f"{text[:117]}..."
 
 
 def require_harmless(line: Line) -> None:
@@ -66,7 +72,7 @@ def require_harmless(line: Line) -> None:
         What it could do, and the way out.
     """
     text, command = " ".join(line.text.split()), line.command
-    shown = text if len(text) <= 120 else f"{text[:117]}..."
+    shown = _shown(text)
     # the word as written: a variable could hold any command
     if command not in ALLOWED or not re.match(rf"[\"']?{command}\b", text):
         raise MixpiError(
@@ -142,8 +148,8 @@ def require_unambiguous(text: str, *, formula: bool = False) -> str:
         end = found.end() if found else position
         if not found or text[end : end + 1] not in ("", " ") or not _is_plain(found, inside):
             raise MixpiError(
-                f"'{text[:120]}': {text[position : position + 20]!r} is no number, name or file as "
-                "LAMMPS potentials have them: quotes enclose whole words, '$' begins a variable "
+                f"'{_shown(text)}': {text[position : position + 20]!r} is no number, name or file "
+                "as LAMMPS potentials have them: quotes enclose whole words, '$' begins a variable "
                 "(${name}) or a formula, and no other special characters are passed on"
             )
         position = end + 1

@@ -38,11 +38,9 @@ _NO_FILES = ("python", "lepton", "kim")
 _STYLE = re.compile(r"[a-z0-9]+(/[a-z0-9]+)+")
 _VARIABLE = re.compile(r"\$\{(\w+)\}|\$(\w)")
 _IMMEDIATE = re.compile(r"\$\((?:[^()]|\([^()]*\))*\)")
-#: Bytes of a file of LAMMPS lines, and lines within lines: what is more is no potential.
-LARGEST = 16 * MiB
-DEEPEST = 20
-#: A comment may follow here, which LAMMPS itself would not take.
-_CONTINUED = re.compile(r"&\s*(#[^\"']*)?$")
+#: Bytes of a file of LAMMPS lines, characters of a line, files within files: what is more is no
+#: potential.
+LARGEST, LONGEST, DEEPEST = 1 * MiB, 4000, 20
 #: Stands for a number that only LAMMPS can compute.
 SOME_NUMBER = "?"
 
@@ -285,15 +283,26 @@ class _Reader:
 
 
 def _commands(text: str) -> Iterator[str]:
-    """Lines put together as LAMMPS does: ``&`` at the end, or an open triple quote."""
+    """Lines put together as LAMMPS does: ``&`` at the end, or an open triple quote.
+
+    A comment may follow the ``&``, which LAMMPS itself would not take.
+    """
     pending = ""
     # not splitlines(), which ends lines where LAMMPS does not
     for line in text.replace("\r\n", "\n").split("\n"):
         pending += line
+        if len(pending) > LONGEST:
+            raise MixpiError(
+                f"a line of the potential ('{pending[:40]}...') has more than {LONGEST} characters"
+            )
+        quoted = '"' in pending or "'" in pending
+        command = pending if quoted else pending.split("#", 1)[0]
         if pending.count('"""') % 2:
             pending += "\n"
-        elif continued := _CONTINUED.search(pending):
-            pending = pending[: continued.start()]
+        elif pending.rstrip().endswith("&"):
+            pending = pending.rstrip()[:-1]
+        elif command.rstrip().endswith("&"):
+            pending = command.rstrip()[:-1]
         else:
             yield pending
             pending = ""

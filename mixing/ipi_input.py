@@ -16,6 +16,8 @@ from .xml_files import parse_xml
 
 #: What the mixing layer takes in <parameters>; "verbosity" is i-PI's own, in a RESTART.
 PARAMETERS = ("config", "verbose", "verbosity")
+#: Characters.
+LONGEST_PARAMETERS = 10_000
 #: Digits of a whole number; those of a 64-bit integer, which is what arrays and counters hold.
 LONGEST_NUMBER = 18
 #: Modes of <dynamics> that change the cell.
@@ -193,6 +195,8 @@ def read_ipi_input(path: str | Path) -> IpiInput:
 def _parameters(path: Path, node: ElementTree.Element) -> dict:
     """``<parameters>`` of a custom force field, read as i-PI reads them."""
     text = " ".join((node.findtext("parameters") or "{}").split())
+    if len(text) > LONGEST_PARAMETERS:
+        raise MixpiError(f"{path}: <parameters> of {len(text)} characters: a file's name is enough")
     try:
         found = read_dict(text)
     except (ValueError, RecursionError):

@@ -191,7 +191,8 @@ def ask_ipi(path: Path) -> IpiView:
 
 def _size_of_files(path: Path) -> int:
     """Bytes of all files beside the input that it may name, the input among them."""
-    text = path.read_text(encoding="utf-8", errors="replace")
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        text = stream.read(4 * 1024**2)  # a RESTART, which is longer, names none
     words = set(re.findall(r">([^<>]{1,4096})</file>", text))
     names = {path, *(path.parent / word.strip() for word in words)}
     what = f"a file that {path.name} names,"

@@ -139,8 +139,11 @@ def _require_sane_file(path: Path) -> None:
     if require_file(path, "structure", largest=LARGEST) == 0:
         raise MixpiError(f"structure {path} is empty")
     with open_file(path, "structure") as stream:
-        head = stream.read(4096)
-    if path.suffix.lower() in _TEXT and b"\0" in head:
+        head = stream.read(MiB)
+    is_text = path.suffix.lower() in _TEXT
+    if is_text and len(head) == MiB and b"\n" not in head:
+        raise MixpiError(f"cannot read the structure {path}: its first line does not end")
+    if is_text and b"\0" in head:
         raise MixpiError(
             f"cannot read the structure {path}: there are zeros where text should be; it is damaged"
         )
@@ -166,12 +169,14 @@ def _is_lammps_data(path: Path) -> bool:
     """Whether a file is LAMMPS's, which ASE knows by no ending."""
     with open_file(path, "structure") as file:
         head = file.read(4096)
-    return all(re.search(line, head, re.M) for line in (rb"^\s*\d+\s+atoms\b", rb"xlo\s+xhi|avec"))
+    return all(
+        re.search(line, head, re.M) for line in (rb"^[ \t]*\d+[ \t]+atoms\b", rb"xlo\s+xhi|avec")
+    )
 
 
 def _read_lammps_data(path: Path) -> Atoms:
     text = path.read_text(errors="replace")
-    if not re.search(r"^\s*(Masses|Atom Type Labels)\b", text, re.M):
+    if not re.search(r"^[ \t]*(Masses|Atom Type Labels)\b", text, re.M):
         raise MixpiError(
             f"structure {path} is a LAMMPS data file without 'Masses' and 'Atom Type Labels', so "
             "its species are unknown: add one of them, or convert it with "

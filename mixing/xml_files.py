@@ -14,6 +14,8 @@ from .user_files import MiB, open_file
 LARGEST = 8192 * MiB
 #: Tags within tags; i-PI's own grammar is a dozen deep.
 DEEPEST = 100
+#: Characters of a tag's name, and of an attribute.
+LONGEST_TAG, LONGEST_ATTRIBUTE = 200, 10_000
 CHUNK = 1 * MiB
 
 
@@ -53,7 +55,7 @@ def parse_xml(path: Path, what: str) -> ElementTree.Element:
 
 
 def _look_through(stream) -> None:
-    """One pass that keeps nothing: encoding, entities, depth."""
+    """One pass that keeps nothing: encoding, entities, depth, lengths of names."""
     parser = expat.ParserCreate()
     depth = 0
 
@@ -69,9 +71,17 @@ def _look_through(stream) -> None:
             "gigabytes. Remove it, and write out what they stand for"
         )
 
-    def start(name, _attributes) -> None:
+    def start(name, attributes) -> None:
         nonlocal depth
         depth += 1
+        if len(name) > LONGEST_TAG:
+            raise _Refused(f"<{name[:40]}...> is a tag of {len(name)} characters")
+        for key, value in attributes.items():
+            if len(key) + len(value) > LONGEST_ATTRIBUTE:
+                raise _Refused(
+                    f"the attribute {key[:40]}='{value[:40]}...' of <{name}> has more than "
+                    f"{LONGEST_ATTRIBUTE} characters"
+                )
         if depth > DEEPEST:
             raise _Refused(f"<{name[:40]}> is the {DEEPEST}th tag within tags: i-PI knows no such")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
+import time
 
 import pytest
 from conftest import silicon
@@ -129,3 +131,16 @@ def test_flags_that_name_files_are_refused(flags, tmp_path):
 def test_flags_that_say_how_it_computes_stay(flags, tmp_path):
     words = lammps_command(LammpsConfig(potential=["x"], arguments=flags), tmp_path)
     assert words[1 : 1 + len(flags.split())] == flags.split()
+
+
+@pytest.mark.parametrize("text", [
+    "pair_modify '" + "a" * 3000 + ";'", "pair_modify " + "$(" * 1900, "pair_modify &#" * 250 + '"',
+    "x&\n" * 200_000, "&\n" * 400_000, "pair_modify " + "x" * 10_000, "#" * 900_000,
+    '"""' * 100_000, "variable a string a\n" * 20_000, "pair_modify shift yes\n" * 30_000,
+])  # fmt: skip
+def test_long_lines_take_no_long_time(text, tmp_path):
+    (tmp_path / "their.in").write_text(text)
+    start = time.monotonic()
+    with contextlib.suppress(MixpiError):
+        linked(read_lines(["include their.in"], tmp_path), tmp_path)
+    assert time.monotonic() - start < 20.0  # a second on a quiet machine

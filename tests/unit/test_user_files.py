@@ -119,3 +119,9 @@ def test_a_packed_bomb_and_an_old_pickle(tmp_path, monkeypatch):
     packed = tmp_path / "b.extxyz.gz"
     silicon().write(packed)
     assert len(read_structure(packed)) == 64
+
+
+def test_blank_lines_of_lammps_data(tmp_path, soon):
+    (tmp_path / "a.data").write_text("x\n\n8 atoms\n0 5 xlo xhi\n" + "\n" * 1_000_000)
+    with pytest.raises(MixpiError, match="without 'Masses'"):
+        read_structure(tmp_path / "a.data")
