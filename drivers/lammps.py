@@ -73,6 +73,8 @@ class LammpsSetup:
         target.mkdir(parents=True, exist_ok=True)
         species = self.types_of(atoms)
         potential = read_lines(self.potential, self.folder, potential_folders())
+        if not any(line.command == "pair_style" and len(line.words) > 1 for line in potential):
+            raise MixpiError("the potential of LAMMPS has no pair_style line with a style")
         require_order(potential, species)
         data = target / "lammps.data"
         write_data(data, atoms, species)

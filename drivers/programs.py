@@ -81,7 +81,8 @@ def find_program(name: str, folder: Path | None = None) -> str | None:
         if found:
             return os.path.abspath(found)
     own = own_path(name, folder) if folder else name
-    found = own if os.path.isabs(own) and os.access(own, os.X_OK) else shutil.which(name)
+    program = os.path.isabs(own) and os.path.isfile(own) and os.access(own, os.X_OK)
+    found = own if program else shutil.which(name)
     # drivers run in folders of their own
     return os.path.abspath(found) if found else None
 

@@ -42,6 +42,10 @@ FileName = Annotated[str, AfterValidator(_file_name)]
 OutputName = Annotated[str, AfterValidator(_output_name)]
 
 
+#: Bytes; a socket's path has at most 107, with /tmp/ipi_ before it.
+LONGEST_ADDRESS = 98
+
+
 class RegionConfig(Section):
     """Radii that grow the regions from the seeds."""
 
@@ -91,6 +95,10 @@ class SocketConfig(Section):
             raise ValueError("port is for mode inet; with unix give an address or nothing")
         if self.mode == "unix" and self.address and "/" in self.address:
             raise ValueError("a unix address is a plain name without '/' (LAMMPS fixes /tmp/ipi_)")
+        if self.address and ("\n" in self.address or "\t" in self.address):
+            raise ValueError("an address is one line without tabs")
+        if self.address and len(os.fsencode(self.address)) > LONGEST_ADDRESS:
+            raise ValueError(f"an address has {LONGEST_ADDRESS} bytes at most")
         return self
 
 

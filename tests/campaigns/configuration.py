@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from ase import Atoms
 from conftest import silicon
 
 from . import spoilt_files, spoilt_structures, spoilt_xml, spoilt_yaml
@@ -163,7 +164,8 @@ def _structure(rng: random.Random):
     def spoil(case: Path) -> None:
         atoms = silicon()
         with np.errstate(all="ignore"):
-            atoms = change(atoms, np.random.default_rng(seed)) or atoms
+            changed = change(atoms, np.random.default_rng(seed))
+        atoms = changed if isinstance(changed, Atoms) else atoms
         atoms.write(case / "init.extxyz")
         if both:
             atoms.write(case / "start.extxyz")

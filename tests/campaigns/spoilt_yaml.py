@@ -53,7 +53,7 @@ VALUES: list[tuple[str, object, bool | None]] = [
         0, -1, float("nan"), float("inf"), "soon", True, BIG,
     )),
     *(("cheap.socket.address", v, False) for v in (
-        "", "a/b", "../x", "x" * 200, "a\x00b", "a\nb", "\ud800", 3, True,
+        "", "a/b", "../x", "x" * 200, "a\x00b", "a\nb", "\ud800", 3, True, "ü" * 90,
     )),
     *(("cheap.socket.port", v, False) for v in (0, 80, 65536, -1, BIG, 31415)),
     ("cheap.socket.mode", "udp", False), ("cheap.socket.mode", "inet", False),
