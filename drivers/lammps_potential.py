@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import MixpiError
+from ..user_files import MiB, read_text, special_kind
+from .lammps_commands import require_harmless, require_unambiguous
 
 
 #: As LAMMPS splits a line: quotes count at the start of a word only.
@@ -36,6 +38,9 @@ _NO_FILES = ("python", "lepton", "kim")
 _STYLE = re.compile(r"[a-z0-9]+(/[a-z0-9]+)+")
 _VARIABLE = re.compile(r"\$\{(\w+)\}|\$(\w)")
 _IMMEDIATE = re.compile(r"\$\((?:[^()]|\([^()]*\))*\)")
+#: Bytes of a file of LAMMPS lines, characters of a line, files within files: what is more is no
+#: potential.
+LARGEST, LONGEST, DEEPEST = 1 * MiB, 4000, 20
 #: Stands for a number that only LAMMPS can compute.
 SOME_NUMBER = "?"
 
@@ -116,11 +121,12 @@ def read_lines(potential: Sequence[str], folder: Path, others: Sequence[Path] = 
     Raises
     ------
     MixpiError
-        If a file is missing, or includes itself.
+        If a file is missing, or includes itself, or a line is no part of a potential.
     """
     reader = _Reader(others)
     lines = list(reader.read("\n".join(potential), folder))
     for line in lines:
+        require_harmless(line)
         _require_files(line, reader.searched)
     return lines
 
@@ -155,7 +161,7 @@ def linked(lines: Sequence[Line], target: Path) -> list[str]:
             if name != word.text:
                 slash = "/" * word.text.endswith("/")
                 text = f"{text[: word.begin]}{name}{slash}{text[word.end :]}"
-        written.append(text)
+        written.append(require_unambiguous(text, formula=line.style.startswith("lepton")))
     return written
 
 
@@ -189,10 +195,10 @@ class _Reader:
         if word.file is None:
             raise _missing(word.text, self.searched)
         path = Path(os.path.abspath(word.file))
-        if path in self._open:
+        if path in self._open or len(self._open) > DEEPEST:
             raise MixpiError(f"potential file {path} includes itself")
         self._open.append(path)
-        yield from self.read(path.read_text(errors="replace"), path.parent)
+        yield from self.read(read_text(path, "potential file", largest=LARGEST), path.parent)
         self._open.pop()
 
     def _line(self, command: str, folder: Path) -> Line | None:
@@ -266,6 +272,10 @@ class _Reader:
         for place in (folder, *self._others):
             if path and os.path.isfile(place / path):
                 return Path(os.path.abspath(place / path))
+            if path and (special := special_kind(place / path)):
+                raise MixpiError(
+                    f"potential file {name!r} is {special}: LAMMPS would wait for ever"
+                )
         is_folder = name.endswith("/") or name.startswith(("./", "../", "/", "~"))
         if is_folder and path.strip("./") and os.path.isdir(folder / path):
             return Path(os.path.abspath(folder / path))
@@ -273,14 +283,26 @@ class _Reader:
 
 
 def _commands(text: str) -> Iterator[str]:
-    """Lines put together as LAMMPS does: ``&`` at the end, or an open triple quote."""
+    """Lines put together as LAMMPS does: ``&`` at the end, or an open triple quote.
+
+    A comment may follow the ``&``, which LAMMPS itself would not take.
+    """
     pending = ""
-    for line in text.splitlines():
+    # not splitlines(), which ends lines where LAMMPS does not
+    for line in text.replace("\r\n", "\n").split("\n"):
         pending += line
+        if len(pending) > LONGEST:
+            raise MixpiError(
+                f"a line of the potential ('{pending[:40]}...') has more than {LONGEST} characters"
+            )
+        quoted = '"' in pending or "'" in pending
+        command = pending if quoted else pending.split("#", 1)[0]
         if pending.count('"""') % 2:
             pending += "\n"
         elif pending.rstrip().endswith("&"):
             pending = pending.rstrip()[:-1]
+        elif command.rstrip().endswith("&"):
+            pending = command.rstrip()[:-1]
         else:
             yield pending
             pending = ""

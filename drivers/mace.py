@@ -38,6 +38,8 @@ class MaceEngine:
         Torch threads on the CPU.
     head : str, optional
         Which head of a model with several; such a model without it is refused.
+    sha256 : str, optional
+        Of the model file; another file is refused before it is loaded.
 
     Attributes
     ----------
@@ -51,12 +53,14 @@ class MaceEngine:
         All that the model has.
     head : str
         The one that is evaluated.
+    sha256 : str or None
+        Of the model file; None for a foundation model by name.
 
     Raises
     ------
     MixpiError
         If mace-torch is not installed, the device is not there, the model cannot be
-        loaded, or the head is not one of its heads.
+        loaded, is another than the hash says, or the head is not one of its heads.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class MaceEngine:
         dtype: str = "float64",
         threads: int | None = None,
         head: str | None = None,
+        sha256: str | None = None,
     ) -> None:
         try:
             with _quiet():
@@ -81,12 +86,15 @@ class MaceEngine:
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise MixpiError(f"device {device!r} was asked for, but torch sees no GPU: use cpu")
         path = Path(model)
+        self.sha256: str | None = None
+        if sha256 and not path.exists():
+            raise MixpiError(f"{model!s} is no file, so it cannot have a sha256")
         settings = {"device": device, "default_dtype": dtype}
         settings |= {"head": head} if head else {}
         try:
             with _quiet():
                 if path.exists():
-                    network = load_network(path, device)
+                    network, self.sha256 = load_network(path, device, sha256)
                     # before mace-torch, which takes another one for a head that is not there
                     require_head(head, heads_of(network), path)
                     self._calculator = MACECalculator(models=[network], **settings)

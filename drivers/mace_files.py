@@ -2,18 +2,52 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import MixpiError
+from ..user_files import MiB, open_file
 
+
+#: Bytes of a model; the largest of the foundation models have a few hundred MiB.
+LARGEST = 8192 * MiB
 
 #: Heads of a model from before there were heads, as mace-torch calls them.
 ONE_HEAD = ("Default",)
 
 
-def load_network(path: Path, device: str):
-    """The network in a model file.
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits, without reading anything into it."""
+    digest = hashlib.sha256()
+    with open_file(path, "model file", largest=LARGEST) as stream:
+        while chunk := stream.read(16 * MiB):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def require_hash(found: str, wanted: str | None, path: Path) -> None:
+    """Refuse a model that is not the one which the configuration names.
+
+    Raises
+    ------
+    MixpiError
+        With both hashes.
+    """
+    if wanted is not None and found != wanted:
+        raise MixpiError(
+            f"model {path} is not the one that was meant: its sha256 is {found}, expected is "
+            f"{wanted} (mace: sha256, or --sha256). It was not loaded, because a model is code: if "
+            "you have replaced it and trust it, write the new sha256"
+        )
+
+
+def load_network(path: Path, device: str, sha256: str | None = None):
+    """The network in a model file, and the file's hash.
+
+    A model is a pickle: loading it runs the code that is in it. It is read once, and what is
+    loaded are the bytes that were hashed.
 
     Parameters
     ----------
@@ -21,11 +55,15 @@ def load_network(path: Path, device: str):
         A ``.model`` as training writes it, or its compiled form.
     device : str
         Where its tensors go.
+    sha256 : str, optional
+        Of the file; another one is refused before it is loaded.
 
     Returns
     -------
-    torch.nn.Module
+    network : torch.nn.Module
         With energies as output.
+    sha256 : str
+        Of the file.
 
     Raises
     ------
@@ -37,15 +75,19 @@ def load_network(path: Path, device: str):
     what = f"cannot use {path} as a MACE model"
     if path.is_dir():
         raise MixpiError(f"{what}: it is a folder; give the .model file in it")
-    with path.open("rb") as stream:
+    with open_file(path, "model file", largest=LARGEST) as stream:
         head = stream.read(64)
+        # zip archives of torch, pickles: gigabytes of zeros need not be read to be refused
+        data = head + (stream.read() if head[:1] in (b"P", b"\x80") else b"")
     if not head:
         raise MixpiError(f"{what}: it is empty; copy it again, or train the model to its end")
     if head.startswith(b"version https://git-lfs"):
         raise MixpiError(f"{what}: it only points to a file of Git LFS; run 'git lfs pull'")
+    found = hashlib.sha256(data).hexdigest() if len(data) > len(head) else file_hash(path)
+    require_hash(found, sha256, path)
     try:
-        # a model is a pickle: like mace-torch itself this trusts the file
-        content = torch.load(path, map_location=device, weights_only=False)
+        # like mace-torch itself this trusts the file: weights_only=True refuses every MACE model
+        content = torch.load(io.BytesIO(data), map_location=device, weights_only=False)
     except Exception as error:
         reason = (str(error).strip().splitlines() or [""])[0].split(". ")[0]
         detail = f"{type(error).__name__}{': ' + reason if reason else ''}"
@@ -63,7 +105,7 @@ def load_network(path: Path, device: str):
     reason = _unfit(content)
     if reason:
         raise MixpiError(f"{what}: {reason}")
-    return content
+    return content, found
 
 
 def heads_of(network) -> list[str]:

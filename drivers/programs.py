@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import string
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import MixpiError
@@ -36,23 +38,51 @@ def split_words(text: str, key: str) -> list[str]:
         raise MixpiError(f"{key}: {text!r}: {error}") from None
 
 
+def fill_in(word: str, fields: Mapping[str, object]) -> str:
+    """A word of a command with its fields filled in; ``{{`` and ``}}`` are braces.
+
+    Only plain fields: Python's own formatting would also reach into objects, and make a text
+    of a gigabyte of ``{port:1000000000}``.
+
+    Raises
+    ------
+    ValueError
+        If a brace is open, or a field is another.
+    """
+    parts = []
+    for text, name, form, conversion in string.Formatter().parse(word):
+        parts.append(text)
+        if name is None:
+            continue
+        if name not in fields or form or conversion:
+            raise ValueError(f"{{{name[:40]}}} is no field")
+        parts.append(str(fields[name]))
+    return "".join(parts)
+
+
 def own_path(name: str, folder: Path) -> str:
     """A file's path made absolute if it lies in a folder; other names as they are."""
     candidate = folder / os.path.expanduser(name)
     # not resolved: the python of a virtual environment is a link that must stay one
-    return os.path.abspath(candidate) if candidate.is_file() else name
+    return os.path.abspath(candidate) if os.path.isfile(candidate) else name
 
 
 def find_program(name: str, folder: Path | None = None) -> str | None:
-    """Absolute path of a program: in the folder, beside this Python, or on the PATH."""
+    """Absolute path of a program: beside this Python, on the PATH, or in the folder.
+
+    As in a shell, a bare name that the PATH knows is not taken from the folder: a file "mpirun"
+    among somebody's inputs is not what is meant.
+    """
     name = os.path.expanduser(name)
+    if os.sep not in name:
+        beside = Path(sys.executable).parent / name
+        found = str(beside) if os.path.isfile(beside) and os.access(beside, os.X_OK) else None
+        found = found or shutil.which(name)
+        if found:
+            return os.path.abspath(found)
     own = own_path(name, folder) if folder else name
-    if os.access(own, os.X_OK):
-        name = own
-    beside = Path(sys.executable).parent / name
-    if os.sep not in name and beside.is_file() and os.access(beside, os.X_OK):
-        return str(beside)
-    found = shutil.which(name)
+    program = os.path.isabs(own) and os.path.isfile(own) and os.access(own, os.X_OK)
+    found = own if program else shutil.which(name)
     # drivers run in folders of their own
     return os.path.abspath(found) if found else None
 

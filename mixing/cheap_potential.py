@@ -9,16 +9,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from ase.data import chemical_symbols
 
 from .drivers.lammps import potential_folders
 from .drivers.lammps_potential import read_lines
 from .drivers.lammps_species import NAMES
 from .errors import MixpiError
-from .yaml_files import UniqueKeys
+from .user_files import MiB, read_text
+from .yaml_files import parse_yaml
 
 
+#: Bytes of a file of LAMMPS lines, or a report; what the lines name may be larger.
+LARGEST = 64 * MiB
 #: Commands of a LAMMPS input that are no part of a potential.
 NOT_A_POTENTIAL = re.compile(
     "(atom_modify|atom_style|boundary|box|change_box|clear|compute|create_|delete_|displace_atoms|"
@@ -152,10 +154,7 @@ def _read(item: str) -> _Source:
         if len(item.split()) < 2 or item.endswith((".json", ".md", ".yaml", ".yml")):
             raise MixpiError(f"potential: {item} is neither a file nor a LAMMPS line")
         return _Source([item], Path("."), is_lines=True)
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise MixpiError(f"potential: cannot read {item}: {error}") from None
+    text = read_text(path, "potential", largest=LARGEST)
     if path.suffix == ".json":
         return _from_report(path, text)
     if path.suffix == ".md":
@@ -184,10 +183,7 @@ def _from_report(path: Path, text: str) -> _Source:
 
 
 def _from_yaml(path: Path, text: str) -> _Source:
-    try:
-        data = yaml.load(text, UniqueKeys)  # a SafeLoader
-    except yaml.YAMLError as error:
-        raise MixpiError(f"potential: {path} is not valid YAML: {error}") from None
+    data = parse_yaml(text, f"potential: {path}")
     data = data if isinstance(data, dict) else {}
     if "basis" in data and "name" in data:
         report = path.parent / str(data.get("output") or ".") / f"{data['name']}.json"

@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ase import Atoms
 from ase.data import chemical_symbols
 
 from .addresses import claim
-from .commands import driver_command, driver_environment, lammps_command, lammps_setup, mace_command
+from .commands import (
+    driver_command,
+    driver_environment,
+    lammps_command,
+    lammps_setup,
+    mace_command,
+    model_path,
+)
 from .config import DriverConfig
 from .drivers import lammps
+from .drivers.mace_files import file_hash, require_hash
 from .errors import MixpiError
 from .ipi_input import IpiInput
 from .regions import Regions
+
+
+#: s; for LAMMPS to start and to read its files, and for each atom that it computes once.
+LAMMPS_PATIENCE, LAMMPS_PER_ATOM = 120.0, 5e-3
+#: s; for torch to be imported and a model to be loaded, also from a slow disk.
+MACE_PATIENCE = 600.0
 
 
 def check_drivers(
@@ -89,6 +106,8 @@ def _check_driver(pool: str, ipi_input: IpiInput, atoms: Atoms, *, load: bool) -
         return
     with tempfile.TemporaryDirectory() as folder:
         driver_command(pool, ipi_input, atoms, Path(folder))  # finds programs and files
+    if driver.mace:
+        yield from _check_model(ipi_input, driver)
     if not load:
         return
     if driver.lammps:
@@ -97,15 +116,58 @@ def _check_driver(pool: str, ipi_input: IpiInput, atoms: Atoms, *, load: bool) -
         yield from _try_mace(pool, ipi_input, driver, atoms)
 
 
+def _check_model(ipi_input: IpiInput, driver: DriverConfig) -> Iterator[str]:
+    """Say which file is about to be loaded, before it is."""
+    path = Path(model_path(driver.mace, ipi_input.config_path.parent))
+    if not path.is_file():
+        yield f"note: {path} is a foundation model, which mace-torch gets from its own source"
+        return
+    found = file_hash(path)
+    require_hash(found, driver.mace.sha256, path)
+    if driver.mace.sha256:
+        yield f"{path.name} has the sha256 that is expected"
+    else:
+        yield (
+            f"{path.name} is a model, which is code: trust where it is from. To have any other "
+            f"refused, write into mace:\n  sha256: {found}"
+        )
+
+
+def _run(
+    argv: Sequence[str], patience: float, what: str, *, env: Mapping[str, str], cwd: str = "."
+) -> subprocess.CompletedProcess:
+    """Run a program to its end, with all that it starts, but not for ever."""
+    with subprocess.Popen(
+        list(argv),
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=patience)
+        except subprocess.TimeoutExpired:
+            raise MixpiError(
+                f"{what} has not ended within {patience:g} s: is a file damaged, or far too large?"
+            ) from None
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return subprocess.CompletedProcess(argv, process.returncode, out, err)
+
+
 def _try_lammps(ipi_input: IpiInput, driver: DriverConfig, atoms: Atoms) -> Iterator[str]:
     """Let LAMMPS read the potential and compute once, without sockets."""
     with tempfile.TemporaryDirectory() as folder:
         setup = lammps_setup(driver.lammps, ipi_input.config_path.parent)
         setup.write(atoms, Path(folder), ["run 0"])
         argv = lammps_command(driver.lammps, ipi_input.config_path.parent)
-        done = subprocess.run(
-            argv, cwd=folder, env=driver_environment(driver), capture_output=True, text=True
-        )
+        patience = LAMMPS_PATIENCE + LAMMPS_PER_ATOM * len(atoms)
+        done = _run(argv, patience, "LAMMPS", env=driver_environment(driver), cwd=folder)
     if done.returncode:
         raise lammps.failure(done.stdout + done.stderr)
     yield "LAMMPS computes this system"
@@ -114,10 +176,13 @@ def _try_lammps(ipi_input: IpiInput, driver: DriverConfig, atoms: Atoms) -> Iter
 def _try_mace(pool: str, ipi_input: IpiInput, driver: DriverConfig, atoms: Atoms) -> Iterator[str]:
     """Load the model in a process of its own and compare its species."""
     argv = [*mace_command(driver.mace, ipi_input.config_path.parent), "--describe"]
-    done = subprocess.run(argv, env=driver_environment(driver), capture_output=True, text=True)
+    done = _run(argv, MACE_PATIENCE, f"{pool}: loading the model", env=driver_environment(driver))
     if done.returncode:
         raise MixpiError(f"{pool}: {_last_error(done.stderr)}")
-    facts = json.loads(done.stdout.strip().splitlines()[-1])
+    try:
+        facts = json.loads(done.stdout.strip().splitlines()[-1])
+    except (IndexError, ValueError):
+        raise MixpiError(f"{pool}: loading the model ended without a word") from None
     missing = sorted(set(atoms.numbers.tolist()) - set(facts["numbers"]))
     if missing:
         raise MixpiError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import re
 from collections.abc import Iterator
 
@@ -34,7 +35,7 @@ def check_kind(ipi_input: IpiInput) -> None:
     MixpiError
         What is wrong, and what works.
     """
-    if (ipi_input.folder / "EXIT").exists():
+    if os.path.lexists(ipi_input.folder / "EXIT"):
         raise MixpiError(
             f"{ipi_input.folder / 'EXIT'} is there, from when a run was stopped: i-PI would stop "
             "again at once. Remove it"
@@ -56,9 +57,10 @@ def check_kind(ipi_input: IpiInput) -> None:
             "energy, and what needs one would go wrong without a word. Molecular dynamics works: "
             "<dynamics mode='nve'> or 'nvt'"
         )
-    if not ipi_input.pes_path.is_file():
+    if not os.path.isfile(ipi_input.pes_path):
+        state = "is no file" if os.path.exists(ipi_input.pes_path) else "does not exist"
         raise MixpiError(
-            f"pes_path {ipi_input.pes_path} does not exist: it must hold the lines\n"
+            f"pes_path {str(ipi_input.pes_path)[:300]} {state}: it must hold the lines\n"
             "  from mixpi.ipi_pes import MixingPES\n"
             '  __DRIVER_NAME__, __DRIVER_CLASS__ = "mixpi", "MixingPES"'
         )

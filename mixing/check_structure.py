@@ -22,6 +22,8 @@ from .structure import read_frames, read_oriented
 PATH_TOLERANCE = 0.5
 #: Å; atoms closer than this are hardly meant.
 TOO_CLOSE = 0.5
+#: Atoms in a box of that size at most.
+MOST_IN_A_PLACE = 8
 #: ASE's unit of velocity in atomic units.
 VELOCITY = _aut * second / Bohr
 #: Indices that fit into a message.
@@ -79,6 +81,7 @@ def check_structure(ipi_input: IpiInput, view: IpiView, atoms: Atoms) -> Iterato
         tolerance=TOLERANCE if view.spread < TOLERANCE else PATH_TOLERANCE,
     )
     yield f"{name}: {len(atoms)} atoms, {atoms.symbols.formula}, the same as i-PI's"
+    _require_few_on_one_another(atoms, name)
     close = neighbour_list("d", atoms, TOO_CLOSE)
     if len(close):
         yield (
@@ -87,6 +90,21 @@ def check_structure(ipi_input: IpiInput, view: IpiView, atoms: Atoms) -> Iterato
     yield from _note_rotation(path, name)
     for file in {file.resolve(): file for file in (path, *_ase_files(ipi_input))}.values():
         yield from _what_is_ignored(ipi_input, view, file)
+
+
+def _require_few_on_one_another(atoms: Atoms, name: str) -> None:
+    """Where many atoms share a place, there are more close pairs than memory holds."""
+    places, count = np.unique(
+        np.floor(atoms.get_scaled_positions() * (atoms.cell.lengths() / TOO_CLOSE)),
+        axis=0,
+        return_counts=True,
+    )
+    if count.max() > MOST_IN_A_PLACE:
+        where = places[count.argmax()] * TOO_CLOSE / atoms.cell.lengths() @ atoms.cell.array
+        raise MixpiError(
+            f"{name} has {count.max()} atoms within half an Å, near ({where[0]:.1f}, "
+            f"{where[1]:.1f}, {where[2]:.1f}) Å: is it damaged?"
+        )
 
 
 def _source(ipi_input: IpiInput) -> str | None:

@@ -25,7 +25,12 @@ def add_driver_commands(commands) -> None:
 
 def _add_mace(kinds) -> None:
     mace = kinds.add_parser("mace", help="a MACE model, on clusters or (--template) whole systems")
-    mace.add_argument("--model", required=True, help="model file, or name of a foundation model")
+    mace.add_argument(
+        "--model",
+        required=True,
+        help="model file (it is code: only one that you trust), or name of a foundation model",
+    )
+    mace.add_argument("--sha256", help="of the model file: refuse another one")
     mace.add_argument("--head", help="which head of a model with several")
     mace.add_argument("--device", default="cpu", help="cpu, cuda or cuda:<n> (default: cpu)")
     mace.add_argument("--dtype", default="float64", choices=["float64", "float32"])
@@ -78,13 +83,14 @@ def _drive_mace(arguments: argparse.Namespace) -> int:
             dtype=arguments.dtype,
             threads=arguments.threads,
             head=arguments.head,
+            sha256=arguments.sha256,
         )
         made.require(arguments.species.split(",") if arguments.species else [])
         return made
 
     if arguments.describe:
         made = engine()
-        facts = ("numbers", "interaction_range", "heads", "head")
+        facts = ("numbers", "interaction_range", "heads", "head", "sha256")
         print(json.dumps({fact: getattr(made, fact) for fact in facts}))
         return 0
     if not arguments.address:

@@ -11,10 +11,11 @@ from ase import Atoms
 from .config import DriverConfig, LammpsConfig, MaceConfig, SocketConfig
 from .drivers import lammps
 from .drivers.mace import MODEL_SUFFIXES, MaceEngine
-from .drivers.programs import find_program, launch_prefix, own_path, split_words
+from .drivers.programs import fill_in, find_program, launch_prefix, own_path, split_words
 from .errors import MixpiError
 from .ipi_input import IpiInput
 from .processes import Child
+from .user_files import special_kind
 
 
 def driver_command(pool: str, ipi_input: IpiInput, atoms: Atoms, folder: Path) -> list[str]:
@@ -62,10 +63,10 @@ def driver_command(pool: str, ipi_input: IpiInput, atoms: Atoms, folder: Path) -
     words = split_words(driver.command, f"{pool}: command")
     try:
         # filled in word by word: a value may hold spaces
-        argv = [own_path(word.format(**fields), home) for word in words]
-    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        argv = [own_path(fill_in(word, fields), home) for word in words]
+    except ValueError as error:
         raise MixpiError(
-            f"{pool}: command: {error!r}; known fields: {sorted(fields)}; other braces are doubled"
+            f"{pool}: command: {error}; known fields: {sorted(fields)}; other braces are doubled"
         ) from None
     program = find_program(argv[0], home) if argv else None
     if program is None:
@@ -144,10 +145,12 @@ def mace_command(config: MaceConfig, home: Path) -> list[str]:
     MixpiError
         If the model file is missing.
     """
-    argv = [sys.executable, "-m", "mixpi.cli", "driver", "mace"]
+    # -P: a torch.py where the driver is started is not torch
+    argv = [sys.executable, "-P", "-m", "mixpi.cli", "driver", "mace"]
     argv += ["--model", model_path(config, home)]
     argv += ["--device", config.device, "--dtype", config.dtype]
     argv += ["--head", config.head] if config.head else []
+    argv += ["--sha256", config.sha256] if config.sha256 else []
     return argv + (["--threads", str(config.threads)] if config.threads else [])
 
 
@@ -165,6 +168,7 @@ def mace_engine(config: MaceConfig, home: Path) -> MaceEngine:
         dtype=config.dtype,
         threads=config.threads,
         head=config.head,
+        sha256=config.sha256,
     )
 
 
@@ -176,9 +180,17 @@ def model_path(config: MaceConfig, home: Path) -> str:
     MixpiError
         If the name is that of a file, and the file is missing.
     """
-    model = own_path(config.model, home)
-    if model.endswith(MODEL_SUFFIXES) and not Path(model).is_file():
-        raise MixpiError(f"model file {home / config.model} does not exist (mace: model)")
+    given, model = home / config.model, own_path(config.model, home)
+    if special := special_kind(given):
+        raise MixpiError(f"model file {given} is {special}, no ordinary file (mace: model)")
+    if model.endswith(MODEL_SUFFIXES) and not os.path.isfile(model):
+        state = "is no file" if os.path.exists(given) else "does not exist"
+        raise MixpiError(f"model file {given} {state} (mace: model)")
+    if config.sha256 and not os.path.isfile(model):
+        raise MixpiError(
+            f"{model!r} is no file, so it cannot have a sha256 (mace: sha256): give the file that "
+            "mace-torch has downloaded, or leave the sha256 out"
+        )
     return model
 
 

@@ -20,8 +20,31 @@ from .yaml_files import Section, as_yaml, read_yaml
 Radius = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-#: A file's name; ~ is the home folder.
-FileName = Annotated[str, AfterValidator(os.path.expanduser)]
+
+
+def _file_name(name: str) -> str:
+    """A name that a file can have; ~ is the home folder."""
+    if not name.strip() or "\n" in name or "\t" in name:
+        raise ValueError("a file's name is needed, in one line and without tabs")
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in name.split("/")):
+        raise ValueError(f"no file's name is longer than {LONGEST_NAME} bytes")
+    return os.path.expanduser(name)
+
+
+def _output_name(name: str) -> str:
+    if os.path.basename(_file_name(name)) in ("", ".", ".."):
+        raise ValueError(f"{name!r} is a folder's name, not a file's")
+    return name
+
+
+#: Bytes of a file's name, without its folders, on all usual file systems.
+LONGEST_NAME = 255
+FileName = Annotated[str, AfterValidator(_file_name)]
+OutputName = Annotated[str, AfterValidator(_output_name)]
+
+
+#: Bytes; a socket's path has at most 107, with /tmp/ipi_ before it.
+LONGEST_ADDRESS = 98
 
 
 class RegionConfig(Section):
@@ -83,6 +106,10 @@ class SocketConfig(Section):
             raise ValueError("token is for mode inet: a unix socket lets nobody else in anyway")
         if self.mode == "unix" and self.address and "/" in self.address:
             raise ValueError("a unix address is a plain name without '/' (LAMMPS fixes /tmp/ipi_)")
+        if self.address and ("\n" in self.address or "\t" in self.address):
+            raise ValueError("an address is one line without tabs")
+        if self.address and len(os.fsencode(self.address)) > LONGEST_ADDRESS:
+            raise ValueError(f"an address has {LONGEST_ADDRESS} bytes at most")
         return self
 
 
@@ -91,14 +118,17 @@ class LammpsConfig(Section):
 
     potential: list[str] = Field(
         min_length=1,
-        description="The pair_style and pair_coeff lines (other setting commands may follow). "
+        description="The pair_style and pair_coeff lines (other setting commands may follow; those "
+        "that run programs or write files are refused). "
         "Potential files are looked for beside this file, then in LAMMPS's own folder.",
     )
     species: list[str] | None = Field(
         None,
         description="Chemical symbols in the order of LAMMPS atom types (default: alphabetical).",
     )
-    executable: FileName = Field("lmp", description="LAMMPS program, by name or path.")
+    executable: FileName = Field(
+        "lmp", description="LAMMPS program, by name or path. 'mixpi check' runs it, too."
+    )
     launch: str = Field("", description="Prefix of the command line, e.g. 'mpirun -n 4' or 'srun'.")
     arguments: str = Field(
         "", description="Command line flags, e.g. '-k on g 1 -sf kk' for Kokkos on one GPU."
@@ -110,7 +140,14 @@ class MaceConfig(Section):
 
     model: FileName = Field(
         description="Model file (relative to this file), or the name of a MACE foundation model "
-        "such as 'medium-mpa-0', which mace-torch then looks up in its cache or downloads."
+        "such as 'medium-mpa-0', which mace-torch then looks up in its cache or downloads. A model "
+        "is code (a pickle), which loading it runs: use only models that you trust."
+    )
+    sha256: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="SHA-256 of the model file, as 'mixpi check' and sha256sum print it: another "
+        "file is refused by check and by the driver, before anything in it is run.",
     )
     head: str | None = Field(
         None,
@@ -179,7 +216,7 @@ class DriverConfig(Section):
 class OutputConfig(Section):
     """What the mixing layer writes, relative to where i-PI runs."""
 
-    trajectory: str | None = Field(
+    trajectory: OutputName | None = Field(
         "mix.extxyz",
         min_length=1,
         description="A name in the folder (elsewhere: a whole path); extended XYZ with step, "
@@ -189,7 +226,7 @@ class OutputConfig(Section):
     stride: int = Field(10, ge=1, description="Steps between frames.")
     forces: bool = Field(False, description="Mixed forces (eV/Å) in the frames.")
     velocities: bool = Field(False, description="Velocities (Å/fs) in the frames.")
-    steps: str = Field(
+    steps: OutputName = Field(
         "mix.steps",
         min_length=1,
         description="A name in the folder (elsewhere: a whole path); columns, one line a force "

@@ -11,10 +11,15 @@ from ipi.utils.io.inputs.io_xml import read_dict
 
 from .config import MixingConfig, load_config, without_quotes
 from .errors import MixpiError
+from .xml_files import parse_xml
 
 
 #: What the mixing layer takes in <parameters>; "verbosity" is i-PI's own, in a RESTART.
 PARAMETERS = ("config", "verbose", "verbosity")
+#: Characters.
+LONGEST_PARAMETERS = 10_000
+#: Digits of a whole number; those of a 64-bit integer, which is what arrays and counters hold.
+LONGEST_NUMBER = 18
 #: Modes of <dynamics> that change the cell.
 BAROSTAT_MODES = {"npt", "nst", "scnpt"}
 #: Modes of <dynamics> that need forces only, all beads at a time.
@@ -160,12 +165,7 @@ def read_ipi_input(path: str | Path) -> IpiInput:
     path = Path(path)
     # links to shared inputs stay links: i-PI runs, and writes, beside the link
     path = path.parent.resolve() / path.name
-    try:
-        root = ElementTree.parse(path).getroot()
-    except OSError as error:
-        raise MixpiError(f"cannot read the i-PI input {path}: {error.strerror}") from None
-    except ElementTree.ParseError as error:
-        raise MixpiError(f"{path} is not valid XML: {error}") from None
+    root = parse_xml(path, "the i-PI input")
     layers = []
     for node in root.iter("ffdirect"):
         if (node.findtext("pes") or "").strip() == "custom":
@@ -195,11 +195,13 @@ def read_ipi_input(path: str | Path) -> IpiInput:
 def _parameters(path: Path, node: ElementTree.Element) -> dict:
     """``<parameters>`` of a custom force field, read as i-PI reads them."""
     text = " ".join((node.findtext("parameters") or "{}").split())
+    if len(text) > LONGEST_PARAMETERS:
+        raise MixpiError(f"{path}: <parameters> of {len(text)} characters: a file's name is enough")
     try:
         found = read_dict(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise MixpiError(
-            f"{path}: <parameters>{text}</parameters> is no dictionary to i-PI: write "
+            f"{path}: <parameters>{text[:200]}</parameters> is no dictionary to i-PI: write "
             "<parameters>{config: mixing.yaml}</parameters>"
         ) from None
     for name in found:
@@ -215,7 +217,12 @@ def _parameters(path: Path, node: ElementTree.Element) -> dict:
 
 
 def _whole_number(path: Path, what: str, text: str) -> int:
+    text = text.strip()
     try:
-        return int(text.strip())
+        number = int(text) if len(text) <= LONGEST_NUMBER else None
     except ValueError:
-        raise MixpiError(f"{path}: {what} must be a whole number, not {text.strip()!r}") from None
+        number = None
+    if number is None:
+        shown = text if len(text) <= 60 else f"{text[:40]}... ({len(text)} characters)"
+        raise MixpiError(f"{path}: {what} must be a whole number, not {shown!r}")
+    return number

@@ -1,7 +1,8 @@
 """What i-PI makes of an input: run as a process of its own, it prints JSON.
 
-``python -m mixpi.ipi_probe input.xml`` lets i-PI parse the input, build the simulation and
-bind it, as ``i-pi`` does, but writes no file, opens no socket and builds no potential.
+``python -m mixpi.ipi_probe input.xml SECONDS BYTES`` lets i-PI parse the input, build the
+simulation and bind it, as ``i-pi`` does, but writes no file, opens no socket and builds no
+potential, and takes no more than so much time of a processor and so much memory.
 :mod:`mixpi.ipi_view` is the other side. What i-PI skips in silence is found by walking
 through the file beside i-PI's own description of its tags.
 """
@@ -13,6 +14,7 @@ import difflib
 import inspect
 import io
 import json
+import os
 import sys
 from typing import Any
 from xml.sax import parse
@@ -33,10 +35,20 @@ from ipi.utils.softexit import softexit
 from ipi.utils.units import unit_to_user
 
 from .ipi_pes import MixingPES
+from .user_files import special_kind
 
+
+try:
+    import resource
+except ImportError:  # not a Unix
+    resource = None
 
 #: Complaints about one file that are shown.
 MOST_COMPLAINTS = 5
+#: Characters of one.
+LONGEST_COMPLAINT = 500
+#: Devices that end.
+HARMLESS = ("/dev/null", "/dev/urandom", "/dev/random")
 #: i-PI's tags whose text is read although their class has no value.
 TEXT_IS_READ = (InputAttribute, InputRaw)
 
@@ -318,22 +330,56 @@ def _kelvin(energy: float) -> float:
     return float(unit_to_user("temperature", "kelvin", float(energy)))
 
 
+def limit(processor: int, memory: int) -> None:
+    """Bound what this process may use, and what it may open.
+
+    Parameters
+    ----------
+    processor : int
+        s of a processor.
+    memory : int
+        Bytes.
+    """
+    sys.addaudithook(_open_no_pipes)
+    if resource is None:
+        return
+    for name, most in (("RLIMIT_CPU", processor), ("RLIMIT_AS", memory), ("RLIMIT_CORE", 0)):
+        with contextlib.suppress(AttributeError, ValueError, OSError):  # another kind of Unix
+            _, hard = resource.getrlimit(getattr(resource, name))
+            most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.setrlimit(getattr(resource, name), (most, hard))
+
+
+def _open_no_pipes(event: str, arguments: tuple) -> None:
+    """i-PI would wait for ever for what nobody writes, and read without end what has none."""
+    if event != "open" or not isinstance(arguments[0], str | bytes | os.PathLike):
+        return
+    kind = special_kind(arguments[0])
+    if kind and os.fsdecode(arguments[0]) not in HARMLESS:
+        raise ValueError(f"{os.fsdecode(arguments[0])} is {kind}, no ordinary file")
+
+
 def main() -> None:
     """Print what was found, as one line of JSON."""
     path = sys.argv[1]
+    limit(*map(int, sys.argv[2:4]))
     result: dict[str, Any]
     said = io.StringIO()
     try:
         with contextlib.redirect_stdout(said):
             found = complaints(path)
-            result = {"complaints": found[:MOST_COMPLAINTS]} if found else understood(path)
+            few = [text[:LONGEST_COMPLAINT] for text in found[:MOST_COMPLAINTS]]
+            result = {"complaints": few} if found else understood(path)
     except (Exception, SystemExit) as error:
         text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
         if isinstance(error, SystemExit):  # i-PI has printed why
             text = (said.getvalue().strip().splitlines() or ["it ends without a word"])[-1]
+        elif isinstance(error, MemoryError):
+            text = f"it would need too much memory ({text or 'MemoryError'}): is one of its "
+            text += "numbers (beads, lists of atoms) far too large?"
         elif not isinstance(error, ValueError) or not text:
             text = f"{type(error).__name__}: {text}".rstrip(": ")
-        result = {"error": " ".join(text.split())}
+        result = {"error": " ".join(text.split())[:2000]}
     print(json.dumps(result))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, fields
@@ -12,10 +14,17 @@ from pathlib import Path
 import numpy as np
 
 from .errors import MixpiError
+from .user_files import require_file
+from .xml_files import LARGEST
 
 
-#: s; a million atoms take a minute.
-PATIENCE = 900.0
+#: s of a processor, and bytes, for an input without atoms; a million atoms take a minute and
+#: 3 GiB.
+PROCESSOR, MEMORY = 30, 4 * 1024**3
+#: s, and bytes, more for each byte of the files that it reads.
+PROCESSOR_PER_BYTE, MEMORY_PER_BYTE = 1e-5, 200
+#: s of waiting for each second of a processor: others may need it too.
+PATIENCE = 20
 
 
 @dataclass(frozen=True)
@@ -136,26 +145,38 @@ def ask_ipi(path: Path) -> IpiView:
     MixpiError
         If i-PI refuses it, or would skip something in it in silence.
     """
+    size = _size_of_files(path)
+    processor = int(PROCESSOR + PROCESSOR_PER_BYTE * size)
+    memory = int(MEMORY + MEMORY_PER_BYTE * size)
     # -P: a folder "mixpi" where the command was given is not the package
-    argv = [sys.executable, "-P", "-B", "-m", f"{__package__}.ipi_probe", path.name]
+    argv = [sys.executable, "-P", "-B", "-m", f"{__package__}.ipi_probe"]
+    argv += [path.name, str(processor), str(memory)]
     env = dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
     try:
         done = subprocess.run(
             argv,
             cwd=path.parent,
             env=env,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=PATIENCE,
+            timeout=PATIENCE * processor,
         )
     except subprocess.TimeoutExpired:
-        raise MixpiError(f"i-PI has not loaded {path.name} within {PATIENCE:g} s") from None
+        raise MixpiError(
+            f"i-PI has not loaded {path.name} within {PATIENCE * processor} s"
+        ) from None
+    if done.returncode == -getattr(signal, "SIGXCPU", 0):
+        raise MixpiError(
+            f"i-PI has not loaded {path.name} with {processor} s of a processor, which is plenty "
+            "for files of this size: is one of its numbers (beads, lists of atoms) far too large?"
+        )
     try:
         facts = json.loads(done.stdout.strip().splitlines()[-1])
     except (IndexError, ValueError):
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise MixpiError(f"i-PI cannot load {path.name}: {last}") from None
+        raise MixpiError(f"i-PI cannot load {path.name}: {last[:500]}") from None
     if "complaints" in facts:
         found = "\n  ".join(facts["complaints"])
         raise MixpiError(f"{path.name} says what i-PI does not understand:\n  {found}")
@@ -166,3 +187,13 @@ def ask_ipi(path: Path) -> IpiView:
     facts["motions"] = [Motion(**motion) for motion in facts["motions"]]
     facts["forces"] = [Force(**force) for force in facts["forces"]]
     return IpiView(**{field.name: facts[field.name] for field in fields(IpiView)})
+
+
+def _size_of_files(path: Path) -> int:
+    """Bytes of all files beside the input that it may name, the input among them."""
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        text = stream.read(4 * 1024**2)  # a RESTART, which is longer, names none
+    words = set(re.findall(r">([^<>]{1,4096})</file>", text))
+    names = {path, *(path.parent / word.strip() for word in words)}
+    what = f"a file that {path.name} names,"
+    return sum(require_file(n, what, largest=LARGEST) for n in names if os.path.isfile(n))

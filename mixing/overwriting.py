@@ -73,10 +73,10 @@ def require_safe_outputs(
                 f"{what} is {name}, but that is the name of {written[identity]}: give one of them "
                 "another name"
             )
-        if path.is_dir() or not path.parent.is_dir():
-            state = "is a folder" if path.is_dir() else "is in a folder that does not exist"
+        if os.path.isdir(path) or not os.path.isdir(path.parent):
+            state = "is a folder" if os.path.isdir(path) else "is in a folder that does not exist"
             raise MixpiError(f"{what} is {name}, which {state}")
-        if path.exists() and not path.is_file():
+        if os.path.exists(path) and not os.path.isfile(path):
             raise MixpiError(
                 f"{what} is {name}, which is {_kind(path)}, not a file: give it the name of a file"
             )
@@ -118,7 +118,7 @@ def inputs_of(config: MixingConfig, home: Path) -> dict[Path, str]:
         elif driver.command:
             words = driver.command.split()
         for word in words:
-            if (home / word).is_file():
+            if os.path.isfile(home / word):
                 found[home / word] = f"a file of the {pool} driver"
     return found
 
@@ -169,7 +169,7 @@ def check_plain_start(config: MixingConfig, config_path: Path) -> None:
 
 def _input_of_this_process(config_path: Path) -> IpiInput | None:
     for word in sys.argv[1:]:
-        if Path(word).is_file():
+        if os.path.isfile(word):
             try:
                 found = read_ipi_input(word)
             except MixpiError:  # an option's argument, or an input in i-PI's other format

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
+import os
 import re
 from pathlib import Path
 
@@ -12,6 +16,18 @@ from ase.io import read
 
 from .errors import MixpiError
 from .periodic import PeriodicCell
+from .user_files import MiB, open_file, require_file
+
+
+#: Bytes of a structure, also when it is unpacked; ten million atoms in extended XYZ.
+LARGEST = 2048 * MiB
+#: What begins so is text or one of ASE's own binary formats; other zeros in a head are neither.
+_TEXT = (".extxyz", ".xyz", ".cif", ".pdb", ".vasp", ".poscar", ".data", ".lmp", ".in", ".txt")
+_PACKED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+#: Å³ for an atom; diamond has 5.7, hydrogen in a star less than one.
+DENSEST = 0.1
+#: Å; between opposite faces of a cell, and the length of its vectors.
+THINNEST, LONGEST = 0.2, 1e6
 
 
 def read_structure(path: str | Path) -> Atoms:
@@ -95,20 +111,18 @@ def read_frames(path: str | Path) -> list[Atoms]:
         If the file cannot be read.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise MixpiError(f"structure {path} is a folder: a file is needed")
     try:
-        if path.stat().st_size == 0:
-            raise MixpiError(f"structure {path} is empty")
+        _require_sane_file(path)
         if _is_lammps_data(path):
             return [_read_lammps_data(path)]
         frames = read(path, index=slice(0, 2))
-    except FileNotFoundError:
-        raise MixpiError(f"structure {path} does not exist") from None
     except MixpiError:
         raise
-    except Exception as error:
-        what = type(error).__name__ + (f": {error}" if str(error) else "")
+    except (Exception, SystemExit) as error:  # some of ASE's readers end the program
+        said = " ".join(str(error).split())
+        what = type(error).__name__ + (f": {said[:300]}" if said else "")
         raise MixpiError(
             f"ASE cannot read the structure {path} ({what}): is the name's ending that of its "
             "format? Extended XYZ (.extxyz) is safest"
@@ -118,16 +132,51 @@ def read_frames(path: str | Path) -> list[Atoms]:
     return frames
 
 
+def _require_sane_file(path: Path) -> None:
+    """Refuse what ASE would hang on, or load without end."""
+    if not os.path.lexists(path):
+        raise MixpiError(f"structure {path} does not exist")
+    if require_file(path, "structure", largest=LARGEST) == 0:
+        raise MixpiError(f"structure {path} is empty")
+    with open_file(path, "structure") as stream:
+        head = stream.read(MiB)
+    is_text = path.suffix.lower() in _TEXT
+    if is_text and len(head) == MiB and b"\n" not in head:
+        raise MixpiError(f"cannot read the structure {path}: its first line does not end")
+    if is_text and b"\0" in head:
+        raise MixpiError(
+            f"cannot read the structure {path}: there are zeros where text should be; it is damaged"
+        )
+    if b"PickleTrajectory" in head[:64]:
+        raise MixpiError(
+            f"structure {path} is one of ASE's old trajectories, a pickle: reading it would run "
+            "whatever code is in it. Convert it where you trust it (python -m ase.io.trajectory)"
+        )
+    unpack = _PACKED.get(path.suffix.lower())
+    if unpack is None:
+        return
+    size = 0
+    with unpack(path, "rb") as stream:
+        while chunk := stream.read(MiB):
+            size += len(chunk)
+            if size > LARGEST:
+                raise MixpiError(
+                    f"structure {path} unpacks to more than {LARGEST / MiB:,.0f} MiB: it is none"
+                )
+
+
 def _is_lammps_data(path: Path) -> bool:
     """Whether a file is LAMMPS's, which ASE knows by no ending."""
-    with path.open("rb") as file:
+    with open_file(path, "structure") as file:
         head = file.read(4096)
-    return all(re.search(line, head, re.M) for line in (rb"^\s*\d+\s+atoms\b", rb"xlo\s+xhi|avec"))
+    return all(
+        re.search(line, head, re.M) for line in (rb"^[ \t]*\d+[ \t]+atoms\b", rb"xlo\s+xhi|avec")
+    )
 
 
 def _read_lammps_data(path: Path) -> Atoms:
     text = path.read_text(errors="replace")
-    if not re.search(r"^\s*(Masses|Atom Type Labels)\b", text, re.M):
+    if not re.search(r"^[ \t]*(Masses|Atom Type Labels)\b", text, re.M):
         raise MixpiError(
             f"structure {path} is a LAMMPS data file without 'Masses' and 'Atom Type Labels', so "
             "its species are unknown: add one of them, or convert it with "
@@ -155,7 +204,7 @@ def require_periodic(atoms: Atoms, path: str | Path) -> None:
     Raises
     ------
     MixpiError
-        If it has no atoms, no volume, open boundaries or NaN in it.
+        If it has no atoms, no volume, open boundaries, NaN in it, or dimensions of no matter.
     """
     if len(atoms) == 0:
         raise MixpiError(f"structure {path} has no atoms")
@@ -165,8 +214,26 @@ def require_periodic(atoms: Atoms, path: str | Path) -> None:
             "pbc='T T T' and, for a surface or a molecule, a cell with vacuum"
         )
     try:
-        PeriodicCell(atoms.cell.array)
-    except ValueError as error:
+        with np.errstate(all="ignore"):
+            cell = PeriodicCell(atoms.cell.array)
+    except (ValueError, np.linalg.LinAlgError) as error:
         raise MixpiError(f"structure {path}: {error}") from None
     if not np.isfinite(atoms.positions).all():
         raise MixpiError(f"structure {path} has NaN or infinite positions")
+    longest = np.linalg.norm(cell.vectors, axis=1).max()
+    if not longest <= LONGEST:
+        raise MixpiError(f"structure {path} has a cell vector of {longest:.3g} Å: is it in Å?")
+    if not cell.heights.min() >= THINNEST:
+        raise MixpiError(
+            f"structure {path} has a nearly flat cell: two opposite faces are only "
+            f"{cell.heights.min():.3g} Å apart. For a slab or a molecule give the empty direction "
+            "a length that holds vacuum"
+        )
+    if not cell.volume / len(atoms) >= DENSEST:
+        raise MixpiError(
+            f"structure {path} has {len(atoms)} atoms in {cell.volume:.3g} Å³, "
+            f"{cell.volume / len(atoms):.3g} Å³ each: no matter is so dense. Is the cell in Å?"
+        )
+    far = np.abs(atoms.positions).max()
+    if far > LONGEST:
+        raise MixpiError(f"structure {path} has an atom {far:.3g} Å from the origin: is it in Å?")

@@ -130,7 +130,7 @@ def run_trial(
     with tempfile.TemporaryDirectory(prefix="mixpi-") as folder:
         results = Path(folder) / "rows"
         child = subprocess.run(
-            [sys.executable, "-c", f"from {__name__} import _child; _child()"],
+            [sys.executable, "-P", "-c", f"from {__name__} import _child; _child()"],
             input=pickle.dumps((setup, atoms, temperature, timestep, steps, results)),
             capture_output=True,
             check=False,

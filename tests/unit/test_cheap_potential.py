@@ -146,7 +146,7 @@ def test_order_of_types_from_the_names_in_the_lines(lines, species, tmp_path, mo
         ("twice.yaml", "the key 'potential' stands twice"),
         ("distil.yaml", "run 'mixpi distil distil.yaml' first"),
         ("loop.in", "includes itself"),
-        ("binary.in", "cannot read binary.in"),
+        ("binary.in", "binary.in is not a text file in UTF-8"),
     ],
 )
 def test_what_is_wrong_is_said(given, message, tmp_path, monkeypatch):

@@ -167,7 +167,6 @@ def test_words_that_are_no_files_stay(tmp_path):
         "pair_coeff * * sw Si.sw Si",
         "pair_coeff 1 1 zero",
         'variable x equal "1 + 2"',
-        'python f here """\ndef f():\n  return 1 # one\n"""',
     ]
     (tmp_path / "Si.sw").touch()
     assert linked(read_lines(wanted, tmp_path), tmp_path / "run") == wanted

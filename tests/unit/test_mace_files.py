@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import pickle
 import shutil
 import warnings
 from pathlib import Path
@@ -11,10 +13,12 @@ import numpy as np
 import pytest
 from conftest import silicon
 from mixpi import MixpiError
+from mixpi.checking import check
 from mixpi.cli import main
 from mixpi.commands import driver_command, mace_engine
 from mixpi.config import MaceConfig
 from mixpi.drivers.mace import MaceEngine
+from mixpi.drivers.mace_files import file_hash
 from mixpi.ipi_input import read_ipi_input
 from numpy.testing import assert_allclose
 
@@ -212,3 +216,68 @@ def test_distil_keeps_data_of_each_head(torch, tmp_path, tiny_model):
     heads = [identity(f"{{model: two.model, head: {head}}}") for head in ("dft", "cc")]
     assert heads[0] != heads[1]
     assert set(identity("{model: one.model}")) == {"model"}
+
+
+class TestHash:
+    """What has another hash is not loaded, because loading a model runs what is in it."""
+
+    @pytest.fixture
+    def model(self, tmp_path, tiny_model):
+        path = tmp_path / "a.model"
+        shutil.copy(tiny_model, path)
+        return path
+
+    def test_the_right_one(self, model):
+        found = MaceEngine(model).sha256
+        assert found == hashlib.sha256(model.read_bytes()).hexdigest() == file_hash(model)
+        assert MaceEngine(model, sha256=found).sha256 == found
+
+    def test_another_one_is_not_loaded(self, tmp_path):
+        path, mark = tmp_path / "evil.model", tmp_path / "pwned"
+        path.write_bytes(pickle.dumps(Evil(mark)))
+        with pytest.raises(MixpiError, match=r"is not the one that was meant: its sha256 is"):
+            MaceEngine(path, sha256="0" * 64)
+        assert main(["driver", "mace", "--model", str(path), "--sha256", "0" * 64, "--describe"])
+        assert not mark.exists()
+        with pytest.raises(MixpiError):  # as the README says
+            MaceEngine(path)
+        assert mark.exists()
+
+    def test_what_is_loaded_is_what_was_hashed(self, model, torch, monkeypatch):
+        """Another file at its place, between the two, is not."""
+        wanted, load = file_hash(model), torch.load
+
+        def replaced(source, **options):
+            model.write_bytes(b"another")
+            return load(source, **options)
+
+        monkeypatch.setattr(torch, "load", replaced)
+        assert MaceEngine(model, sha256=wanted).sha256 == wanted
+        assert model.read_bytes() == b"another"
+
+    def test_check_and_driver_are_told(self, make_case, model):
+        case = make_case(expensive={"mace": {"model": str(model), "sha256": file_hash(model)}})
+        ipi_input = read_ipi_input(case.input)
+        assert any(
+            "has the sha256 that is expected" in line for line in check(case.input, drivers=False)
+        )
+        argv = driver_command("expensive", ipi_input, silicon(), case.folder)
+        assert argv[argv.index("--sha256") + 1] == file_hash(model) and "-P" in argv
+        model.write_bytes(b"another")
+        with pytest.raises(MixpiError, match="is not the one that was meant"):
+            list(check(case.input, drivers=False))
+
+    def test_names_have_none(self, make_case):
+        case = make_case(expensive={"mace": {"model": "medium-mpa-0", "sha256": "0" * 64}})
+        with pytest.raises(MixpiError, match="is no file, so it cannot have a sha256"):
+            driver_command("expensive", read_ipi_input(case.input), silicon(), case.folder)
+
+
+class Evil:
+    """Writes a file when it is loaded."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self):
+        return Path.touch, (self.mark,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -78,7 +79,10 @@ def test_missing_launchers(make_case, tiny_model):
         argv(case, "expensive")
 
 
-@pytest.mark.parametrize("command", ["{adress}", "{}", "{address.x}", "{0}", "{", "{address!z}"])
+@pytest.mark.parametrize("command", [
+    "{adress}", "{}", "{address.x}", "{0}", "{", "{address!z}", "{address.__class__}",
+    "{address!r}", "{port:1000000000}", "{mode[0]}", "{address:{port}}",
+])  # fmt: skip
 def test_wrong_braces(make_case, command):
     case = make_case(cheap={"command": f"{sys.executable} {command}"})
     with pytest.raises(MixpiError, match=r"known fields: \['address', 'mode', 'port'\]"):
@@ -95,11 +99,15 @@ def test_programs_are_found_for_another_folder(tmp_path, monkeypatch):
     assert find_program("sh", tmp_path).endswith("/sh") and find_program("sh", tmp_path) != str(
         tmp_path / "sh"
     )
+    assert find_program("/") is None and find_program("./bin") is None
+    program(tmp_path / "env")  # what the PATH knows is not taken from a folder of others
+    assert find_program("env", tmp_path) == shutil.which("env")
+    assert find_program("./env", tmp_path) == str(tmp_path / "env")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert launch_prefix("~/bin/own x", "here") == [str(own), "x"]
-    config = LammpsConfig(potential=["x"], executable="bin/own", arguments="-var a 'b c'")
+    config = LammpsConfig(potential=["x"], executable="bin/own", arguments="-pk omp '4 5'")
     words = lammps_command(config, tmp_path)
-    assert words[0] == str(own) and words[1:4] == ["-var", "a", "b c"]
+    assert words[0] == str(own) and words[1:4] == ["-pk", "omp", "4 5"]
     assert os.path.isabs(find_program("i-pi"))
 
 
