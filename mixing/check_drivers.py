@@ -17,6 +17,7 @@ from .config import DriverConfig
 from .drivers import lammps
 from .errors import MixpiError
 from .ipi_input import IpiInput
+from .processes import dying_with_us
 from .regions import Regions
 
 
@@ -104,7 +105,11 @@ def _try_lammps(ipi_input: IpiInput, driver: DriverConfig, atoms: Atoms) -> Iter
         setup.write(atoms, Path(folder), ["run 0"])
         argv = lammps_command(driver.lammps, ipi_input.config_path.parent)
         done = subprocess.run(
-            argv, cwd=folder, env=driver_environment(driver), capture_output=True, text=True
+            dying_with_us(argv),
+            cwd=folder,
+            env=driver_environment(driver),
+            capture_output=True,
+            text=True,
         )
     if done.returncode:
         raise lammps.failure(done.stdout + done.stderr)
@@ -114,7 +119,9 @@ def _try_lammps(ipi_input: IpiInput, driver: DriverConfig, atoms: Atoms) -> Iter
 def _try_mace(pool: str, ipi_input: IpiInput, driver: DriverConfig, atoms: Atoms) -> Iterator[str]:
     """Load the model in a process of its own and compare its species."""
     argv = [*mace_command(driver.mace, ipi_input.config_path.parent), "--describe"]
-    done = subprocess.run(argv, env=driver_environment(driver), capture_output=True, text=True)
+    done = subprocess.run(
+        dying_with_us(argv), env=driver_environment(driver), capture_output=True, text=True
+    )
     if done.returncode:
         raise MixpiError(f"{pool}: {_last_error(done.stderr)}")
     facts = json.loads(done.stdout.strip().splitlines()[-1])

@@ -34,6 +34,7 @@ from .pool import DriverPool, PoolStopped, init_text, wait
 from .records import StepRecord, StepsFile
 from .server import say_aloud
 from .simulation import RunningSimulation, keep_restarts_readable, running_simulation
+from .stopping import hear_once
 from .structure import read_oriented
 
 
@@ -62,6 +63,7 @@ class MixingPES(Dummy_driver):
     def __init__(self, config: str = "mixing.yaml", *args, **kwargs) -> None:
         Path(FAILURE_FILE).unlink(missing_ok=True)
         keep_restarts_readable()
+        hear_once(softexit)
         config = without_quotes(config)
         self._config = load_config(config)
         self._structure, self._rotation = read_oriented(

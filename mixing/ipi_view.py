@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import MixpiError
+from .processes import dying_with_us
 
 
 #: s; a million atoms take a minute.
@@ -141,7 +142,7 @@ def ask_ipi(path: Path) -> IpiView:
     env = dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
     try:
         done = subprocess.run(
-            argv,
+            dying_with_us(argv),
             cwd=path.parent,
             env=env,
             capture_output=True,
