@@ -1,4 +1,4 @@
-"""The launcher is killed, warned or stopped: what it has started ends in order, and nothing stays."""
+"""The launcher is killed, warned or stopped: what it started ends in order, nothing stays."""
 
 from __future__ import annotations
 
