@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="validate everything without running")
     check.add_argument("input", type=Path, help="i-PI input (XML), or a RESTART")
     check.add_argument("--fast", action="store_true", help="do not load the model nor start LAMMPS")
-    check.set_defaults(run=_check, prints=True)
+    check.set_defaults(run=_check)
 
     plot = commands.add_parser("plot", help="draw regions, temperature, times and the cell")
     plot.add_argument("input", type=Path, help="i-PI input of a run")

@@ -41,12 +41,13 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Process(NamedTuple):
-    """What the kernel says of a process; ``ticks`` is the CPU time that it has used."""
+    """What the kernel says of a process: CPU time that it has used, and when it was started."""
 
     pid: int
     parent: int
     state: str
     ticks: int
+    started: int
 
 
 def look_at(pid: int) -> Process | None:
@@ -60,7 +61,7 @@ def look_at(pid: int) -> Process | None:
     state = words[0].decode()
     if state in "ZX":
         return None
-    return Process(pid, int(words[1]), state, int(words[11]) + int(words[12]))
+    return Process(pid, int(words[1]), state, int(words[11]) + int(words[12]), int(words[19]))
 
 
 def mark_of(pid: int) -> str:
@@ -94,7 +95,9 @@ def families(marks: Iterable[str]) -> dict[str, list[Process]]:
     except OSError:
         pids = []
     living = {one.pid: one for pid in pids if (one := look_at(pid)) and pid != os.getpid()}
-    carried = {pid: mark_of(pid) for pid in living}
+    # those who belong to us are younger; looking into a process that is stuck can take for ever
+    us = look_at(os.getpid())
+    carried = {one.pid: mark_of(one.pid) for one in living.values() if one.started >= us.started}
     found: dict[str, list[Process]] = {}
     for mark in marks:
         whole = mark.endswith(":")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 import uuid
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -22,6 +24,9 @@ from .guardian import Process
 LINUX = sys.platform == "linux"
 #: Bytes of a log's end that are looked at.
 LOG_END = 4_000_000
+
+#: What stands above the last line of a traceback.
+_FRAMES = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*", re.M)
 
 #: Marks of the families that are being guarded, the innermost last.
 _guarded: list[str] = []
@@ -139,7 +144,8 @@ class Child:
         try:
             with log.open("ab") as stream:
                 # read through a file of ours: the folder may be gone when it is asked for
-                self._output = log.open("rb")
+                self._output = os.open(log, os.O_RDONLY)
+                weakref.finalize(self, os.close, self._output)
                 self._log_start = self._log_read = stream.seek(0, os.SEEK_END)
                 self._process = subprocess.Popen(
                     dying_with_us(argv, signal.SIGTERM),
@@ -172,21 +178,27 @@ class Child:
 
     def output(self) -> str:
         """What this process has written so far; of very much the end."""
-        end = self._output.seek(0, os.SEEK_END)
-        self._output.seek(max(self._log_start, end - LOG_END))
-        return self._output.read().decode(errors="replace")
+        end = os.fstat(self._output).st_size
+        return self._read(max(self._log_start, end - LOG_END)).decode(errors="replace")
 
     def fresh(self) -> str:
         """What it has written since the last call, in whole lines."""
-        self._output.seek(self._log_read)
-        text = self._output.read()
+        text = self._read(self._log_read)
         text = text[: text.rfind(b"\n") + 1]
         self._log_read += len(text)
         return text.decode(errors="replace")
 
+    def _read(self, begin: int) -> bytes:
+        parts = []
+        while part := os.pread(self._output, LOG_END, begin):
+            parts.append(part)
+            begin += len(part)
+        return b"".join(parts)
+
     def tail(self, lines: int = 15) -> str:
-        """The last lines that it wrote, for an error message."""
-        return "\n".join(self.output().rstrip().splitlines()[-lines:])
+        """The last lines that it wrote, for an error message; of a traceback its last line."""
+        text = _FRAMES.sub("", self.output())
+        return "\n".join(text.rstrip().splitlines()[-lines:])
 
     @property
     def state(self) -> str:

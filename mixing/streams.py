@@ -83,6 +83,8 @@ def unbreakable_output() -> Iterator[Unbreakable]:
         for stream in before
     )
     output = sys.stdout
+    if before[0] is None:
+        output.lost = OSError(errno.EBADF, os.strerror(errno.EBADF))
     try:
         yield output
     finally:
