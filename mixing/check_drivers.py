@@ -28,6 +28,7 @@ from .drivers import lammps
 from .drivers.mace_files import file_hash, require_hash
 from .errors import MixpiError
 from .ipi_input import IpiInput
+from .processes import dying_with_us
 from .regions import Regions
 
 
@@ -138,7 +139,7 @@ def _run(
 ) -> subprocess.CompletedProcess:
     """Run a program to its end, with all that it starts, but not for ever."""
     with subprocess.Popen(
-        list(argv),
+        dying_with_us(argv),
         cwd=cwd,
         env=env,
         stdin=subprocess.DEVNULL,

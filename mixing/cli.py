@@ -8,7 +8,6 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +15,12 @@ from ._version import __version__
 from .cli_drivers import add_driver_commands
 from .errors import MixpiError
 from .seed_selection import GRAMMAR
+from .stopping import Stops, ending_as_ctrl_c
+from .streams import Unbreakable, unbreakable_output
 
 
 if TYPE_CHECKING:
+    from .outcome import Outcome
     from .running import Run
 
 
@@ -38,18 +40,40 @@ def main(argv: list[str] | None = None) -> int:
     -------
     int
         0 done, 1 failed (the message is on stderr), 2 wrong usage, 128 + n ended by
-        signal n.
+        signal n. It does not depend on what becomes of the output, but for commands that
+        do nothing except print: 1 if that could not be written. A reader that has had
+        enough (``| head``) is no failure.
     """
-    arguments = _parser().parse_args(argv)
-    try:
-        return arguments.run(arguments)
-    except MixpiError as error:
-        print(f"mixpi: error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
-    except BrokenPipeError:
+    with unbreakable_output() as output:
+        arguments = _parser().parse_args(argv)
+        try:
+            # a driver has signal handlers of its own
+            driver = hasattr(arguments, "serves")
+            with contextlib.nullcontext() if driver else ending_as_ctrl_c():
+                code = arguments.run(arguments)
+            return code or _lost(arguments, output)
+        except MixpiError as error:
+            print(f"mixpi: error: {error}", file=sys.stderr)
+            return 1
+        except OSError as error:  # a full disk, a folder that is gone
+            print(f"mixpi: error: {_in_words(error)}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            return 128 + signal.SIGINT
+
+
+def _in_words(error: OSError) -> str:
+    where = f": {error.filename}" if error.filename else ""
+    return f"{error.strerror or error}{where}"
+
+
+def _lost(arguments: argparse.Namespace, output: Unbreakable) -> int:
+    """The exit code for output that did not arrive, of a command that has done nothing else."""
+    output.flush()
+    if output.lost is None or isinstance(output.lost, BrokenPipeError):
         return 0
+    print(f"mixpi: cannot write the output: {_in_words(output.lost)}", file=sys.stderr)
+    return int(hasattr(arguments, "prints"))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
 
     config = commands.add_parser("config", help="print every key of the YAML file with its meaning")
     config.add_argument("--distil", action="store_true", help="of the file of 'mixpi distil'")
-    config.set_defaults(run=_config)
+    config.set_defaults(run=_config, prints=True)
 
     add_driver_commands(commands)
     return parser
@@ -192,19 +216,41 @@ def _init(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from rich.console import Console
-
-    from .report import make_report, write_report
-    from .report_text import show
     from .running import Run
 
     run = Run(arguments.input)
     for note in run.notes:
         print(f"mixpi: {note}", file=sys.stderr)
-    outcome = run.execute(quiet=arguments.quiet)
+    # from here on a signal does not hide what has become of the run
+    with Stops() as stops:
+        outcome = run.execute(quiet=arguments.quiet, stops=stops)
+        timed = stops.signum is None and outcome.status == "finished"
+        reported = _report(run, outcome, arguments, timed=timed)
+        if outcome.status == "finished":
+            return 0 if reported else 1
+        print(f"mixpi: {outcome.status}: {outcome.message}", file=sys.stderr)
+        checkpoint = run.evidence.newest_checkpoint()
+        if checkpoint:
+            name = shlex.quote(os.path.relpath(checkpoint))
+            print(f"mixpi: continue with: mixpi run {name}", file=sys.stderr)
+        if outcome.signum:
+            return 128 + outcome.signum
+        return 0 if outcome.status == "stopped" else 1
+
+
+def _report(run: Run, outcome: Outcome, arguments: argparse.Namespace, *, timed: bool) -> bool:
+    """Write and print what the run tells; whether there was anything to tell.
+
+    ``timed``: whether the speed-up may be measured.
+    """
+    from rich.console import Console
+
+    from .report import make_report, write_report
+    from .report_text import show
+
     folder = run.ipi_input.folder
     try:
-        if not run.is_new(run.ipi_input.config.output.steps):
+        if not run.evidence.is_new(run.ipi_input.config.output.steps):
             raise MixpiError("the run did not get as far as its first forces")
         report = make_report(run.ipi_input)
         report["status"] = outcome.status
@@ -212,25 +258,18 @@ def _run(arguments: argparse.Namespace) -> int:
         report["warnings"] = outcome.warnings
         report["wall_s"] = outcome.seconds
         path = write_report(report, folder)
-        if outcome.status == "finished" and _reference_wanted(arguments, run):
+        if timed and _reference_wanted(arguments, run):
             _add_reference(report, run, quiet=arguments.quiet)
             write_report(report, folder)
         console = Console(width=None if sys.stdout.isatty() else 100, highlight=False)
         show(report, console)
         console.print(f"report: {path}\nlogs:   {run.logs}", soft_wrap=True, markup=False)
     except MixpiError as error:
-        if outcome.status == "finished":
-            raise
         print(f"mixpi: {error}", file=sys.stderr)
-    if outcome.status == "finished":
-        return 0
-    print(f"mixpi: {outcome.status}: {outcome.message}", file=sys.stderr)
-    if run.is_new("RESTART"):
-        restart = os.path.relpath(run.ipi_input.folder / "RESTART")
-        print(f"mixpi: continue with: mixpi run {shlex.quote(restart)}", file=sys.stderr)
-    if outcome.signum:
-        return 128 + outcome.signum
-    return 0 if outcome.status == "stopped" else 1
+        return False
+    except OSError as error:  # what the run has done is done
+        print(f"mixpi: no report: {_in_words(error)}", file=sys.stderr)
+    return True
 
 
 def _reference_wanted(arguments: argparse.Namespace, run: Run) -> bool:
@@ -284,7 +323,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     from .calibration_report import show, write
     from .progress import StageProgress
 
-    with _ending_as_ctrl_c(), StageProgress(quiet=arguments.quiet) as tell:
+    with StageProgress(quiet=arguments.quiet) as tell:
         found = calibrate(
             arguments.input,
             frame=arguments.frame,
@@ -308,7 +347,7 @@ def _distil(arguments: argparse.Namespace) -> int:
     from .distil import as_markdown, distil, write_report
     from .progress import StageProgress
 
-    with _ending_as_ctrl_c(), StageProgress(quiet=arguments.quiet) as tell:
+    with StageProgress(quiet=arguments.quiet) as tell:
         result = distil(arguments.config, tell=tell)
     folder = arguments.config.parent / result.config.output
     files = [*result.constrained.written.files, *write_report(result, folder)]
@@ -316,21 +355,6 @@ def _distil(arguments: argparse.Namespace) -> int:
     for path in files:
         print(os.path.relpath(path))
     return 0 if result.usable else 1
-
-
-@contextlib.contextmanager
-def _ending_as_ctrl_c() -> Iterator[None]:
-    """Signals end a command as Ctrl-C does: what it started ends with it."""
-
-    def stop(_signum, _frame):
-        raise KeyboardInterrupt
-
-    handlers = {signum: signal.signal(signum, stop) for signum in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for signum, handler in handlers.items():
-            signal.signal(signum, handler)
 
 
 def _config(arguments: argparse.Namespace) -> int:

@@ -20,7 +20,7 @@ def add_driver_commands(commands) -> None:
     for kind, text in (("toy", "an analytic field"), ("zero", "no forces")):
         toy = kinds.add_parser(kind, help=f"{text}: for tests and timing")
         _add_socket_options(toy)
-        toy.set_defaults(run=_drive_toy, kind=kind)
+        toy.set_defaults(run=_drive_toy, kind=kind, serves=True)
 
 
 def _add_mace(kinds) -> None:
@@ -43,7 +43,7 @@ def _add_mace(kinds) -> None:
     mace.add_argument("--species", help="refuse to start unless the model knows these, e.g. Si,He")
     mace.add_argument("--describe", action="store_true", help="print what the model is and end")
     _add_socket_options(mace, required=False)
-    mace.set_defaults(run=_drive_mace)
+    mace.set_defaults(run=_drive_mace, serves=True, prints=True)
 
 
 def _add_lammps(kinds) -> None:
@@ -54,7 +54,7 @@ def _add_lammps(kinds) -> None:
     lmp.add_argument("--pool", default="cheap", choices=["cheap", "expensive"])
     lmp.add_argument("--folder", type=Path, default=Path("lammps"), help="where it runs")
     lmp.add_argument("--write-only", action="store_true", help="write its files, start nothing")
-    lmp.set_defaults(run=_drive_lammps)
+    lmp.set_defaults(run=_drive_lammps, serves=True, prints=True)
 
 
 def _add_socket_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:

@@ -192,7 +192,10 @@ class DriverConfig(Section):
         "may be connected at a time.",
     )
     max_restarts: int = Field(
-        3, ge=0, description="Dead drivers of this pool that are replaced before the run stops."
+        3,
+        ge=0,
+        description="How often each driver of this pool may be replaced within an hour, "
+        "when it has died or hangs, before the run stops.",
     )
     socket: SocketConfig = Field(
         default_factory=SocketConfig, description="Where the drivers connect."

@@ -36,6 +36,7 @@ from .pool import DriverPool, PoolStopped, init_text, wait
 from .records import StepRecord, StepsFile
 from .server import say_aloud
 from .simulation import RunningSimulation, keep_restarts_readable, running_simulation
+from .stopping import hear_once
 from .structure import read_oriented
 from .whole_checkpoints import keep_checkpoints_whole
 
@@ -66,6 +67,7 @@ class MixingPES(Dummy_driver):
         Path(FAILURE_FILE).unlink(missing_ok=True)
         keep_restarts_readable()
         keep_checkpoints_whole(say_aloud)
+        hear_once(softexit)
         config = without_quotes(config)
         self._config = load_config(config)
         check_plain_start(self._config, Path(config))

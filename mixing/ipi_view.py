@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import MixpiError
+from .processes import dying_with_us
 from .user_files import require_file
 from .xml_files import LARGEST
 
@@ -154,7 +155,7 @@ def ask_ipi(path: Path) -> IpiView:
     env = dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
     try:
         done = subprocess.run(
-            argv,
+            dying_with_us(argv),
             cwd=path.parent,
             env=env,
             stdin=subprocess.DEVNULL,

@@ -1,16 +1,35 @@
-"""Child processes with a log each, ended by pid with their own children, never left behind."""
+"""Child processes with a log each, ended with all that they have started, never left behind."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Mapping, Sequence
+import uuid
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
-from .peers import MARK, mark
+from . import guardian, peers
+from .errors import MixpiError
+from .guardian import Process
+
+
+#: Whether there is a ``/proc``, and a kernel that tells children of their parent's death.
+LINUX = sys.platform == "linux"
+#: Bytes of a log's end that are looked at.
+LOG_END = 4_000_000
+
+#: What stands above the last line of a traceback.
+_FRAMES = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*", re.M)
+
+#: Marks of the families that are being guarded, the innermost last.
+_guarded: list[str] = []
 
 
 def describe_end(code: int | None) -> str:
@@ -20,11 +39,74 @@ def describe_end(code: int | None) -> str:
     return f"ended with exit code {code}"
 
 
+def _bare_python(*arguments: str) -> list[str]:
+    # neither the environment nor the folder has a say in what it imports
+    return [sys.executable, "-I", "-S", guardian.__file__, *arguments]
+
+
+def dying_with_us(argv: Sequence[str], signum: signal.Signals = signal.SIGKILL) -> list[str]:
+    """A command line for a program that gets a signal when the calling thread's process dies.
+
+    Parameters
+    ----------
+    argv : sequence of str
+        The program's own.
+    signum : signal.Signals
+        The signal.
+    """
+    if not LINUX:
+        return list(argv)
+    return _bare_python("start", str(os.getpid()), str(int(signum)), *argv)
+
+
+@contextlib.contextmanager
+def guarded(*, keep: Iterable[IO] = (), sockets: Iterable[str | Path] = ()) -> Iterator[None]:
+    """Let no :class:`Child` that is started inside outlive this, whatever becomes of us.
+
+    If this process is killed, a small process of its own ends them in order: i-PI first.
+
+    Parameters
+    ----------
+    keep : iterable of open files
+        Kept open until all have ended, also without us: a lock stays locked.
+    sockets : iterable of path-like
+        Socket files that are then removed if nobody listens on them.
+    """
+    family = f"{uuid.uuid4().hex}:"
+    watcher = None
+    if LINUX:
+        # without a watcher there is still the kernel's signal to each child
+        with contextlib.suppress(OSError):
+            watcher = subprocess.Popen(
+                _bare_python("watch", family, *map(str, sockets)),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                start_new_session=True,
+                pass_fds=[file.fileno() for file in keep],
+            )
+    _guarded.append(family)
+    try:
+        yield
+    finally:
+        _guarded.remove(family)
+        guardian.kill(family)
+        if watcher is not None:
+            watcher.stdin.close()
+            try:
+                watcher.wait(10.0)
+            except subprocess.TimeoutExpired:  # somebody has stopped it
+                watcher.kill()
+                watcher.wait()
+
+
 class Child:
     """A running program whose output goes to a file.
 
     It gets a session of its own, so that Ctrl-C in the terminal reaches only the
-    launcher, which then stops everything in the right order.
+    launcher, which then stops everything in the right order. If the launcher is killed,
+    it gets SIGTERM.
 
     Parameters
     ----------
@@ -38,6 +120,13 @@ class Child:
         Its output, both streams; appended to.
     env : mapping, optional
         Environment.
+    keep : iterable of open files
+        That it has open too: a lock is held by what writes.
+
+    Raises
+    ------
+    MixpiError
+        If the system does not let it start.
     """
 
     def __init__(
@@ -48,20 +137,34 @@ class Child:
         cwd: Path,
         log: Path,
         env: Mapping[str, str] | None = None,
+        keep: Iterable[IO] = (),
     ) -> None:
         self.name, self.log = name, log
-        self._log_start = log.stat().st_size if log.exists() else 0
-        self._log_read = self._log_start
-        with log.open("ab") as stream:
-            self._process = subprocess.Popen(
-                list(argv),
-                cwd=cwd,
-                env={**(os.environ if env is None else env), MARK: mark()},
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self.mark = (_guarded[-1] if _guarded else f"{uuid.uuid4().hex}:") + name
+        try:
+            with log.open("ab") as stream:
+                # read through a file of ours: the folder may be gone when it is asked for
+                self._output = os.open(log, os.O_RDONLY)
+                weakref.finalize(self, os.close, self._output)
+                self._log_start = self._log_read = stream.seek(0, os.SEEK_END)
+                self._process = subprocess.Popen(
+                    dying_with_us(argv, signal.SIGTERM),
+                    cwd=cwd,
+                    env={
+                        **(os.environ if env is None else env),
+                        guardian.MARK: self.mark,
+                        peers.MARK: peers.mark(),
+                    },
+                    stdin=subprocess.DEVNULL,
+                    stdout=stream,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    pass_fds=[file.fileno() for file in keep],
+                )
+        except OSError as error:
+            raise MixpiError(
+                f"cannot start {name} in {cwd}: {error.strerror} ({error.filename or argv[0]})"
+            ) from None
 
     @property
     def pid(self) -> int:
@@ -74,34 +177,50 @@ class Child:
         return self._process.poll()
 
     def output(self) -> str:
-        """What this process has written so far."""
-        with self.log.open("rb") as stream:
-            stream.seek(self._log_start)
-            return stream.read().decode(errors="replace")
+        """What this process has written so far; of very much the end."""
+        end = os.fstat(self._output).st_size
+        return self._read(max(self._log_start, end - LOG_END)).decode(errors="replace")
 
     def fresh(self) -> str:
         """What it has written since the last call, in whole lines."""
-        with self.log.open("rb") as stream:
-            stream.seek(self._log_read)
-            text = stream.read()
+        text = self._read(self._log_read)
         text = text[: text.rfind(b"\n") + 1]
         self._log_read += len(text)
         return text.decode(errors="replace")
 
+    def _read(self, begin: int) -> bytes:
+        parts = []
+        while part := os.pread(self._output, LOG_END, begin):
+            parts.append(part)
+            begin += len(part)
+        return b"".join(parts)
+
     def tail(self, lines: int = 15) -> str:
-        """The last lines that it wrote, for an error message."""
-        return "\n".join(self.output().rstrip().splitlines()[-lines:])
+        """The last lines that it wrote, for an error message; of a traceback its last line."""
+        text = _FRAMES.sub("", self.output())
+        return "\n".join(text.rstrip().splitlines()[-lines:])
+
+    @property
+    def state(self) -> str:
+        """One letter of the kernel's: R, S, D, or T if it is stopped; empty if unknown."""
+        found = guardian.look_at(self.pid)
+        return found.state if found else ""
+
+    def family(self) -> list[Process]:
+        """It and what it has started, in whatever group or session (``mpirun``, a script)."""
+        return guardian.families([self.mark])[self.mark]
 
     def signal(self, signum: signal.Signals) -> None:
-        """Send a signal to it and to what it has started itself (``srun``, ``mpirun``)."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signum)
+        """Send a signal to it and to what it has started; wake them if they are stopped."""
+        _send([self], signum)
 
     def owns(self, pid: int) -> bool:
-        """Whether a process is this one or one that it has started (``mpirun``, a script)."""
+        """Whether a process is this one or one that it has started."""
+        if pid == self.pid or any(one.pid == pid for one in self.family()):
+            return True
         try:
-            return pid > 0 and os.getpgid(pid) == self.pid
-        except ProcessLookupError:
+            return not LINUX and pid > 0 and os.getpgid(pid) == self.pid
+        except OSError:
             return False
 
     def wait(self, seconds: float) -> bool:
@@ -126,11 +245,24 @@ def stop_all(children: Sequence[Child], *, patience: float = 10.0) -> None:
         running = [child for child in children if child.returncode is None]
         if not running:
             break
-        for child in running:
-            if escalation is not None:
-                child.signal(escalation)
+        if escalation is not None:
+            _send(running, escalation)
         deadline = time.monotonic() + patience
         for child in running:
             child.wait(max(0.0, deadline - time.monotonic()))
+    _send(children, signal.SIGKILL)  # what a launch prefix may have left behind
+
+
+def _send(children: Sequence[Child], signum: signal.Signals) -> None:
+    """Send a signal to children and all that they have started, to each once."""
+    found = guardian.families(child.mark for child in children)
     for child in children:
-        child.signal(signal.SIGKILL)  # what a launch prefix may have left behind
+        family = found[child.mark]
+        guardian.send(family, signum)
+        # it may not have come as far as to carry its mark; or there is no /proc to see it in
+        unseen = child.returncode is None and child.pid not in (one.pid for one in family)
+        if unseen or not LINUX:
+            with contextlib.suppress(OSError):
+                os.killpg(child.pid, signum)
+        if family and signum == signal.SIGKILL:
+            guardian.kill(child.mark)

@@ -34,8 +34,9 @@ BACKLOG = 64
 #: s without listening when the process can open no further files.
 DEAF = 1.0
 
-#: How i-PI's log names a driver that hangs, for the launcher to end it.
-HUNG = "dropped process {pid}"
+#: What i-PI's log says of drivers, for the launcher: it waits for them, and ends those that hang.
+CONNECTED = "@mixpi: {pool} driver connected, process {pid}"
+DROPPED = "@mixpi: a {pool} driver {reason}; dropped process {pid}"
 #: How a line of i-PI's log begins that the launcher shows the user.
 WARNING = "!MIXPI! warning:"
 #: The way out for drivers that know one structure only.
@@ -193,7 +194,7 @@ class Server:
             text = f" @mixpi: lost a {self.name} driver; its work is given to another"
             warning(text, verbosity.low)
         else:
-            print(f" @mixpi: a {self.name} driver {reason}; {HUNG.format(pid=pid)}", flush=True)
+            print(" " + DROPPED.format(pool=self.name, reason=reason, pid=pid), flush=True)
         self.lost += 1
         self.last_reason = reason
         request = connection.request
@@ -264,7 +265,7 @@ class Server:
             self._remove(connection)
             return
         # whatever the verbosity: who computes can be looked up afterwards
-        print(f" @mixpi: {self.name} driver connected, process {connection.peer.pid}", flush=True)
+        print(" " + CONNECTED.format(pool=self.name, pid=connection.peer.pid), flush=True)
 
     def _refuse(self, peer: Peer, why: str) -> None:
         self._refused += 1

@@ -7,9 +7,8 @@ move by a factor of two with what else it does; the ratio of neighbours hardly d
 from __future__ import annotations
 
 import contextlib
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,10 +24,11 @@ from .ipi_input import IpiInput
 from .mixer import Mixer, Plan
 from .peers import mark
 from .pool import DriverPool, init_text, wait
-from .processes import Child, describe_end, stop_all
+from .processes import Child, describe_end, guarded, stop_all
 from .progress import Tell, silent
-from .running import lock
+from .running import lock, unix_sockets
 from .server import ONE_STRUCTURE
+from .stopping import Stops
 from .structure import read_oriented
 
 
@@ -112,7 +112,8 @@ def measure_speed_up(
     if external:
         raise MixpiError(f"the {' and '.join(external)} drivers are external")
     with (
-        lock(logs),
+        lock(logs) as locked,
+        guarded(keep=[locked], sockets=unix_sockets(config)),
         (logs / "reference.log").open("w") as log,
         contextlib.redirect_stdout(log),  # i-PI's sockets speak of every driver
         _Drivers(ipi_input, logs) as drivers,
@@ -181,7 +182,6 @@ class _Drivers:
         self._plan = self._make_plan(cell)
         self._pools: dict[str, DriverPool] = {}
         self._children: dict[str, Child] = {}
-        self._signum: int | None = None
         self._left = contextlib.ExitStack()
 
     def _make_plan(self, cell: np.ndarray) -> Plan:
@@ -191,7 +191,7 @@ class _Drivers:
 
     def __enter__(self) -> _Drivers:
         with contextlib.ExitStack() as stack:
-            stack.enter_context(_noting_signals(self._note))
+            self._stops = stack.enter_context(Stops())
             stack.callback(self._stop)
             for name in self._input.config.pools:
                 pool = DriverPool(name, getattr(self._input.config, name), launched_by=mark())
@@ -209,9 +209,6 @@ class _Drivers:
 
     def __exit__(self, *_) -> None:
         self._left.close()
-
-    def _note(self, signum: int) -> None:
-        self._signum = signum
 
     def _stop(self) -> None:
         for pool in self._pools.values():
@@ -239,8 +236,8 @@ class _Drivers:
 
     def _look(self) -> None:
         """End a wait that is in vain."""
-        if self._signum is not None:
-            raise MixpiError(f"stopped by {signal.Signals(self._signum).name}")
+        if self._stops.signum is not None:
+            raise MixpiError(f"stopped by {self._stops.signum.name}")
         for name, child in self._children.items():
             lost = self._pools[name].lost > 0
             if lost:
@@ -267,15 +264,3 @@ def _last_geometries(ipi_input: IpiInput, rotation: np.ndarray) -> Sequence[np.n
     if not all(path.exists() for path in paths):
         return None
     return [last_frame(path).positions @ rotation.T for path in paths]
-
-
-@contextlib.contextmanager
-def _noting_signals(note: Callable[[int], None]) -> Iterator[None]:
-    """Signals that end a command are noted instead, for an orderly end."""
-    signums = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    handlers = {s: signal.signal(s, lambda signum, _frame: note(signum)) for s in signums}
-    try:
-        yield
-    finally:
-        for signum, handler in handlers.items():
-            signal.signal(signum, handler)

@@ -20,7 +20,7 @@ from .drivers import lammps
 from .errors import MixpiError
 from .ipi_input import IpiInput
 from .periodic import PeriodicCell
-from .processes import Child, stop_all
+from .processes import Child, guarded, stop_all
 from .progress import Tell
 from .snapshots import NEAR, nearest_distances, typical_distance
 
@@ -370,18 +370,19 @@ def _run_lammps(
 ) -> None:
     """Let LAMMPS execute commands in a folder; it is gone when this returns or raises."""
     lammps_setup(config, home).write(atoms, folder, commands)
-    child = Child(
-        "lammps",
-        lammps_command(config, home),
-        cwd=folder,
-        log=folder / "output.log",
-        env=lammps.environment(config.executable),
-    )
-    try:
-        while not child.wait(0.2):
-            watch(child.output())
-    finally:
-        stop_all([child], patience=0.5)
+    with guarded():
+        child = Child(
+            "lammps",
+            lammps_command(config, home),
+            cwd=folder,
+            log=folder / "output.log",
+            env=lammps.environment(config.executable),
+        )
+        try:
+            while not child.wait(0.2):
+                watch(child.output())
+        finally:
+            stop_all([child], patience=0.5)
     if child.returncode:
         raise lammps.failure(child.output())
 

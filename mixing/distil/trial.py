@@ -16,6 +16,7 @@ from matscipy.neighbours import neighbour_list
 
 from ..drivers.lammps import LammpsSetup
 from ..errors import MixpiError
+from ..processes import dying_with_us
 from .lammps_engine import loaded
 from .properties import farthest
 
@@ -130,7 +131,7 @@ def run_trial(
     with tempfile.TemporaryDirectory(prefix="mixpi-") as folder:
         results = Path(folder) / "rows"
         child = subprocess.run(
-            [sys.executable, "-P", "-c", f"from {__name__} import _child; _child()"],
+            dying_with_us([sys.executable, "-P", "-c", f"from {__name__} import _child; _child()"]),
             input=pickle.dumps((setup, atoms, temperature, timestep, steps, results)),
             capture_output=True,
             check=False,

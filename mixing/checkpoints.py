@@ -1,0 +1,112 @@
+"""The states of i-PI that a run has left, and the newest that it can be continued from."""
+
+from __future__ import annotations
+
+import hashlib
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .ipi_input import IpiInput
+
+
+#: What i-PI writes when it ends.
+RESTART = "RESTART"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A whole state.
+
+    Attributes
+    ----------
+    path : Path
+    step : int
+        Steps done.
+    total_steps : int
+        Of the whole simulation.
+    """
+
+    path: Path
+    step: int
+    total_steps: int
+
+    @property
+    def has_steps_left(self) -> bool:
+        """Whether there is anything to continue."""
+        return self.step < self.total_steps
+
+
+def read_checkpoint(path: Path) -> Checkpoint | None:
+    """The state in a file; None if it is none, or not whole."""
+    try:
+        root = ElementTree.parse(path).getroot()
+        step = int(root.findtext("step", "").strip())
+        return Checkpoint(path, step, int(root.findtext("total_steps", "1000").strip()))
+    except (OSError, ElementTree.ParseError, ValueError):  # i-PI ended while it wrote it
+        return None
+
+
+def checkpoint_files(folder: Path, names: Iterable[str] = ()) -> list[Path]:
+    """The files of a folder that may hold states of i-PI.
+
+    Parameters
+    ----------
+    folder : Path
+    names : iterable of str
+        Files of ``<checkpoint>``, as :func:`checkpoint_names` has them.
+    """
+    found = [folder / RESTART]
+    for name in names:
+        # without overwrite='True' each has a number behind its name
+        found += [folder / name, *folder.glob(f"{name}_*")]
+    return [path for path in found if path.is_file()]
+
+
+def checkpoint_names(ipi_input: IpiInput) -> list[str]:
+    """The names of the files of an input's ``<checkpoint>``."""
+    names = []
+    for output in ipi_input.root.iter("output"):
+        prefix = output.get("prefix", "i-pi").strip()
+        for node in output.iter("checkpoint"):
+            name = node.get("filename", "restart").strip()
+            names.append(f"{prefix}.{name}" if prefix else name)
+    return names
+
+
+def newest_checkpoint(
+    folder: Path, names: Iterable[str] = (), *, but: Sequence[Path] = ()
+) -> Path | None:
+    """The whole state of the highest step; None if there is none with steps left.
+
+    Parameters
+    ----------
+    folder : Path
+        Where i-PI ran.
+    names : iterable of str
+        Files of ``<checkpoint>``.
+    but : sequence of Path
+        Files that are not of this run.
+    """
+    files = [path for path in checkpoint_files(folder, names) if path not in but]
+    found = [one for path in files if (one := read_checkpoint(path))]
+    newest = max(found, key=lambda one: one.step, default=None)
+    return newest.path if newest and newest.has_steps_left else None
+
+
+def fingerprint(path: Path) -> tuple | None:
+    """What tells a file from what it was before; None without one.
+
+    Its times do not: clocks are set, and files are touched.
+    """
+    try:
+        with path.open("rb") as stream:
+            size = stream.seek(0, 2)
+            digest = hashlib.sha256()
+            for begin in (0, max(0, size - 65536)):  # a state has its step at its beginning
+                stream.seek(begin)
+                digest.update(stream.read(65536))
+            return path.stat().st_ino, size, digest.hexdigest()
+    except OSError:
+        return None

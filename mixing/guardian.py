@@ -1,0 +1,223 @@
+"""No process outlives its launcher: who belongs to it, and what ends them when it is killed.
+
+This file is also run as a script, by a bare Python, beside and in front of every program that
+is started: it imports nothing but a little of the standard library, and so takes milliseconds.
+
+Three things hold, on Linux (elsewhere nothing of this file is used):
+
+- A program is started through :func:`start`, which asks the kernel to send it a signal when
+  its launcher dies, and makes it deaf to the signals by which batch systems warn: the launcher
+  gets them too, and decides.
+- It carries a mark in its environment, which what it starts inherits, in whatever group,
+  session or parentage that ends up (``mpirun`` gives each rank a group of its own).
+- :func:`watch` is a process with the read end of a pipe; the launcher has the other. When the
+  launcher is gone, it ends in order whatever still carries the mark, and itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import stat
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+
+#: Variable of the environment by which those who belong to a launcher are known.
+MARK = "MIXPI_FAMILY"
+#: The member of a family that is ended first: i-PI writes RESTART and dismisses the drivers.
+FIRST = "i-pi"
+#: s; how long i-PI may take to write RESTART after SIGTERM.
+STOP_PATIENCE = 60.0
+#: s; how long drivers may take to end after i-PI has said EXIT, and again after SIGTERM.
+PATIENCE = 3.0
+#: What people and batch systems send to everything in reach; the launcher decides.
+WARNINGS = ("SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGALRM")
+#: ``prctl``'s number for "a signal when the parent dies".
+_PR_SET_PDEATHSIG = 1
+
+
+class Process(NamedTuple):
+    """What the kernel says of a process: CPU time that it has used, and when it was started."""
+
+    pid: int
+    parent: int
+    state: str
+    ticks: int
+    started: int
+
+
+def look_at(pid: int) -> Process | None:
+    """A process that has not ended; None without one, or without ``/proc``."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # the name, in brackets, may hold anything
+            words = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    state = words[0].decode()
+    if state in "ZX":
+        return None
+    return Process(pid, int(words[1]), state, int(words[11]) + int(words[12]), int(words[19]))
+
+
+def mark_of(pid: int) -> str:
+    """The mark in a process's environment; empty without one, or if it is not ours to see."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            for entry in file.read().split(b"\0"):
+                name, _, value = entry.partition(b"=")
+                if name == MARK.encode():
+                    return value.decode(errors="replace")
+    except OSError:
+        pass
+    return ""
+
+
+def families(marks: Iterable[str]) -> dict[str, list[Process]]:
+    """Who carries each mark, or descends from one who does.
+
+    Parameters
+    ----------
+    marks : iterable of str
+        Of members; one that ends with ``:`` is that of a whole family.
+
+    Returns
+    -------
+    dict
+        Mark → living processes, without this one; all empty where there is no ``/proc``.
+    """
+    try:
+        pids = [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+    except OSError:
+        pids = []
+    living = {one.pid: one for pid in pids if (one := look_at(pid)) and pid != os.getpid()}
+    # those who belong to us are younger; looking into a process that is stuck can take for ever
+    us = look_at(os.getpid())
+    carried = {one.pid: mark_of(one.pid) for one in living.values() if one.started >= us.started}
+    found: dict[str, list[Process]] = {}
+    for mark in marks:
+        whole = mark.endswith(":")
+        own = {p for p, m in carried.items() if m == mark or (whole and m.startswith(mark))}
+        found[mark] = [one for one in living.values() if _descends(one, own, living)]
+    return found
+
+
+def _descends(one: Process, own: set[int], living: dict[int, Process]) -> bool:
+    seen: set[int] = set()
+    while one.pid not in own:
+        seen.add(one.pid)
+        if one.parent not in living or one.parent in seen:
+            return False
+        one = living[one.parent]
+    return True
+
+
+def send(processes: Iterable[Process], signum: int) -> None:
+    """Signal processes; one that was stopped is let go on, so that it hears."""
+    for one in processes:
+        with contextlib.suppress(OSError):
+            os.kill(one.pid, signum)
+            if signum != signal.SIGKILL:
+                os.kill(one.pid, signal.SIGCONT)
+
+
+def kill(mark: str, *, seconds: float = 2.0) -> None:
+    """Kill whoever carries a mark, also what is started meanwhile."""
+    deadline = time.monotonic() + seconds
+    while (left := families([mark])[mark]) and time.monotonic() < deadline:
+        send(left, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+def end_in_order(family: str) -> None:
+    """End a family without its launcher: i-PI first, then the drivers; bounded in time.
+
+    Parameters
+    ----------
+    family : str
+        The mark of all, which ends with ``:``.
+    """
+    first = family + FIRST
+    send(families([first])[first], signal.SIGTERM)
+    _wait_for_end(first, STOP_PATIENCE)
+    kill(first)
+    if _wait_for_end(family, PATIENCE):
+        return
+    send(families([family])[family], signal.SIGTERM)
+    _wait_for_end(family, PATIENCE)
+    kill(family)
+
+
+def _wait_for_end(mark: str, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while families([mark])[mark]:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def watch(family: str, sockets: Sequence[str]) -> None:
+    """Wait until the launcher is gone; end what it has left, and remove its sockets."""
+    for signum in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}:
+        with contextlib.suppress(OSError):
+            signal.signal(signum, signal.SIG_IGN)
+    while os.read(0, 4096):
+        pass
+    end_in_order(family)
+    for path in _left_behind(sockets):
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+
+
+def _left_behind(paths: Sequence[str]) -> Iterator[str]:
+    """Those of some paths that are sockets on which nobody listens."""
+    try:
+        with open("/proc/net/unix", "rb") as table:
+            used = {line.rstrip(b"\n").partition(b" /")[2] for line in table}
+    except OSError:
+        return
+    for path in paths:
+        with contextlib.suppress(OSError):
+            left = stat.S_ISSOCK(os.lstat(path).st_mode)
+            if left and os.fsencode(path).removeprefix(b"/") not in used:
+                yield path
+
+
+def start(parent: int, signum: int, argv: Sequence[str]) -> None:
+    """Become a program that gets a signal when its parent dies, and is deaf to warnings.
+
+    Parameters
+    ----------
+    parent : int
+        The launcher's pid: it may have died before this is reached.
+    signum : int
+        The signal.
+    argv : sequence of str
+        The program's command line.
+    """
+    import ctypes
+
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signum, 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit(128 + signum)
+    for name in WARNINGS:
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for name in ("SIGPIPE", "SIGXFSZ"):  # Python ignores them, and programs would inherit that
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+    try:
+        os.execvp(argv[0], argv)
+    except OSError as error:
+        sys.exit(f"cannot start {argv[0]}: {error.strerror}")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "watch":
+        watch(sys.argv[2], sys.argv[3:])
+    else:
+        start(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])

@@ -1,0 +1,87 @@
+"""Signals by which people and batch systems end a command, made an orderly end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+
+from .guardian import MARK, WARNINGS
+
+
+#: Those that a program which was started with them ignored goes on to ignore (``nohup``).
+_OPTIONAL = [getattr(signal, name) for name in WARNINGS if hasattr(signal, name)]
+#: All: Ctrl-C, the end of a batch job, a closed terminal, warnings before a time limit.
+STOPS = (signal.SIGINT, signal.SIGTERM, *_OPTIONAL)
+
+
+@contextlib.contextmanager
+def on_stops(act: Callable[[signal.Signals], None]) -> Iterator[None]:
+    """Call a function for each such signal, instead of what it does otherwise."""
+    before = {}
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python hears signals in the main thread only
+        return
+    for signum in STOPS:
+        if signum in _OPTIONAL and signal.getsignal(signum) == signal.SIG_IGN:
+            continue
+        before[signum] = signal.signal(signum, lambda n, _frame: act(signal.Signals(n)))
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+class Stops:
+    """The first of the signals that came while a ``with`` block of it was open.
+
+    Attributes
+    ----------
+    signum : signal.Signals or None
+    """
+
+    def __init__(self) -> None:
+        self.signum: signal.Signals | None = None
+        self._within = contextlib.ExitStack()
+
+    def __enter__(self) -> Stops:
+        self._within.enter_context(on_stops(self._note))
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._within.close()
+
+    def _note(self, signum: signal.Signals) -> None:
+        self.signum = self.signum or signum
+
+
+@contextlib.contextmanager
+def ending_as_ctrl_c() -> Iterator[None]:
+    """Signals end a command as Ctrl-C does: what it started ends with it."""
+
+    def stop(_signum: signal.Signals) -> None:
+        raise KeyboardInterrupt
+
+    with on_stops(stop):
+        yield
+
+
+def hear_once(softexit) -> None:
+    """Let i-PI, started by our launcher, take each word to stop as one and the same.
+
+    A batch system sends SIGTERM to all processes of a job, and the launcher then does too; i-PI
+    would leave at the second one without its RESTART. Its own CPU limit is a word to stop as well.
+
+    Parameters
+    ----------
+    softexit : ipi.utils.softexit.Softexit
+        That of this process.
+    """
+    if MARK not in os.environ:
+        return  # by hand, a second Ctrl-C ends it at once
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        softexit._kill[signum] = lambda *_: None
+    signal.signal(signal.SIGXCPU, softexit._kill_handler)

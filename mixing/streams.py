@@ -1,0 +1,93 @@
+"""Output that cannot change what becomes of a command: closed, full, unread, ASCII only."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from typing import TextIO
+
+
+class Unbreakable:
+    """A text stream that takes everything, also when it has lost its other end.
+
+    Parameters
+    ----------
+    stream : TextIO
+        What is written to.
+
+    Attributes
+    ----------
+    lost : OSError or None
+        Why nothing of what was written since has arrived.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.lost: OSError | None = None
+        # a character that the terminal lacks is no reason to stop
+        with contextlib.suppress(AttributeError, ValueError, OSError):
+            stream.reconfigure(errors="backslashreplace")
+
+    def write(self, text: str) -> int:
+        """Write a text, if that is possible."""
+        with self._losing():
+            self._stream.write(text)
+        return len(text)
+
+    def writelines(self, lines) -> None:
+        """Write texts, if that is possible."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Hand on what was written, if that is possible."""
+        with self._losing():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _losing(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:  # ValueError: it was closed
+            self.lost = self.lost or (
+                error if isinstance(error, OSError) else OSError(errno.EBADF, str(error))
+            )
+            # what is still in its buffer must not fail again when Python ends
+            with contextlib.suppress(OSError, ValueError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, self._stream.fileno())
+                os.close(nowhere)
+
+    def __getattr__(self, name: str):
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def unbreakable_output() -> Iterator[Unbreakable]:
+    """Make ``sys.stdout`` and ``sys.stderr`` :class:`Unbreakable`; gives the former.
+
+    A stream that was closed from the start is one to nowhere, so that no file that is opened
+    later is taken for it.
+    """
+    for descriptor, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, mode)  # gets the lowest number that is free: this one
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (
+        Unbreakable(stream or open(os.devnull, "w"))  # noqa: SIM115 (as long as the process)
+        for stream in before
+    )
+    output = sys.stdout
+    if before[0] is None:
+        output.lost = OSError(errno.EBADF, os.strerror(errno.EBADF))
+    try:
+        yield output
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        sys.stdout, sys.stderr = before

@@ -1,0 +1,128 @@
+"""Who belongs to a launcher, whatever group, session or parent they have."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from mixpi import guardian
+from mixpi.errors import MixpiError
+from mixpi.processes import LINUX, Child, dying_with_us, guarded, stop_all
+
+
+pytestmark = pytest.mark.skipif(not LINUX, reason="needs /proc")
+
+
+def wait_for(condition, seconds=30.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def bash(tmp_path: Path, text: str, name: str = "cheap-0") -> Child:
+    return Child(name, ["bash", "-c", text], cwd=tmp_path, log=tmp_path / f"{name}.log")
+
+
+def test_family_is_found_by_descent_and_by_its_mark(tmp_path):
+    with guarded():
+        # a child in a session of its own, and one whose parent has ended
+        child = bash(tmp_path, "setsid --wait sleep 600 & (setsid sleep 601 &) ; wait")
+        other = bash(tmp_path, "sleep 602", "cheap-1")
+        wait_for(lambda: len(child.family()) >= 3 and len(other.family()) >= 1)
+        sleepers = {p.pid for p in child.family()} - {child.pid}
+        assert all(child.owns(pid) and not other.owns(pid) for pid in sleepers)
+        assert all(os.getsid(pid) != os.getsid(0) for pid in sleepers)
+        child.signal(signal.SIGKILL)
+        assert child.wait(10.0) and child.family() == []
+        assert other.returncode is None
+    assert other.wait(10.0), "nothing outlives the block"
+
+
+def test_stopped_child_is_woken_to_end(tmp_path):
+    with guarded():
+        child = bash(
+            tmp_path, "trap 'echo heard; exit 3' TERM; echo ready; while :; do sleep 0.1; done"
+        )
+        wait_for(lambda: "ready" in child.output())
+        os.kill(child.pid, signal.SIGSTOP)
+        wait_for(lambda: child.state == "T")
+        stop_all([child], patience=1.0)
+        assert child.returncode == 3 and "heard" in child.output()
+
+
+def test_children_are_deaf_to_warnings_and_hear_the_pipe(tmp_path):
+    text = "import signal as s; print([s.getsignal(n).name for n in (s.SIGUSR1, s.SIGQUIT)])"
+    with guarded():
+        child = Child("cheap-0", [sys.executable, "-c", text], cwd=tmp_path, log=tmp_path / "a.log")
+        assert child.wait(30.0) and "['SIG_IGN', 'SIG_IGN']" in child.output()
+        child = bash(tmp_path, "yes | head -1; echo ${PIPESTATUS[0]}", "cheap-1")
+        assert child.wait(30.0) and "141" in child.output()
+
+
+@pytest.mark.parametrize("watched", [True, False], ids=["guardian", "kernel"])
+def test_killed_launcher(tmp_path, watched):
+    """By the guardian, or (where that was killed too) by the kernel's word to direct children."""
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(tmp_path / "socket"))
+    text = f"""
+import os, signal, time
+from pathlib import Path
+from mixpi.processes import Child, guarded
+folder = Path({str(tmp_path)!r})
+with guarded(sockets=[folder / "socket"]):
+    for name in ("i-pi", "cheap-0"):
+        prefix = "setsid --wait " * {watched} * (name != "i-pi")
+        sign = f"trap 'date +%s%N > {{name}}.end; exit' TERM; "
+        argv = ["bash", "-c", sign + "touch " + name + ".up; while :; do sleep 0.1; done"]
+        Child(name, prefix.split() + argv, cwd=folder, log=folder / (name + ".log"))
+    time.sleep(600)
+"""
+    launcher = subprocess.Popen([sys.executable, "-c", text])
+    wait_for(lambda: all((tmp_path / f"{name}.up").exists() for name in ("i-pi", "cheap-0")))
+    [guard] = [
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if str(tmp_path / "socket").encode() in _read(path) and b"watch" in _read(path)
+    ]
+    if not watched:
+        os.kill(guard, signal.SIGKILL)
+    launcher.kill()
+    launcher.wait()
+    wait_for(lambda: all(_read(tmp_path / f"{name}.end") for name in ("i-pi", "cheap-0")))
+    if watched:
+        ended = [int((tmp_path / f"{name}.end").read_text()) for name in ("i-pi", "cheap-0")]
+        assert ended[0] < ended[1], "i-PI first"
+        wait_for(lambda: not (tmp_path / "socket").exists())
+        wait_for(lambda: guardian.look_at(guard) is None)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def test_what_cannot_be_started_says_why(tmp_path):
+    done = subprocess.run(
+        dying_with_us([str(tmp_path / "nothing")]), capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr == f"cannot start {tmp_path}/nothing: No such file or directory\n"
+    with pytest.raises(MixpiError, match=r"cannot start cheap-0 in .*gone: No such file"):
+        bash(tmp_path / "gone", "true")
+
+
+def test_of_a_traceback_the_last_line_is_told(tmp_path):
+    child = Child(
+        "i-pi", [sys.executable, "-c", "print('before')\n1/0"], cwd=tmp_path, log=tmp_path / "log"
+    )
+    assert child.wait(30.0)
+    assert child.tail() == "before\nZeroDivisionError: division by zero"

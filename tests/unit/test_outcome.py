@@ -1,0 +1,112 @@
+"""What became of a run: by what it left, not by clocks or by what others left."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from mixpi.checkpoints import checkpoint_names, newest_checkpoint
+from mixpi.crew import STOPPED_LOOKS, Watched
+from mixpi.guardian import Process
+from mixpi.ipi_input import read_ipi_input
+from mixpi.outcome import Evidence, Outcome, judge
+
+
+def state(path, step, total=10, *, whole=True):
+    text = f"<simulation><total_steps>{total}</total_steps><step>{step}</step></simulation>"
+    path.write_text(text if whole else text[:-8])
+
+
+def test_newest_whole_checkpoint(tmp_path):
+    assert newest_checkpoint(tmp_path) is None
+    state(tmp_path / "RESTART", 7, whole=False)
+    state(tmp_path / "RESTART.last", 5)
+    assert newest_checkpoint(tmp_path).name == "RESTART.last"
+    state(tmp_path / "md.chk_3", 6)
+    assert newest_checkpoint(tmp_path, ["md.chk"]).name == "md.chk_3"
+    state(tmp_path / "RESTART", 7)
+    assert newest_checkpoint(tmp_path, ["md.chk"]).name == "RESTART"
+    assert newest_checkpoint(tmp_path, but=[tmp_path / "RESTART"]).name == "RESTART.last"
+    state(tmp_path / "RESTART", 10)
+    assert newest_checkpoint(tmp_path) is None, "nothing is left to do"
+
+
+@pytest.fixture
+def evidence(make_case):
+    def prepare(*before):
+        case = make_case(folder=f"case{os.urandom(3).hex()}", steps=10)
+        xml = case.input.read_text()
+        case.input.write_text(
+            xml.replace("</output>", "<checkpoint filename='chk' stride='2'/></output>")
+        )
+        for name, step in before:
+            state(case.folder / name, step)
+        return Evidence(read_ipi_input(case.input))
+
+    return prepare
+
+
+def test_files_of_an_older_run_are_no_evidence(evidence):
+    found = evidence(("RESTART", 8), ("md.chk_0", 9))
+    # touched by a backup, or by a clock that was set: nobody has written
+    os.utime(found.folder / "RESTART", (2e9, 2e9))
+    assert not found.is_new("RESTART")
+    assert found.steps_done() == 0 and found.newest_checkpoint() is None
+    state(found.folder / "md.chk_1", 2)
+    assert found.newest_checkpoint().name == "md.chk_1"
+    state(found.folder / "RESTART", 3)
+    os.utime(found.folder / "RESTART", (1.0, 1.0))
+    assert found.is_new("RESTART") and found.steps_done() == 3
+    assert found.newest_checkpoint().name == "RESTART"
+
+
+def test_names_of_checkpoints(evidence):
+    found = evidence()
+    assert checkpoint_names(read_ipi_input(found.folder / "input.xml")) == ["md.chk"]
+
+
+@pytest.mark.parametrize(
+    ("log", "signum", "step", "status", "code"),
+    [
+        (" @SOFTEXIT: Kill signal received", None, 4, "interrupted", signal.SIGTERM),
+        (" @SOFTEXIT: Kill signal received", signal.SIGUSR1, 4, "interrupted", signal.SIGUSR1),
+        (" @SOFTEXIT: Kill signal received", signal.SIGUSR1, 10, "finished", None),
+        (" @SOFTEXIT: EXIT file detected.", None, 4, "stopped", None),
+        (" @SOFTEXIT: Maximum wallclock time elapsed.", None, 4, "stopped", None),
+        ("nothing", None, 4, "failed", None),
+        ("nothing", None, 10, "finished", None),
+    ],
+)
+def test_judgement(evidence, log, signum, step, status, code):
+    found, outcome = evidence(), Outcome()
+    state(found.folder / "RESTART", step)
+    judge(outcome, found, signum=signum, total_steps=10, log=log, end="i-PI ended", stories="")
+    assert (outcome.status, outcome.signum) == (status, code)
+    assert bool(outcome.message) == (status != "finished")
+
+
+def test_folder_that_is_gone_is_the_first_reason(evidence):
+    found, outcome = evidence(), Outcome()
+    found.folder.rename(found.folder.with_name("elsewhere"))
+    judge(outcome, found, signum=None, total_steps=10, log="", end="i-PI ended", stories="")
+    assert outcome.message.startswith(f"{found.folder} was removed or renamed")
+
+
+def looks(seconds, state="S", busy=False, deadline=100.0):
+    """What is said of a driver that is looked at every second, after so many."""
+    one = Watched(None, deadline, 0.0, 0.0)
+    for now in range(1, seconds + 1):
+        process = Process(1, 0, state, now if busy else 3, 0)
+        if why := one.look([process], float(now)):
+            return now, why
+    return None
+
+
+def test_drivers_that_do_not_connect():
+    assert looks(99, busy=True) is None, "it may load a model for long"
+    assert looks(99, state="D") is None, "or wait for a disk"
+    assert looks(200, busy=True) == (101, "has not connected within 100 s (connect_deadline)")
+    assert looks(200) == (51, "has not connected within 51 s, and has done nothing for 50 s")
+    now, why = looks(200, state="T")
+    assert now == STOPPED_LOOKS and "is stopped" in why
