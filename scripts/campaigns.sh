@@ -3,10 +3,11 @@
 #
 #   ./scripts/campaigns.sh                     all four, for long (hours)
 #   ./scripts/campaigns.sh kill --tries 20     one of them
+#   ./scripts/campaigns.sh --minutes 10        each for ten minutes at most
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 source "$root/scripts/environment.sh"
 mixpi_environment "$root" "ace,lammps,mace,test"
 cd "$root"
 export OMP_NUM_THREADS=1
-PYTHONPATH=tests exec python -m campaigns "$@"
+PYTHONPATH=tests exec nice python -m campaigns "$@"

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import math
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -24,6 +26,7 @@ def main() -> int:
     parser.add_argument("--tries", type=int, help="attempts (default: 100 or 1000)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2, help="attempts at a time")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="a campaign may take")
     parser.add_argument("--folder", type=Path, help="where those that fail are kept")
     arguments = parser.parse_args()
     if unknown := set(arguments.name) - set(CAMPAIGNS):
@@ -43,12 +46,15 @@ def main() -> int:
             seed=arguments.seed,
             folder=folder,
             jobs=arguments.jobs,
+            minutes=arguments.minutes,
             say=say,
         )
         print(f"\n{table(name, tried)}\n", flush=True)
         bad += sum(one.verdict != "passed" for one in tried)
     if bad:
         print(f"{bad} attempts did not pass; their folders: {folder}")
+    elif arguments.folder is None:
+        shutil.rmtree(folder)
     return 1 if bad else 0
 
 
