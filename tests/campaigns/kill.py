@@ -247,14 +247,14 @@ def _strike(watch: Watch, blow: Blow) -> bool:
         blow.signal == "STOP" and blow.role in ("launcher", "whole tree")
     )
     name = "STOP" if blow.signal == "CONT" else blow.signal
-    _send(targets, getattr(signal, f"SIG{name}"))
+    _send(targets, _number(name))
     if released:
         time.sleep(1.5)
         _send(targets, signal.SIGCONT)
     return bool(targets)
 
 
-def _send(pids: list[int], signum: signal.Signals) -> None:
+def _send(pids: list[int], signum: int) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signum)
@@ -266,19 +266,23 @@ def _judge_end(problems: Problems, watch: Watch, hit: list[Blow], code: int, bef
     done = watch.evaluations() == STEPS + 1 and step_of(folder / "RESTART") == STEPS
     to_launcher = {b.signal for b in hit if b.role in ("launcher", "whole tree")}
     deadly = to_launcher - {"STOP", "CONT"}
+    to_i_pi = {b.signal for b in hit if b.role == "i-PI"}
     only_drivers = all("driver" in blow.role for blow in hit)
+    # a shell that is told to end says so in an exit code of its own, like a program that cannot run
+    masked = watch.evaluations() == 0 and "ended with exit code" in text
     if code == 0 and not done:
         problems.add("wrong", f"exit code 0 after {watch.evaluations()} evaluations")
     elif code < 0 and not (code == -signal.SIGKILL and "KILL" in deadly):
         problems.add("wrong", f"the launcher died of {signal.Signals(-code).name}")
-    elif code > 128 and not any(code == 128 + getattr(signal, f"SIG{s}") for s in deadly):
+    elif code > 128 and not to_i_pi and code - 128 not in map(_number, deadly):
         problems.add("wrong", f"exit code {code}, but there was no such signal")
-    elif code > 0 and only_drivers:
+    elif code > 0 and only_drivers and not masked:
         problems.add("wrong", f"exit code {code} though only drivers were hit: {text[-500:]}")
     elif 0 < code < 128 and len(deadly) == 1 and len(hit) == 1 and not done:
         problems.add("wrong", f"exit code {code} after SIG{min(deadly)}: {text[-500:]}")
-    if "Traceback (most recent call last)" in text:
-        problems.add("traceback", text[text.index("Traceback (most") :][:800])
+    own = text.partition("Last lines of ")[0]  # what follows is quoted from a log
+    if "Traceback (most recent call last)" in own:
+        problems.add("traceback", own[own.index("Traceback (most") :][:800])
     report = folder / "mixpi.report.json"
     if code >= 0 and report.exists():
         status = json.loads(report.read_text()).get("status")
@@ -287,6 +291,10 @@ def _judge_end(problems: Problems, watch: Watch, hit: list[Blow], code: int, bef
     orderly = len(hit) == 1 and hit[0].role == "launcher" and code > 0
     if orderly and before >= 2 and not done and watch.recommended() is None:
         problems.add("wrong", f"nothing is said to continue with: {text[-500:]}")
+
+
+def _number(name: str) -> int:
+    return getattr(signal, f"SIG{name}").value
 
 
 def _go_on(problems: Problems, watch: Watch, hit: list[Blow], before: int) -> None:

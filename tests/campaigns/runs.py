@@ -164,7 +164,7 @@ class Watch:
         return found
 
     def roles(self) -> dict[str, list[Process]]:
-        """Who does what: launcher, i-PI, cheap driver, expensive driver, around (all others)."""
+        """Who does what; "around a driver" are the shells of drivers, and guardians."""
         processes = self.processes()
         parents = {process.parent for process in processes}
         roles: dict[str, list[Process]] = {}
@@ -178,8 +178,10 @@ class Watch:
                 role = "i-PI"
             elif pool and last:
                 role = f"{pool} driver"
-            else:
+            elif pool or any("guardian" in word for word in process.argv):
                 role = "around a driver"
+            else:
+                role = "other"  # who looks at the input before the run
             roles.setdefault(role, []).append(process)
         return roles
 
