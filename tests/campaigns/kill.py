@@ -7,13 +7,10 @@ behind, and what is continued from there is the undisturbed trajectory.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
 import random
-import shlex
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,7 +19,15 @@ from pathlib import Path
 from conftest import MODELS, TERSOFF, Case, faulty_driver, new_case, silicon
 
 from .campaign import Attempt, Campaign, Result
-from .runs import Problems, Trajectory, Watch, newest_checkpoint, step_of, trajectory
+from .runs import (
+    Problems,
+    Watch,
+    go_on,
+    newest_checkpoint,
+    step_of,
+    trajectory,
+    undisturbed,
+)
 
 
 STEPS, STRIDE = 60, 10
@@ -159,7 +164,7 @@ def _draw(rng: random.Random, role: str, name: str) -> Plan:
 
 def attempt(plan: Plan, folder: Path) -> Result:
     """Do what the plan says, and look at what became of it."""
-    reference = undisturbed(plan.setup, folder.parent)
+    reference = undisturbed(plan.setup.name, plan.setup.make, folder.parent)
     case = plan.setup.make(folder, "case")
     problems = Problems()
     with Watch(case, folder / "output") as watch:
@@ -319,38 +324,7 @@ def _go_on(problems: Problems, watch: Watch, hit: list[Blow], before: int) -> No
     kept = max((step_of(folder / words[-1]) or 0), newest[0] if newest else 0)
     if kept < before - 1 - 2 * STRIDE:
         problems.add("wrong", f"{before - 1} steps were done, the newest checkpoint has {kept}")
-    watch.start(*words, "--no-reference", "--quiet")
-    code = watch.wait(DEADLINE)
-    if code is None:
-        problems.add("hung", f"mixpi {shlex.join(words)} has not ended {DEADLINE:g} s later")
-    elif code:
-        problems.add(
-            "wrong", f"mixpi {shlex.join(words)} ended with {code}: {watch.output()[-500:]}"
-        )
-    if left := watch.left_over():
-        problems.add("left over", f"after mixpi {shlex.join(words)}: {left}")
+    go_on(problems, watch, words, DEADLINE)
 
-
-_lock = threading.Lock()
-_known: dict[tuple[str, Path], Trajectory] = {}
-
-
-def undisturbed(setup: Setup, parent: Path) -> Trajectory:
-    """The trajectory of a run that nobody disturbs; it is made once."""
-    with _lock:
-        key = setup.name, parent
-        if key not in _known:
-            name = f"undisturbed-{next(_numbers)}"
-            case = setup.make(parent, name)
-            with Watch(case, parent / f"{name}.output") as watch:
-                watch.start("run", "input.xml", "--no-reference", "--quiet")
-                code = watch.wait(120.0)
-                assert code == 0, f"the undisturbed run ended with {code}: {watch.output()}"
-            _known[key] = trajectory(case.folder)
-            assert _known[key].steps["mix.steps"] == list(range(STEPS + 1))
-        return _known[key]
-
-
-_numbers = itertools.count()
 
 CAMPAIGN = Campaign("kill", attempts)

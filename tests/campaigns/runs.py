@@ -14,6 +14,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator, Mapping
@@ -332,6 +333,49 @@ def trajectory(folder: Path) -> Trajectory:
     for path in sorted(folder.glob("mix*.extxyz")):
         found[path.name] = [frame.info["step"] for frame in _frames(path)]
     return Trajectory(found, np.array(positions), np.asarray(steps["potential"]))
+
+
+def go_on(problems: Problems, watch: Watch, words: list[str], deadline: float) -> bool:
+    """Continue a run that has ended, with ``mixpi`` and such words; whether it finished."""
+    watch.start(*words, "--no-reference", "--quiet")
+    code, again = watch.wait(deadline), f"mixpi {shlex.join(words)}"
+    if code is None:
+        problems.add("hung", f"{again} has not ended {deadline:g} s later")
+    elif code:
+        problems.add("wrong", f"{again} ended with {code}: {watch.output()[-500:]}")
+    if left := watch.left_over():
+        problems.add("left over", f"after {again}: {left}")
+    return code == 0
+
+
+_lock = threading.Lock()
+_known: dict[tuple[str, Path], Trajectory] = {}
+
+
+def undisturbed(name: str, make: Callable[[Path, str], Case], parent: Path) -> Trajectory:
+    """The trajectory of a case that nobody disturbs; it is computed once.
+
+    Parameters
+    ----------
+    name : str
+        Cases of the same name are the same.
+    make : callable
+        Makes the case: parent folder, name of its own folder.
+    parent : Path
+        Where.
+    """
+    with _lock:
+        if (name, parent) not in _known:
+            case = make(parent, f"undisturbed-{len(_known)}")
+            output = case.folder.with_name(f"{case.folder.name}.output")
+            with Watch(case, output) as watch:
+                watch.start("run", "input.xml", "--no-reference", "--quiet")
+                code = watch.wait(120.0)
+                assert code == 0, f"the undisturbed run ended with {code}: {watch.output()}"
+            found = _known[name, parent] = trajectory(case.folder)
+            steps = found.steps["mix.steps"]
+            assert len(steps) > 10 and steps == list(range(len(steps))), steps
+        return _known[name, parent]
 
 
 def _frames(path: Path) -> list[Atoms]:
