@@ -274,10 +274,11 @@ def _judge_end(problems: Problems, watch: Watch, hit: list[Blow], code: int, bef
     to_i_pi = {b.signal for b in hit if b.role == "i-PI"}
     only_drivers = all("driver" in blow.role for blow in hit)
     # a shell that is told to end says so in an exit code of its own, like a program that cannot run
+    begun = (folder / "logs").exists()  # before, Python itself is being loaded, and nothing runs
     masked = watch.evaluations() == 0 and "ended with exit code" in text
     if code == 0 and not done:
         problems.add("wrong", f"exit code 0 after {watch.evaluations()} evaluations")
-    elif code < 0 and not (code == -signal.SIGKILL and "KILL" in deadly):
+    elif code < 0 and begun and not (code == -signal.SIGKILL and "KILL" in deadly):
         problems.add("wrong", f"the launcher died of {signal.Signals(-code).name}")
     elif code > 128 and not to_i_pi and code - 128 not in map(_number, deadly):
         problems.add("wrong", f"exit code {code}, but there was no such signal")

@@ -93,6 +93,8 @@ class Surrounding:
         Name of the case's folder.
     after : callable, optional
         Gets the case and the launcher's output; what is wrong, or "".
+    keeps_sockets, keeps_lock : bool
+        Somebody else's are there, and stay.
     """
 
     kind: str
@@ -105,6 +107,8 @@ class Surrounding:
     slow: bool = False
     folder: str = "case"
     after: Callable[[Case, str], str] | None = None
+    keeps_sockets: bool = False
+    keeps_lock: bool = False
 
     def attempt(self) -> Attempt:
         """It, for a campaign."""
@@ -135,7 +139,6 @@ def _try(odd: Surrounding, folder: Path) -> Result:
         stack.callback(_make_removable, folder)
         if odd.prepare:
             odd.prepare(case, stack)
-        foreign = set(watch.sockets())
         watch.start_program(
             ["bash", "-c", odd.script], env=_environment(case, watch) | dict(odd.environment)
         )
@@ -148,8 +151,7 @@ def _try(odd: Surrounding, folder: Path) -> Result:
         if code is None:
             problems.add("hung", f"not ended after {DEADLINE:g} s")
             return problems.result()
-        # what was there before must be gone only if it was taken for what a dead run has left
-        if left := watch.left_over(sockets=not foreign or code == 0):
+        if left := watch.left_over(sockets=not odd.keeps_sockets, lock=not odd.keeps_lock):
             problems.add("left over", left)
         text = watch.output()
         if "Traceback (most recent call last)" in text.partition("Last lines of ")[0]:

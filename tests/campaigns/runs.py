@@ -110,7 +110,9 @@ class Watch:
 
     @property
     def environment(self) -> dict[str, str]:
-        return clean_environment() | {MARK: self._tag}
+        environment = clean_environment() | {MARK: self._tag}
+        environment.pop("PYTHONPATH", None)  # the campaign's own
+        return environment
 
     def start(self, *arguments: str) -> subprocess.Popen:
         """``mixpi`` with such arguments, in the case's folder."""
@@ -203,13 +205,13 @@ class Watch:
             return False
         return False
 
-    def left_over(self, *, sockets: bool = True, patience: float = PATIENCE) -> str:
+    def left_over(self, *, sockets=True, lock=True, patience: float = PATIENCE) -> str:
         """What has not gone within a while after the launcher; "" if nothing."""
 
         def left() -> list[str]:
             things = [str(process) for process in self.processes()]
             things += [str(path) for path in self.sockets() if sockets]
-            return things + ["the lock"] * self.locked()
+            return things + ["the lock"] * (lock and self.locked())
 
         end = time.monotonic() + patience
         while (things := left()) and time.monotonic() < end:
