@@ -33,6 +33,7 @@ def main() -> int:
         parser.error(f"no such campaign: {', '.join(sorted(unknown))}")
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix="mixpi-campaign-"))
     bad = 0
+    sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be no text
 
     def say(one: Tried) -> None:
         if one.verdict != "passed":

@@ -151,7 +151,7 @@ class Watch:
 
     def processes(self) -> list[Process]:
         """All that this run has started and that has not ended."""
-        mark = f"{MARK}={self._tag}".encode()
+        mark = os.fsencode(f"{MARK}={self._tag}")
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
