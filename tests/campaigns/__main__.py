@@ -27,6 +27,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2, help="attempts at a time")
     parser.add_argument("--minutes", type=float, default=math.inf, help="a campaign may take")
+    parser.add_argument("--only", default="", metavar="WORDS", help="attempts with these in them")
     parser.add_argument("--folder", type=Path, help="where those that fail are kept")
     arguments = parser.parse_args()
     if unknown := set(arguments.name) - set(CAMPAIGNS):
@@ -48,6 +49,7 @@ def main() -> int:
             folder=folder,
             jobs=arguments.jobs,
             minutes=arguments.minutes,
+            only=arguments.only,
             say=say,
         )
         print(f"\n{table(name, tried)}\n", flush=True)

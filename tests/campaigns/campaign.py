@@ -82,6 +82,7 @@ def run_campaign(
     folder: Path,
     jobs: int = 1,
     minutes: float = math.inf,
+    only: str = "",
     say: Callable[[Tried], None] | None = None,
 ) -> list[Tried]:
     """Make so many attempts; the folders of those that did not pass are kept.
@@ -98,6 +99,9 @@ def run_campaign(
         At a time.
     minutes : float
         After which none is begun any more; those that were not made are not in the list.
+    only : str
+        Of those attempts only the ones with this in their kind or in what they do; the numbers,
+        and so the folders, stay the same.
     say : callable, optional
         Told of each attempt that was made.
     """
@@ -108,6 +112,8 @@ def run_campaign(
         if time.monotonic() > end:
             return None
         number, one = numbered
+        if only not in f"{one.kind}: {one.what}":
+            return None
         where = folder / campaign.name / f"{number:05d}"
         shutil.rmtree(where, ignore_errors=True)
         where.mkdir(parents=True)

@@ -44,6 +44,8 @@ def test_verdicts_are_counted_and_folders_kept(tmp_path):
     assert "| **all** | 4 | 2 | 1 | 1 | 0 | 0 |" in table("made", tried)
     again = run_campaign(Campaign("made", made), tries=4, seed=1, folder=tmp_path)
     assert [one.what for one in again] == [one.what for one in tried]
+    some = run_campaign(Campaign("made", made), tries=4, seed=1, folder=tmp_path, only="kind: hung")
+    assert some == [dataclasses.replace(again[1], seconds=some[0].seconds)]
     assert not run_campaign(Campaign("made", made), tries=4, seed=1, folder=tmp_path, minutes=0)
 
 
