@@ -20,6 +20,7 @@ from conftest import MODELS, TERSOFF, Case, faulty_driver, new_case, silicon
 
 from .campaign import Attempt, Campaign, Result
 from .runs import (
+    PATIENCE,
     Problems,
     Watch,
     go_on,
@@ -33,8 +34,8 @@ from .runs import (
 STEPS, STRIDE = 60, 10
 #: s after the last signal: the run may have to go on to its end, hung drivers to be found.
 DEADLINE = 90.0
-#: s until a driver that was stopped may be taken for hung.
-REPLY_DEADLINE = 3.0
+#: s until a driver that was stopped may be taken for hung: in its work, or before it connects.
+REPLY_DEADLINE, CONNECT_DEADLINE = 3.0, 20.0
 
 ROLES = (
     "launcher",
@@ -70,7 +71,8 @@ def _toys(wrapper: str | None = None, **options) -> Callable[[Path, str], Case]:
             },
         }
         for pool in config:
-            config[pool]["socket"] = {"reply_deadline": REPLY_DEADLINE}
+            deadlines = {"reply_deadline": REPLY_DEADLINE, "connect_deadline": CONNECT_DEADLINE}
+            config[pool]["socket"] = deadlines
         beads = options.get("beads", 1)
         case = new_case(
             parent, folder=folder, steps=STEPS, stride=1, checkpoint=STRIDE, beads=beads, **config
@@ -88,6 +90,8 @@ def _toys(wrapper: str | None = None, **options) -> Callable[[Path, str], Case]:
 
 
 def _engines(parent: Path, folder: str) -> Case:
+    # they take longer to load, and for their first evaluation
+    deadlines = {"reply_deadline": 15.0, "connect_deadline": 60.0}
     return new_case(
         parent,
         silicon(2),
@@ -96,10 +100,10 @@ def _engines(parent: Path, folder: str) -> Case:
         stride=1,
         checkpoint=STRIDE,
         regions={"core": 2.6, "blend": 2.6, "buffer": 3.0},
-        cheap={"lammps": {"potential": TERSOFF}, "socket": {"reply_deadline": 15.0}},
+        cheap={"lammps": {"potential": TERSOFF}, "socket": dict(deadlines)},
         expensive={
             "mace": {"model": str(MODELS / "si-tiny.model"), "threads": 1},
-            "socket": {"reply_deadline": 15.0},
+            "socket": dict(deadlines),
         },
     )
 
@@ -180,7 +184,8 @@ def attempt(plan: Plan, folder: Path) -> Result:
             problems.add("hung", f"the launcher has not ended {DEADLINE:g} s later")
             return problems.result()
         killed = code == -signal.SIGKILL
-        if left := watch.left_over(sockets=not killed):
+        # nobody is left to hurry i-PI, which may be writing its RESTART, or be stopped
+        if left := watch.left_over(sockets=not killed, patience=DEADLINE if killed else PATIENCE):
             problems.add("left over", left)
             return problems.result()  # what goes on to write cannot be continued
         _judge_end(problems, watch, hit, code, before)

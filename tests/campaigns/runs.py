@@ -320,7 +320,8 @@ def trajectory(folder: Path) -> Trajectory:
         If a file is missing, or cannot be read.
     """
     steps = read_steps(folder / "mix.steps")
-    table = np.loadtxt(folder / "md.out", ndmin=2)
+    empty = not rows(folder / "md.out")
+    table = np.zeros((0, 1)) if empty else np.loadtxt(folder / "md.out", ndmin=2)
     found = {
         "mix.steps": [int(step) for step in steps["step"]],
         "mix.steps (evaluations)": [int(number) for number in steps["evaluation"]],
