@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -133,8 +134,14 @@ def ipi_xml(
     forcefield: str | None = None,
     dynamics: str = "<dynamics mode='nve'><timestep units='femtosecond'>1</timestep></dynamics>",
     stride: int = 10,
+    checkpoint: int = 0,
 ) -> str:
     """An i-PI input; the forcefield is the mixing layer unless another is given."""
+    checkpoints = (
+        f"<checkpoint filename='checkpoint' stride='{checkpoint}' overwrite='True'/>"
+        if checkpoint
+        else ""
+    )
     batch = f"<batch_size>{beads}</batch_size>" if beads > 1 else ""
     forcefield = forcefield or textwrap.dedent(
         f"""\
@@ -154,6 +161,7 @@ def ipi_xml(
     <trajectory filename='for' stride='{stride}' format='ase' cell_units='ase'>
       forces
     </trajectory>
+    {checkpoints}
   </output>
   <prng><seed>31415</seed></prng>
   {forcefield}
@@ -182,42 +190,44 @@ def faulty_driver(fault: str, *arguments: object) -> str:
     return f"{sys.executable} {script} {{address}} {fault} {words}".strip()
 
 
+def new_case(
+    parent: Path,
+    atoms: Atoms | None = None,
+    *,
+    seeds=(0,),
+    regions=None,
+    cheap: dict | None = None,
+    expensive: dict | None = None,
+    folder: str = "case",
+    **xml,
+) -> Case:
+    """A folder to run in: toy drivers on a small silicon cell unless told otherwise."""
+    path = parent / folder
+    path.mkdir()
+    atoms = silicon() if atoms is None else atoms
+    atoms.write(path / "init.extxyz")
+    (path / "mixing_pes.py").write_text(PES)
+    (path / "input.xml").write_text(ipi_xml(**{"steps": 5, **xml}))
+    tag = uuid.uuid4().hex[:10]
+    config = {
+        "structure": "init.extxyz",
+        "seeds": seeds if isinstance(seeds, str) else [int(s) for s in seeds],
+        "regions": regions or {"core": 2.5, "blend": 2.0, "buffer": 3.0},
+        "cheap": dict(cheap or {"command": command_driver("zero")}),
+        "expensive": dict(expensive or {"command": command_driver("toy")}),
+    }
+    for pool in ("cheap", "expensive"):
+        address = f"mixpi-test-{tag}-{pool}"
+        config[pool]["socket"] = {"address": address, **config[pool].get("socket", {})}
+    case = Case(path, config)
+    case.write()
+    return case
+
+
 @pytest.fixture
 def make_case(tmp_path):
-    """Factory of :class:`Case`: toy drivers on a small silicon cell unless told otherwise."""
-
-    def make(
-        atoms: Atoms | None = None,
-        *,
-        seeds=(0,),
-        regions=None,
-        cheap: dict | None = None,
-        expensive: dict | None = None,
-        folder: str = "case",
-        **xml,
-    ) -> Case:
-        path = tmp_path / folder
-        path.mkdir()
-        atoms = silicon() if atoms is None else atoms
-        atoms.write(path / "init.extxyz")
-        (path / "mixing_pes.py").write_text(PES)
-        (path / "input.xml").write_text(ipi_xml(**{"steps": 5, **xml}))
-        tag = uuid.uuid4().hex[:10]
-        config = {
-            "structure": "init.extxyz",
-            "seeds": seeds if isinstance(seeds, str) else [int(s) for s in seeds],
-            "regions": regions or {"core": 2.5, "blend": 2.0, "buffer": 3.0},
-            "cheap": dict(cheap or {"command": command_driver("zero")}),
-            "expensive": dict(expensive or {"command": command_driver("toy")}),
-        }
-        for pool in ("cheap", "expensive"):
-            address = f"mixpi-test-{tag}-{pool}"
-            config[pool]["socket"] = {"address": address, **config[pool].get("socket", {})}
-        case = Case(path, config)
-        case.write()
-        return case
-
-    return make
+    """Factory of :class:`Case`, in a folder of this test alone (:func:`new_case`)."""
+    return functools.partial(new_case, tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ more, fewer: forces for another number of atoms.
 die N MARKER: kill -9 itself in its Nth evaluation, once (the marker file remembers).
 always-die: in every evaluation. hang: never answers. never: does not connect.
 extras: what is no text. slow S: sleeps S seconds in each evaluation.
+stiff S: so too, and its forces are twice as large as the others'.
 per-atom S [N]: S seconds for each atom; kills itself for more than N atoms.
 one N: knows one structure of N atoms, as clients do that are not made for clusters.
 """
@@ -50,8 +51,10 @@ class Faulty(ToyEngine):
             os.kill(os.getpid(), signal.SIGKILL)
         elif self.fault == "hang":
             time.sleep(600)
-        elif self.fault == "slow":
+        elif self.fault in ("slow", "stiff"):
             time.sleep(float(self.arguments[0]))
+            if self.fault == "stiff":
+                energy, forces = 2 * energy, 2 * forces
         elif self.fault == "per-atom":
             if len(forces) > int((self.arguments[1:] or ["1000000"])[0]):
                 os.kill(os.getpid(), signal.SIGKILL)

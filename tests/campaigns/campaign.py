@@ -1,16 +1,18 @@
 """What all campaigns share: attempts, verdicts, the table.
 
 A campaign is a generator of attempts, each drawn from a seeded random number generator
-and run in a folder of its own; ``tests/campaigns/__main__.py`` runs it for long,
-``tests/campaigns/test_<name>.py`` a few attempts of each.
+and run in a folder of its own; ``tests/campaigns/__main__.py`` runs it for long, the tests
+beside it a few attempts of each.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import random
 import shutil
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -79,6 +81,8 @@ def run_campaign(
     seed: int,
     folder: Path,
     jobs: int = 1,
+    minutes: float = math.inf,
+    only: str = "",
     say: Callable[[Tried], None] | None = None,
 ) -> list[Tried]:
     """Make so many attempts; the folders of those that did not pass are kept.
@@ -93,20 +97,31 @@ def run_campaign(
         Where each attempt gets a folder, ``<campaign>/<number>``.
     jobs : int
         At a time.
+    minutes : float
+        After which none is begun any more; those that were not made are not in the list.
+    only : str
+        Of those attempts only the ones with this in their kind or in what they do; the numbers,
+        and so the folders, stay the same.
     say : callable, optional
         Told of each attempt that was made.
     """
 
-    def attempt(numbered: tuple[int, Attempt]) -> Tried:
+    end = time.monotonic() + 60.0 * minutes
+
+    def attempt(numbered: tuple[int, Attempt]) -> Tried | None:
+        if time.monotonic() > end:
+            return None
         number, one = numbered
+        if only not in f"{one.kind}: {one.what}":
+            return None
         where = folder / campaign.name / f"{number:05d}"
         shutil.rmtree(where, ignore_errors=True)
         where.mkdir(parents=True)
         start = time.monotonic()
         try:
             result = one.run(where)
-        except Exception as error:  # an attempt that cannot be made proves nothing
-            result = Result("wrong", f"the attempt itself failed: {error!r}")
+        except Exception:  # an attempt that cannot be made proves nothing
+            result = Result("wrong", f"the attempt itself failed: {traceback.format_exc()}")
         done = Tried(one.kind, one.what, result.verdict, result.detail, time.monotonic() - start)
         if result.verdict == "passed":
             shutil.rmtree(where, ignore_errors=True)
@@ -118,7 +133,7 @@ def run_campaign(
 
     chosen = enumerate(islice(campaign.attempts(random.Random(seed)), tries))
     with ThreadPoolExecutor(jobs) as pool:
-        return list(pool.map(attempt, chosen))
+        return [done for done in pool.map(attempt, chosen) if done is not None]
 
 
 def table(name: str, tried: list[Tried]) -> str:
