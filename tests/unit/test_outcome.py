@@ -21,13 +21,14 @@ def state(path, step, total=10, *, whole=True):
 def test_newest_whole_checkpoint(tmp_path):
     assert newest_checkpoint(tmp_path) is None
     state(tmp_path / "RESTART", 7, whole=False)
-    state(tmp_path / "RESTART.last", 5)
-    assert newest_checkpoint(tmp_path).name == "RESTART.last"
+    state(tmp_path / "md.chk", 5)
+    assert newest_checkpoint(tmp_path, ["md.chk"]).name == "md.chk"
     state(tmp_path / "md.chk_3", 6)
     assert newest_checkpoint(tmp_path, ["md.chk"]).name == "md.chk_3"
     state(tmp_path / "RESTART", 7)
     assert newest_checkpoint(tmp_path, ["md.chk"]).name == "RESTART"
-    assert newest_checkpoint(tmp_path, but=[tmp_path / "RESTART"]).name == "RESTART.last"
+    older = newest_checkpoint(tmp_path, ["md.chk"], but=[tmp_path / "RESTART"])
+    assert older.name == "md.chk_3"
     state(tmp_path / "RESTART", 10)
     assert newest_checkpoint(tmp_path) is None, "nothing is left to do"
 
