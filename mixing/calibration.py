@@ -194,7 +194,7 @@ def calibrate(
             "calibrate evaluates the model itself, which it can for 'mace' only. Without it, "
             "compare runs with different buffers, or take twice the model's interaction range"
         )
-    frames = {Path(name.split("@")[0]): "frames to look at" for name in (frame, check_frame) if name}
+    frames = {Path(str(name).split("@")[0]): "frames to look at" for name in (frame, check_frame) if name}
     reports = [(name, "the report of calibrate") for name in REPORT_FILES]
     require_safe_outputs(reports, {**inputs_of_run(ipi_input), **frames}, ipi_input.folder, ())
     atoms = read_structure(home / config.structure)

@@ -32,6 +32,9 @@ MARK = "MIXPI_FAMILY"
 FIRST = "i-pi"
 #: s; how long i-PI may take to write RESTART after SIGTERM.
 STOP_PATIENCE = 60.0
+#: s until it is told again. Python hears signals in its main thread, which may be asleep in a lock;
+#: the kernel wakes the thread that it delivers to, and in a process that was stopped that is any.
+AGAIN = 1.0
 #: s; how long drivers may take to end after i-PI has said EXIT, and again after SIGTERM.
 PATIENCE = 3.0
 #: What people and batch systems send to everything in reach; the launcher decides.
@@ -142,8 +145,10 @@ def end_in_order(family: str) -> None:
         The mark of all, which ends with ``:``.
     """
     first = family + FIRST
-    send(families([first])[first], signal.SIGTERM)
-    _wait_for_end(first, STOP_PATIENCE)
+    deadline = time.monotonic() + STOP_PATIENCE
+    while (left := families([first])[first]) and time.monotonic() < deadline:
+        send(left, signal.SIGTERM)
+        _wait_for_end(first, AGAIN)
     kill(first)
     if _wait_for_end(family, PATIENCE):
         return

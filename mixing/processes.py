@@ -214,6 +214,14 @@ class Child:
         """Send a signal to it and to what it has started; wake them if they are stopped."""
         _send([self], signum)
 
+    def ask_to_end(self, seconds: float) -> bool:
+        """Send SIGTERM, again and again; whether it ended within so many seconds."""
+        deadline = time.monotonic() + seconds
+        while self.returncode is None and time.monotonic() < deadline:
+            self.signal(signal.SIGTERM)
+            self.wait(guardian.AGAIN)
+        return self.returncode is not None
+
     def owns(self, pid: int) -> bool:
         """Whether a process is this one or one that it has started."""
         if pid == self.pid or any(one.pid == pid for one in self.family()):

@@ -201,9 +201,8 @@ class Run:
     def _stop(self) -> None:
         """i-PI first, so that it writes RESTART and says EXIT to the drivers."""
         if self._ipi is not None and self._ipi.returncode is None:
-            self._ipi.signal(signal.SIGTERM)
             there = self.evidence.folder_is_there
-            if not self._ipi.wait(STOP_PATIENCE if there else SHORT_PATIENCE):
+            if not self._ipi.ask_to_end(STOP_PATIENCE if there else SHORT_PATIENCE):
                 self._ipi.signal(signal.SIGKILL)
                 self._ipi.wait(5.0)
         self._crew.stop()
