@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ase import Atoms
 from .check_drivers import check_drivers
 from .check_input import check_forces_named, check_kind, check_view
 from .check_structure import check_structure
+from .checkpoints import checkpoint_names, newest_checkpoint, read_checkpoint
 from .errors import MixpiError
 from .ipi_input import IpiInput, read_ipi_input
 from .ipi_view import ask_ipi
@@ -53,6 +55,7 @@ def check(path: str | Path, *, drivers: bool = True) -> Iterator[str]:
     ipi_input = read_ipi_input(path)
     config = ipi_input.config
     yield f"{ipi_input.path.name}: {ipi_input.total_steps} steps, {ipi_input.beads} bead(s)"
+    yield from _earlier_run(ipi_input)
     check_kind(ipi_input)
     atoms = read_structure(ipi_input.config_path.parent / config.structure)
     check_forces_named(ipi_input)
@@ -62,6 +65,19 @@ def check(path: str | Path, *, drivers: bool = True) -> Iterator[str]:
     regions = starting_regions(ipi_input, atoms)
     yield from _describe_regions(ipi_input, atoms, regions)
     yield from check_drivers(ipi_input, atoms, regions, load=drivers)
+
+
+def _earlier_run(ipi_input: IpiInput) -> Iterator[str]:
+    """Offer the newest state of a run that was begun here and has not ended."""
+    if read_checkpoint(ipi_input.path):
+        return  # it is being continued
+    newest = newest_checkpoint(ipi_input.folder, checkpoint_names(ipi_input))
+    if newest:
+        yield (
+            f"note: an earlier run here has done {newest.step} of {newest.total_steps} steps: "
+            f"'mixpi run {shlex.quote(newest.path.name)}' continues it; a new one puts its "
+            "files aside"
+        )
 
 
 def starting_regions(ipi_input: IpiInput, atoms: Atoms) -> Regions:

@@ -42,6 +42,8 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
     """The state in a file; None if it is none, or not whole."""
     try:
         root = ElementTree.parse(path).getroot()
+        if root.find("./system/beads") is None:  # an input has no positions in it
+            return None
         step = int(root.findtext("step", "").strip())
         return Checkpoint(path, step, int(root.findtext("total_steps", "1000").strip()))
     except (OSError, ElementTree.ParseError, ValueError):  # i-PI ended while it wrote it
@@ -77,7 +79,7 @@ def checkpoint_names(ipi_input: IpiInput) -> list[str]:
 
 def newest_checkpoint(
     folder: Path, names: Iterable[str] = (), *, but: Sequence[Path] = ()
-) -> Path | None:
+) -> Checkpoint | None:
     """The whole state of the highest step; None if there is none with steps left.
 
     Parameters
@@ -92,7 +94,7 @@ def newest_checkpoint(
     files = [path for path in checkpoint_files(folder, names) if path not in but]
     found = [one for path in files if (one := read_checkpoint(path))]
     newest = max(found, key=lambda one: one.step, default=None)
-    return newest.path if newest and newest.has_steps_left else None
+    return newest if newest and newest.has_steps_left else None
 
 
 def fingerprint(path: Path) -> tuple | None:

@@ -231,7 +231,7 @@ def _run(arguments: argparse.Namespace) -> int:
         print(f"mixpi: {outcome.status}: {outcome.message}", file=sys.stderr)
         checkpoint = run.evidence.newest_checkpoint()
         if checkpoint:
-            name = shlex.quote(os.path.relpath(checkpoint))
+            name = shlex.quote(os.path.relpath(checkpoint.path))
             print(f"mixpi: continue with: mixpi run {name}", file=sys.stderr)
         if outcome.signum:
             return 128 + outcome.signum

@@ -7,10 +7,10 @@ import os
 import re
 import signal
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from .checkpoints import (
     RESTART,
+    Checkpoint,
     checkpoint_files,
     checkpoint_names,
     fingerprint,
@@ -85,7 +85,7 @@ class Evidence:
         found = read_checkpoint(self.folder / RESTART) if self.is_new(RESTART) else None
         return found.step if found else 0
 
-    def newest_checkpoint(self) -> Path | None:
+    def newest_checkpoint(self) -> Checkpoint | None:
         """What the run can be continued from: a whole state of it, with steps left."""
         # what was there before is another run's, but for what this one has begun with
         foreign = [

@@ -654,3 +654,15 @@ def test_environment_script_puts_the_package_before_a_clone(tmp_path):
     assert made.returncode == 0, made.stderr
     done = python(f"import site; site.addsitedir({str(site)!r}); from mixpi import build_regions")
     assert done.returncode == 0, done.stderr
+
+
+def test_an_earlier_run_is_offered(make_case):
+    case = make_case(steps=4)
+    assert case.mixpi("run", "input.xml", "--no-reference", "--quiet").returncode == 0
+    assert "an earlier run" not in case.mixpi("check", "input.xml", "--fast").stdout
+    restart = case.folder / "RESTART"
+    restart.write_text(restart.read_text().replace("<total_steps>4<", "<total_steps>9<"))
+    assert "<total_steps>9<" in restart.read_text()
+    said = case.mixpi("check", "input.xml", "--fast").stdout
+    assert "has done 4 of 9 steps: 'mixpi run RESTART' continues it" in said, said
+    assert "an earlier run" not in case.mixpi("check", "RESTART", "--fast").stdout

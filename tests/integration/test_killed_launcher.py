@@ -60,6 +60,11 @@ def script(case, name: str, text: str) -> str:
     return f"{name} {{address}}"
 
 
+def _the_rest_slow(values, *now):
+    """Parameters of which all but a few are tried before a release only."""
+    return [v if v in now else pytest.param(v, marks=pytest.mark.slow) for v in values]
+
+
 #: Drivers that are hard to find or to end.
 DRIVERS = {
     "plain": lambda case: faulty_driver("slow", 0.05),
@@ -79,7 +84,7 @@ DRIVERS = {
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("kind", DRIVERS)
+@pytest.mark.parametrize("kind", _the_rest_slow(DRIVERS, "orphaned"))
 def test_killed_launcher_leaves_a_restart_and_nothing_else(make_case, kind):
     case = make_case(steps=5000)
     case.config["expensive"]["command"] = DRIVERS[kind](case)
@@ -122,7 +127,7 @@ def test_killed_launcher_of_stopped_processes(make_case):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("signum", WARNINGS, ids=lambda s: s.name)
+@pytest.mark.parametrize("signum", _the_rest_slow(WARNINGS, signal.SIGUSR1), ids=lambda s: s.name)
 def test_warnings_of_batch_systems_stop_in_order(make_case, signum):
     """Sent to all processes, as batch systems do: the launcher decides."""
     case = make_case(steps=5000, expensive={"command": faulty_driver("slow", 0.05)})
@@ -139,7 +144,7 @@ def test_warnings_of_batch_systems_stop_in_order(make_case, signum):
     assert case.nothing_left()
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_sigterm_to_all_processes_at_once(make_case):
     """i-PI then hears it twice, and must write its RESTART all the same."""
     case = make_case(steps=5000, expensive={"command": faulty_driver("slow", 0.05)})
@@ -165,7 +170,7 @@ def test_i_pi_that_is_told_to_stop_has_not_finished(make_case):
     assert "continue with: mixpi run RESTART" in output
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_i_pi_that_is_stopped_is_named_and_ended(make_case):
     case = make_case(steps=5000, expensive={"command": faulty_driver("slow", 0.05)})
     process = case.start("--quiet")
@@ -214,7 +219,7 @@ def test_driver_that_is_stopped_before_it_connects_is_replaced(make_case, tmp_pa
     assert case.nothing_left()
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_driver_that_hangs_before_it_connects_is_replaced(make_case, tmp_path):
     case = make_case(steps=4)
     good = case.config["expensive"]["command"].format(address="$1")
@@ -230,7 +235,7 @@ def test_driver_that_hangs_before_it_connects_is_replaced(make_case, tmp_path):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("kill_launcher", [False, True], ids=["hung rank", "killed launcher"])
+@pytest.mark.parametrize("kill_launcher", _the_rest_slow([False, True], False))
 def test_ranks_under_mpirun(make_case, kill_launcher):
     """Each rank has a group of its own; the one that is connected stops."""
     lammps = {"potential": TERSOFF, "launch": "mpirun -n 2"}
@@ -266,7 +271,7 @@ def _name(pid: int) -> str:
         return ""
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_killed_while_the_speed_up_is_measured(make_case):
     case = make_case(steps=2, expensive={"command": faulty_driver("per-atom", 0.05)})
     process = case.start("--reference")
@@ -280,7 +285,9 @@ def test_killed_while_the_speed_up_is_measured(make_case):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("how", ["reader gone", "closed", "full", "ascii"])
+@pytest.mark.parametrize(
+    "how", _the_rest_slow(["reader gone", "closed", "full", "ascii"], "reader gone")
+)
 def test_what_becomes_of_the_output_does_not_matter(make_case, how):
     case = make_case(steps=3)
     case.write()

@@ -14,7 +14,8 @@ from mixpi.outcome import Evidence, Outcome, judge
 
 
 def state(path, step, total=10, *, whole=True):
-    text = f"<simulation><total_steps>{total}</total_steps><step>{step}</step></simulation>"
+    numbers = f"<total_steps>{total}</total_steps><step>{step}</step>"
+    text = f"<simulation>{numbers}<system><beads/></system></simulation>"
     path.write_text(text if whole else text[:-8])
 
 
@@ -22,13 +23,13 @@ def test_newest_whole_checkpoint(tmp_path):
     assert newest_checkpoint(tmp_path) is None
     state(tmp_path / "RESTART", 7, whole=False)
     state(tmp_path / "md.chk", 5)
-    assert newest_checkpoint(tmp_path, ["md.chk"]).name == "md.chk"
+    assert newest_checkpoint(tmp_path, ["md.chk"]).path.name == "md.chk"
     state(tmp_path / "md.chk_3", 6)
-    assert newest_checkpoint(tmp_path, ["md.chk"]).name == "md.chk_3"
+    assert newest_checkpoint(tmp_path, ["md.chk"]).path.name == "md.chk_3"
     state(tmp_path / "RESTART", 7)
-    assert newest_checkpoint(tmp_path, ["md.chk"]).name == "RESTART"
+    assert newest_checkpoint(tmp_path, ["md.chk"]).path.name == "RESTART"
     older = newest_checkpoint(tmp_path, ["md.chk"], but=[tmp_path / "RESTART"])
-    assert older.name == "md.chk_3"
+    assert older.path.name == "md.chk_3"
     state(tmp_path / "RESTART", 10)
     assert newest_checkpoint(tmp_path) is None, "nothing is left to do"
 
@@ -55,11 +56,11 @@ def test_files_of_an_older_run_are_no_evidence(evidence):
     assert not found.is_new("RESTART")
     assert found.steps_done() == 0 and found.newest_checkpoint() is None
     state(found.folder / "md.chk_1", 2)
-    assert found.newest_checkpoint().name == "md.chk_1"
+    assert found.newest_checkpoint().path.name == "md.chk_1"
     state(found.folder / "RESTART", 3)
     os.utime(found.folder / "RESTART", (1.0, 1.0))
     assert found.is_new("RESTART") and found.steps_done() == 3
-    assert found.newest_checkpoint().name == "RESTART"
+    assert found.newest_checkpoint().path.name == "RESTART"
 
 
 def test_names_of_checkpoints(evidence):
