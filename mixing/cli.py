@@ -58,8 +58,8 @@ def main(argv: list[str] | None = None) -> int:
         except OSError as error:  # a full disk, a folder that is gone
             print(f"mixpi: error: {_in_words(error)}", file=sys.stderr)
             return 1
-        except KeyboardInterrupt:
-            return 128 + signal.SIGINT
+        except KeyboardInterrupt as stop:
+            return 128 + (stop.args[0] if stop.args else signal.SIGINT)
 
 
 def _in_words(error: OSError) -> str:

@@ -193,6 +193,20 @@ def _left_behind(paths: Sequence[str]) -> Iterator[str]:
                 yield path
 
 
+def _numbers(names: Iterable[str]) -> list[signal.Signals]:
+    return [getattr(signal, name) for name in names]
+
+
+@contextlib.contextmanager
+def warnings_held_back() -> Iterator[None]:
+    """Let a program that is started through :func:`start` get no warning before it is deaf."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _numbers(WARNINGS))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def start(parent: int, signum: int, argv: Sequence[str]) -> None:
     """Become a program that gets a signal when its parent dies, and is deaf to warnings.
 
@@ -211,10 +225,11 @@ def start(parent: int, signum: int, argv: Sequence[str]) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signum, 0, 0, 0)
     if os.getppid() != parent:
         sys.exit(128 + signum)
-    for name in WARNINGS:
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
-    for name in ("SIGPIPE", "SIGXFSZ"):  # Python ignores them, and programs would inherit that
-        signal.signal(getattr(signal, name), signal.SIG_DFL)
+    for signum in _numbers(WARNINGS):
+        signal.signal(signum, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _numbers(WARNINGS))  # see warnings_held_back()
+    for signum in _numbers(("SIGPIPE", "SIGXFSZ")):  # Python ignores them: inherited, too
+        signal.signal(signum, signal.SIG_DFL)
     try:
         os.execvp(argv[0], argv)
     except OSError as error:

@@ -142,7 +142,8 @@ class Child:
         self.name, self.log = name, log
         self.mark = (_guarded[-1] if _guarded else f"{uuid.uuid4().hex}:") + name
         try:
-            with log.open("ab") as stream:
+            held_back = guardian.warnings_held_back() if LINUX else contextlib.nullcontext()
+            with log.open("ab") as stream, held_back:
                 # read through a file of ours: the folder may be gone when it is asked for
                 self._output = os.open(log, os.O_RDONLY)
                 weakref.finalize(self, os.close, self._output)

@@ -60,10 +60,16 @@ class Stops:
 
 @contextlib.contextmanager
 def ending_as_ctrl_c() -> Iterator[None]:
-    """Signals end a command as Ctrl-C does: what it started ends with it."""
+    """Signals end a command as Ctrl-C does: what it started ends with it.
 
-    def stop(_signum: signal.Signals) -> None:
-        raise KeyboardInterrupt
+    Raises
+    ------
+    KeyboardInterrupt
+        With the signal as its argument.
+    """
+
+    def stop(signum: signal.Signals) -> None:
+        raise KeyboardInterrupt(signum)
 
     with on_stops(stop):
         yield

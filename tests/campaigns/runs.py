@@ -177,7 +177,7 @@ class Watch:
             last = process.pid not in parents
             if self.launcher is not None and process.pid == self.launcher.pid:
                 role = "launcher"
-            elif any(Path(word).name == "i-pi" for word in process.argv[:3]):
+            elif any(Path(word).name == "i-pi" for word in process.argv):
                 role = "i-PI"
             elif pool and last:
                 role = f"{pool} driver"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from mixpi import guardian
+from mixpi.cli import main
 from mixpi.errors import MixpiError
 from mixpi.processes import LINUX, Child, dying_with_us, guarded, stop_all
 
@@ -108,6 +109,27 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
+
+
+def test_no_warning_is_early_enough(tmp_path):
+    """Also before the program has taken the place of what starts it."""
+    with guarded():
+        child = bash(tmp_path, "sleep 0.2; echo whole")
+        while child.returncode is None:
+            os.kill(child.pid, signal.SIGALRM)
+            time.sleep(0.001)
+        assert child.returncode == 0 and "whole" in child.output()
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGXCPU])
+def test_a_signal_has_its_own_exit_code(monkeypatch, signum):
+    def stopped(_):
+        os.kill(os.getpid(), signum)
+        time.sleep(30.0)
+
+    monkeypatch.setattr("mixpi.cli._config", stopped)
+    assert main(["config"]) == 128 + signum
 
 
 def test_what_cannot_be_started_says_why(tmp_path):
