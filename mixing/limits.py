@@ -14,7 +14,8 @@ import numpy as np
 from .config import LimitsConfig
 from .errors import MixpiError
 from .mixer import Plan
-from .periodic import PeriodicCell, beyond
+from .periodic import PeriodicCell
+from .positions import beyond
 from .simulation import RunningSimulation
 
 

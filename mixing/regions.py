@@ -13,7 +13,8 @@ from numbers import Real
 
 import numpy as np
 
-from .periodic import PeriodicCell, Search, valid_positions
+from .periodic import PeriodicCell, Search
+from .positions import valid_positions
 
 
 #: Weight as a function of x = distance / blend, for 0 <= x < 1.

@@ -11,7 +11,7 @@ import pytest
 from mixpi import build_regions
 from mixpi.bins import BINS_PER_ATOM, numbers_of_bins
 from mixpi.folding import HomeImages
-from mixpi.periodic import beyond
+from mixpi.positions import beyond
 
 
 RADII = {"core": 4.0, "blend": 4.0, "buffer": 6.0}
