@@ -14,7 +14,7 @@ from .drivers.mace import MODEL_SUFFIXES, MaceEngine
 from .drivers.programs import fill_in, find_program, launch_prefix, own_path, split_words
 from .errors import MixpiError
 from .ipi_input import IpiInput
-from .processes import Child
+from .processes import PYTHON_OUTPUT, Child
 from .user_files import special_kind
 
 
@@ -110,7 +110,7 @@ def driver_environment(driver: DriverConfig) -> dict[str, str]:
     """The environment that a driver is started in."""
     if driver.lammps:
         return lammps.environment(driver.lammps.executable)
-    env = dict(os.environ, PYTHONUNBUFFERED="1")
+    env = os.environ | PYTHON_OUTPUT
     if driver.mace and driver.mace.threads:
         env["OMP_NUM_THREADS"] = str(driver.mace.threads)
     return env

@@ -356,7 +356,7 @@ def load_config(path: str | os.PathLike) -> MixingConfig:
     config = read_yaml(path, MixingConfig, help_command="mixpi config")
     # the folder is resolved, the file is not: two folders may link to one file
     identity = str(path.parent.resolve() / path.name)
-    tag = f"mixpi-{hashlib.sha256(identity.encode()).hexdigest()[:10]}"
+    tag = f"mixpi-{hashlib.sha256(os.fsencode(identity)).hexdigest()[:10]}"
     config = config.model_copy(
         update={
             pool: _with_socket(getattr(config, pool), f"{tag}-{pool}", path.parent)

@@ -266,8 +266,8 @@ class MixingPES(Dummy_driver):
                 self._cut_back(simulation)
             elif Path("RESTART").exists() and "RESTART" not in sys.argv:
                 put_aside(Path("RESTART"))  # of an older run, which this one must not go on from
-            simulation.after_each_step(self._after_step)
             self._monitor = Monitor(self._config.limits, simulation, say_aloud)
+            simulation.after_each_step(self._after_step)
         self._images = HomeImages()
         self._work = WorkOfCorrection(self._mixer.masses)
         output, beads = self._config.output, len(geometries)
@@ -349,6 +349,8 @@ class MixingPES(Dummy_driver):
 
     def _after_step(self) -> None:
         step = self._simulation.step
+        if step == self._simulation.first_step:
+            return  # i-PI was still looking who writes at the start: the first evaluation does
         self._monitor.see(step)
         self._write_frame(step)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import MixpiError
-from .processes import dying_with_us
+from .processes import PYTHON_OUTPUT, dying_with_us
 from .user_files import require_file
 from .xml_files import LARGEST
 
@@ -152,7 +152,7 @@ def ask_ipi(path: Path) -> IpiView:
     # -P: a folder "mixpi" where the command was given is not the package
     argv = [sys.executable, "-P", "-B", "-m", f"{__package__}.ipi_probe"]
     argv += [path.name, str(processor), str(memory)]
-    env = dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
+    env = os.environ | PYTHON_OUTPUT | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     try:
         done = subprocess.run(
             dying_with_us(argv),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from .drivers.lammps_potential import read_lines
 from .errors import MixpiError
 from .frames import bead_paths
 from .ipi_input import IpiInput, read_ipi_input
+from .user_files import special_kind
 
 
 #: Names beside the input that i-PI and mixpi write themselves.
@@ -59,6 +59,8 @@ def require_safe_outputs(
     taken = {_identity(path): what for path, what in inputs.items()}
     written: dict[object, str] = {}
     for name in reserved:
+        if kind := special_kind(folder / name):
+            raise MixpiError(f"{folder / name} is {kind}, and a run writes a file of that name")
         written[_identity(folder / name)] = f"{name}, which i-PI writes"
     for name, what in outputs:
         path = folder / name
@@ -76,9 +78,9 @@ def require_safe_outputs(
         if os.path.isdir(path) or not os.path.isdir(path.parent):
             state = "is a folder" if os.path.isdir(path) else "is in a folder that does not exist"
             raise MixpiError(f"{what} is {name}, which {state}")
-        if os.path.exists(path) and not os.path.isfile(path):
+        if kind := special_kind(path):
             raise MixpiError(
-                f"{what} is {name}, which is {_kind(path)}, not a file: give it the name of a file"
+                f"{what} is {name}, which is {kind}, not a file: give it the name of a file"
             )
         if not os.path.isabs(name) and Path(os.path.normpath(name)).parts[:1] == ("..",):
             raise MixpiError(
@@ -213,10 +215,3 @@ def _identity(path: Path) -> object:
     except OSError:
         return path.resolve()
     return status.st_dev, status.st_ino
-
-
-def _kind(path: Path) -> str:
-    mode = path.stat().st_mode
-    if stat.S_ISFIFO(mode):
-        return "a pipe"
-    return "a socket" if stat.S_ISSOCK(mode) else "a device"

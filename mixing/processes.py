@@ -25,6 +25,9 @@ LINUX = sys.platform == "linux"
 #: Bytes of a log's end that are looked at.
 LOG_END = 4_000_000
 
+#: For programs in Python, whose output is read: at once, and in UTF-8 whatever the terminal speaks.
+PYTHON_OUTPUT = {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+
 #: What stands above the last line of a traceback.
 _FRAMES = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*", re.M)
 

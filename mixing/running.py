@@ -22,11 +22,12 @@ from .guardian import FIRST, STOP_PATIENCE
 from .ipi_input import IpiInput, read_ipi_input
 from .ipi_pes import FAILURE_FILE
 from .outcome import Evidence, Outcome, judge
-from .processes import Child, describe_end, guarded
+from .processes import PYTHON_OUTPUT, Child, describe_end, guarded
 from .progress import Progress
 from .server import WARNING
 from .stopping import Stops
 from .structure import read_structure
+from .user_files import special_kind
 
 
 #: s between looks at whether i-PI is stopped and whether the folder is still there.
@@ -47,9 +48,12 @@ def lock(logs: Path) -> TextIO:
     MixpiError
         If it cannot be written to, or another process has it.
     """
+    path = logs / "lock"
+    if kind := special_kind(path):
+        raise MixpiError(f"{path} is {kind}, no file that could be locked: remove it")
     try:
         logs.mkdir(exist_ok=True)
-        stream = (logs / "lock").open("a")
+        stream = path.open("a")
     except OSError as error:
         raise MixpiError(
             f"cannot write into {logs} ({error.strerror}): run in a folder of your own"
@@ -148,7 +152,7 @@ class Run:
         log = self.logs / "i-pi.log"
         log.unlink(missing_ok=True)
         # With more threads, OpenBLAS makes i-PI's small matrix products slower.
-        env = dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", PYTHONUNBUFFERED="1")
+        env = os.environ | PYTHON_OUTPUT | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         env["PYTHONUTF8"] = "1"  # files have Å in them, whatever the locale
         # what an earlier run left must not be taken for this one's
         (self.ipi_input.folder / FAILURE_FILE).unlink(missing_ok=True)

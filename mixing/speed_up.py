@@ -30,6 +30,7 @@ from .running import lock, unix_sockets
 from .server import ONE_STRUCTURE
 from .stopping import Stops
 from .structure import read_oriented
+from .user_files import special_kind
 
 
 #: s; for all pairs. One all-expensive evaluation is waited for, however long it takes.
@@ -111,10 +112,13 @@ def measure_speed_up(
     external = [pool for pool in config.pools if getattr(config, pool).external]
     if external:
         raise MixpiError(f"the {' and '.join(external)} drivers are external")
+    log_file = logs / "reference.log"
+    if kind := special_kind(log_file):
+        raise MixpiError(f"{log_file} is {kind}, and a file of that name is to be written")
     with (
         lock(logs) as locked,
         guarded(keep=[locked], sockets=unix_sockets(config)),
-        (logs / "reference.log").open("w") as log,
+        log_file.open("w") as log,
         contextlib.redirect_stdout(log),  # i-PI's sockets speak of every driver
         _Drivers(ipi_input, logs) as drivers,
     ):

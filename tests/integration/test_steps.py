@@ -14,7 +14,7 @@ import pytest
 from ase.build import bulk, make_supercell
 from ase.io import read
 from ase.units import Bohr
-from conftest import command_driver, faulty_driver, silicon
+from conftest import PES, command_driver, faulty_driver, silicon
 from mixpi.records import read_steps
 from test_faults import evaluations, run, steps_in, wait_for
 
@@ -368,3 +368,26 @@ def test_files_of_a_system_with_a_prefix(make_case):
         assert done.returncode == 0, done.stderr
         assert "temperature:" in done.stdout and "does not exist" not in done.stdout
     np.testing.assert_array_equal(np.loadtxt(case.folder / "si_md.out")[:, 0], np.arange(7))
+
+
+#: i-PI hands its outputs to threads one by one; ours may join while it is still doing so.
+JOINS_EARLY = """
+from mixpi.simulation import RunningSimulation
+
+join = RunningSimulation.after_each_step
+
+def join_and_write(self, function):
+    join(self, function)
+    function()
+
+RunningSimulation.after_each_step = join_and_write
+"""
+
+
+def test_output_that_joins_while_i_pi_writes_the_start(make_case):
+    case = make_case(steps=4, stride=2)
+    case.config["output"] = {"stride": 2}
+    (case.folder / "mixing_pes.py").write_text(PES + JOINS_EARLY)
+    assert run(case).returncode == 0
+    frames = read(case.folder / "mix.extxyz", ":")
+    assert [frame.info["step"] for frame in frames] == [0, 2, 4]

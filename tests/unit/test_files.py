@@ -15,7 +15,10 @@ from ase.io.lammpsdata import read_lammps_data
 from conftest import TERSOFF, silicon
 from mixpi.drivers import lammps
 from mixpi.drivers.lammps import LammpsSetup
+from mixpi.errors import MixpiError
 from mixpi.ipi_input import read_ipi_input
+from mixpi.ipi_view import ask_ipi
+from mixpi.running import Run
 from mixpi.structure import read_structure
 
 
@@ -97,3 +100,26 @@ def test_lammps_error_text():
     assert lammps.error_in(f"LAMMPS\n{error}\n") == error
     assert lammps.error_in("ERROR on proc 0: Got EXIT message from i-PI. Now leaving!") is None
     assert lammps.error_in("all went well") is None
+
+
+def test_a_folder_whose_name_is_no_text(make_case):
+    case = make_case()
+    odd = case.folder.with_name(os.fsdecode(b"not \xff UTF-8"))
+    case.folder.rename(odd)
+    assert read_ipi_input(odd / "input.xml").config.cheap.socket.address
+
+
+def test_what_i_pi_says_is_read_whatever_the_terminal_speaks(make_case, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-16")
+    case = make_case()
+    assert ask_ipi(case.input).positions.size
+
+
+@pytest.mark.parametrize("name", ["logs/lock", "RESTART", "mix.steps", "mixpi.report.json"])
+def test_a_pipe_where_a_run_writes_is_named(make_case, name):
+    """Opening it would wait for ever."""
+    case = make_case()
+    (case.folder / "logs").mkdir()
+    os.mkfifo(case.folder / name)
+    with pytest.raises(MixpiError, match=r"a pipe \(FIFO\)"):
+        Run(case.input)
