@@ -14,6 +14,9 @@ from .ipi_view import IpiView, Motion
 from .overwriting import continued_checkpoint, inputs_of_run, own_outputs, require_safe_outputs
 
 
+#: Numbers of i-PI's input that are none; and what holds names, which may look like them.
+NOT_FINITE = re.compile(r"(?<![\w.+-])[+-]?(nan|inf|infinity)(?![\w.])", re.I)
+NAMES = ("file", "filename", "name", "prefix", "forcefield", "address", "parameters", "pes_path")
 #: fs; time steps outside are hardly meant: 1 without units is an atomic unit, 0.024 fs.
 SMALLEST_STEP, LARGEST_STEP = 0.05, 10.0
 #: K; above, a temperature without units was taken for atomic units (315,775 K each).
@@ -77,6 +80,20 @@ def check_kind(ipi_input: IpiInput) -> None:
         )
 
 
+def _require_finite(ipi_input: IpiInput) -> None:
+    """Refuse what i-PI reads as a number and nobody can compute with."""
+    for node in ipi_input.root.iter():
+        given = {name: value for name, value in node.attrib.items() if name not in NAMES}
+        given |= {} if node.tag in NAMES else {"": node.text or ""}
+        for name, value in given.items():
+            if found := NOT_FINITE.search(value):
+                where = f"{name} of <{node.tag}>" if name else f"<{node.tag}>"
+                raise MixpiError(
+                    f"{ipi_input.path.name}: {where} has {found[0]!r} where a finite number is "
+                    "needed"
+                )
+
+
 def check_view(ipi_input: IpiInput, view: IpiView) -> Iterator[str]:
     """Look for what i-PI accepts but nobody can mean.
 
@@ -107,6 +124,7 @@ def check_view(ipi_input: IpiInput, view: IpiView) -> Iterator[str]:
     for warning in dict.fromkeys(view.warnings):
         if not EXPECTED_WARNINGS.search(warning):
             yield f"warning: i-PI says: {warning}"
+    _require_finite(ipi_input)
     yield from _check_forces(ipi_input, view)
     for motion in view.motions:
         yield from _check_motion(ipi_input, motion)

@@ -33,9 +33,11 @@ VALUES: list[tuple[str, object, bool | None]] = [
     )),
     ("seeds", "none", True), ("seeds", list(range(64)), True), ("seeds", [63], True),
     *((f"regions.{r}", v, False) for r in ("core", "blend", "buffer") for v in (
-        -1, -1e-9, float("nan"), float("inf"), 300.0, 1e30, 1e308, BIG, "3.0x", None, True, [3.0],
+        -1, -1e-9, float("nan"), float("inf"), 3e4, 1e30, 1e308, BIG, "3.0x", None, True, [3.0],
     )),
     *((f"regions.{r}", v, True) for r in ("core", "blend", "buffer") for v in (0, 0.0, 4, 8.0)),
+    # thirty times the cell: of no use, but no harm
+    *((f"regions.{r}", 300.0, None) for r in ("core", "blend", "buffer")),
     ("regions.profile", "cosine", False), ("regions.profile", "linear", True),
     *(("structure", v, False) for v in (
         "", " ", ".", "..", "/", "gone.extxyz", "x" * 300, "a/" * 3000, "init.extxyz\n", "\x00",

@@ -92,7 +92,11 @@ REFUSED_XML = {
     ),
     "weight 0": ((FORCE, "<force forcefield='mix' weight='0'/>"), "are all 0"),
     "negative step": ((">1</timestep>", ">-1</timestep>"), "must be positive"),
-    "step of NaN": ((">1</timestep>", ">nan</timestep>"), "must be positive"),
+    "step of NaN": ((">1</timestep>", ">nan</timestep>"), "finite number"),
+    "weight of NaN": (
+        ("<force forcefield='mix'/>", "<force forcefield='mix' weight='NaN'/>"),
+        "weight of <force> has 'NaN'",
+    ),
     "cold": (("<temperature units='kelvin'>", "<temperature units='kelvin'>-"), "negative"),
     "no steps": (("<total_steps>5<", "<total_steps>0<"), "has done all its 0 steps"),
     "beads": (("nbeads='1'", "nbeads='one'"), "must be a whole number, not 'one'"),
