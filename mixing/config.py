@@ -28,6 +28,8 @@ def _file_name(name: str) -> str:
         raise ValueError("a file's name is needed, in one line and without tabs")
     if any(len(os.fsencode(part)) > LONGEST_NAME for part in name.split("/")):
         raise ValueError(f"no file's name is longer than {LONGEST_NAME} bytes")
+    if len(os.fsencode(name)) > LONGEST_PATH:
+        raise ValueError(f"no path is longer than {LONGEST_PATH} bytes")
     return os.path.expanduser(name)
 
 
@@ -37,8 +39,8 @@ def _output_name(name: str) -> str:
     return name
 
 
-#: Bytes of a file's name, without its folders, on all usual file systems.
-LONGEST_NAME = 255
+#: Bytes of a file's name, without its folders and with them, on all usual systems.
+LONGEST_NAME, LONGEST_PATH = 255, 4095
 FileName = Annotated[str, AfterValidator(_file_name)]
 OutputName = Annotated[str, AfterValidator(_output_name)]
 
