@@ -122,6 +122,13 @@ def test_no_warning_is_early_enough(tmp_path):
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
+def test_what_is_deaf_to_warnings_still_ends_at_its_own_limit():
+    """The bound on i-PI's look at an input is the signal by which batch systems warn."""
+    text = "from mixpi.ipi_probe import limit; limit(1, 4 * 2**30)\nwhile True: pass"
+    done = subprocess.run(dying_with_us([sys.executable, "-c", text]), timeout=60)
+    assert done.returncode == -signal.SIGXCPU
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGXCPU])
 def test_a_signal_has_its_own_exit_code(monkeypatch, signum):
     def stopped(_):
