@@ -6,7 +6,7 @@ import os
 import signal
 
 import pytest
-from mixpi.checkpoints import checkpoint_names, newest_checkpoint
+from mixpi.checkpoints import newest_checkpoint
 from mixpi.crew import STOPPED_LOOKS, Watched
 from mixpi.guardian import Process
 from mixpi.ipi_input import read_ipi_input
@@ -36,12 +36,15 @@ def test_newest_whole_checkpoint(tmp_path):
 
 @pytest.fixture
 def evidence(make_case):
-    def prepare(*before):
+    def prepare(*before, prefix="md"):
         case = make_case(folder=f"case{os.urandom(3).hex()}", steps=10)
         xml = case.input.read_text()
         case.input.write_text(
-            xml.replace("</output>", "<checkpoint filename='chk' stride='2'/></output>")
+            xml.replace("</output>", "<checkpoint filename='chk' stride='2'/></output>").replace(
+                "prefix='md'", f"prefix='{prefix}'"
+            )
         )
+        (case.folder / "out").mkdir()
         for name, step in before:
             state(case.folder / name, step)
         return Evidence(read_ipi_input(case.input))
@@ -65,7 +68,30 @@ def test_files_of_an_older_run_are_no_evidence(evidence):
 
 def test_names_of_checkpoints(evidence):
     found = evidence()
-    assert checkpoint_names(read_ipi_input(found.folder / "input.xml")) == ["md.chk"]
+    assert read_ipi_input(found.folder / "input.xml").checkpoint_names == ["md.chk"]
+
+
+@pytest.mark.parametrize("name", ["/{folder}/chk", "md[1].chk", "x" * 300, "**", "out/*", "/"])
+def test_names_of_checkpoints_that_look_like_patterns(tmp_path, name):
+    """Also one that is a whole path, or longer than a file's name can be."""
+    (tmp_path / "out").mkdir()
+    path = tmp_path / name.format(folder=tmp_path)
+    numbered = path.with_name(f"{path.name}_3") if path.name else path
+    if 0 < len(path.name) < 200:
+        state(numbered, 6)
+        assert newest_checkpoint(tmp_path, [str(path)]).path == numbered
+    else:
+        assert newest_checkpoint(tmp_path, [str(path)]) is None
+
+
+def test_checkpoints_in_a_folder_of_their_own(evidence):
+    """What was there and has been written anew is of this run."""
+    found = evidence(prefix="out/md")
+    state(found.folder / "out" / "md.chk_0", 2)
+    before = Evidence(read_ipi_input(found.folder / "input.xml"))
+    assert before.newest_checkpoint() is None
+    state(found.folder / "out" / "md.chk_0", 4)
+    assert before.newest_checkpoint().step == 4
 
 
 @pytest.mark.parametrize(
