@@ -179,17 +179,23 @@ def watch(family: str, sockets: Sequence[str]) -> None:
             os.unlink(path)
 
 
-def _left_behind(paths: Sequence[str]) -> Iterator[str]:
-    """Those of some paths that are sockets on which nobody listens."""
+def bound_sockets() -> set[bytes] | None:
+    """Names of all unix sockets that somebody has open; None if the kernel does not tell."""
     try:
         with open("/proc/net/unix", "rb") as table:
-            used = {line.rstrip(b"\n").partition(b" /")[2] for line in table}
+            # any user may have given a socket a name that is no text, or that ends like another
+            rows = [line.rstrip(b"\n").split(maxsplit=7) for line in table]
     except OSError:
-        return
-    for path in paths:
+        return None
+    return {row[7] for row in rows if len(row) == 8}
+
+
+def _left_behind(paths: Sequence[str]) -> Iterator[str]:
+    """Those of some paths that are sockets on which nobody listens."""
+    bound = bound_sockets()
+    for path in paths if bound is not None else ():
         with contextlib.suppress(OSError):
-            left = stat.S_ISSOCK(os.lstat(path).st_mode)
-            if left and os.fsencode(path).removeprefix(b"/") not in used:
+            if stat.S_ISSOCK(os.lstat(path).st_mode) and os.fsencode(path) not in bound:
                 yield path
 
 

@@ -286,10 +286,11 @@ def test_what_is_no_socket_is_left_alone(make, what):
 def test_sockets_of_others_with_any_name(tmp_path):
     path = tmp_path / "live"
     strange = os.fsencode(tmp_path) + b"/\xff\xfe"
-    with socket.socket(socket.AF_UNIX) as one, socket.socket(socket.AF_UNIX) as other:
-        one.bind(strange)
-        one.listen()
-        other.bind(str(path))
-        other.listen()
+    alike = b"\0 " + os.fsencode(tmp_path / "dead")
+    with contextlib.ExitStack() as stack:
+        for name in (strange, alike, str(path)):
+            live = stack.enter_context(socket.socket(socket.AF_UNIX))
+            live.bind(name)
+            live.listen()
         assert unix_socket_is_live(path)
         assert not unix_socket_is_live(tmp_path / "dead")
