@@ -26,8 +26,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 
-#: Variable of the environment by which those who belong to a launcher are known.
-MARK = "MIXPI_FAMILY"
+#: Variable of the environment by which those who belong to a launcher are known: its pid, a
+#: secret, ``:``, and the member's name. What is before the name is the family's own mark.
+MARK = "MIXPI_RUN"
 #: The member of a family that is ended first: i-PI writes RESTART and dismisses the drivers.
 FIRST = "i-pi"
 #: s; how long i-PI may take to write RESTART after SIGTERM.
@@ -55,16 +56,29 @@ class Process(NamedTuple):
 
 def look_at(pid: int) -> Process | None:
     """A process that has not ended; None without one, or without ``/proc``."""
+    found = _entry(pid)
+    return found if found and found.state not in "ZX" else None
+
+
+def _entry(pid: int) -> Process | None:
+    """What the kernel says of a process, also of one that has just ended."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             # the name, in brackets, may hold anything
             words = file.read().rpartition(b")")[2].split()
     except OSError:
         return None
-    state = words[0].decode()
-    if state in "ZX":
-        return None
-    return Process(pid, int(words[1]), state, int(words[11]) + int(words[12]), int(words[19]))
+    ticks = int(words[11]) + int(words[12])
+    return Process(pid, int(words[1]), words[0].decode(), ticks, int(words[19]))
+
+
+def ancestors(pid: int) -> list[int]:
+    """Parent, parent's parent, … of a process, as far as ``/proc`` tells."""
+    found: list[int] = []
+    while (one := _entry(pid)) and one.parent not in (0, *found):
+        pid = one.parent
+        found.append(pid)
+    return found
 
 
 def mark_of(pid: int) -> str:
@@ -78,6 +92,26 @@ def mark_of(pid: int) -> str:
     except OSError:
         pass
     return ""
+
+
+def belongs_to(pid: int, family: str) -> bool:
+    """Whether a process descends from the launcher of a family, or carries its mark.
+
+    The latter where its parent is another: under ``srun``, or of a script that has ended.
+    """
+    launcher = int(family.partition("-")[0])
+    return launcher in (pid, *ancestors(pid)) or mark_of(pid).startswith(family)
+
+
+def own_family() -> str | None:
+    """The family of the launcher that has started this process; None if none has.
+
+    A variable that has come from further away (a shell inside of another run) is none.
+    """
+    family, colon, _ = os.environ.get(MARK, "").partition(":")
+    launcher = family.partition("-")[0]
+    started = launcher.isdecimal() and int(launcher) in ancestors(os.getpid())
+    return family + colon if started else None
 
 
 def families(marks: Iterable[str]) -> dict[str, list[Process]]:

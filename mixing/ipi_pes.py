@@ -28,10 +28,10 @@ from .errors import MixpiError
 from .first_look import exactly_zero, far_apart
 from .folding import HomeImages
 from .frames import Evaluated, Frames
+from .guardian import own_family
 from .limits import Limits, Monitor
 from .mixer import Mixer, Plan, WorkOfCorrection
 from .overwriting import check_plain_start
-from .peers import launcher_mark
 from .pool import DriverPool, PoolStopped, init_text, wait
 from .records import StepRecord, StepsFile
 from .server import say_aloud
@@ -284,7 +284,7 @@ class MixingPES(Dummy_driver):
             )
         for name in self._config.pools:
             driver = getattr(self._config, name)
-            pool = DriverPool(name, driver, launched_by=launcher_mark())
+            pool = DriverPool(name, driver, launched_by=own_family())
             pool.open()
             softexit.register_function(pool.close)
             self._pools[name] = pool

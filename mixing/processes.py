@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from . import guardian, peers
+from . import guardian
 from .errors import MixpiError
 from .guardian import Process
 
@@ -39,6 +39,10 @@ def describe_end(code: int | None) -> str:
     return f"ended with exit code {code}"
 
 
+def _new_family() -> str:
+    return f"{os.getpid()}-{uuid.uuid4().hex}:"
+
+
 def _bare_python(*arguments: str) -> list[str]:
     # neither the environment nor the folder has a say in what it imports
     return [sys.executable, "-I", "-S", guardian.__file__, *arguments]
@@ -60,7 +64,7 @@ def dying_with_us(argv: Sequence[str], signum: signal.Signals = signal.SIGKILL) 
 
 
 @contextlib.contextmanager
-def guarded(*, keep: Iterable[IO] = (), sockets: Iterable[str | Path] = ()) -> Iterator[None]:
+def guarded(*, keep: Iterable[IO] = (), sockets: Iterable[str | Path] = ()) -> Iterator[str]:
     """Let no :class:`Child` that is started inside outlive this, whatever becomes of us.
 
     If this process is killed, a small process of its own ends them in order: i-PI first.
@@ -71,8 +75,13 @@ def guarded(*, keep: Iterable[IO] = (), sockets: Iterable[str | Path] = ()) -> I
         Kept open until all have ended, also without us: a lock stays locked.
     sockets : iterable of path-like
         Socket files that are then removed if nobody listens on them.
+
+    Yields
+    ------
+    str
+        The mark of those that are started (:mod:`mixpi.guardian`).
     """
-    family = f"{uuid.uuid4().hex}:"
+    family = _new_family()
     watcher = None
     if LINUX:
         # without a watcher there is still the kernel's signal to each child
@@ -88,7 +97,7 @@ def guarded(*, keep: Iterable[IO] = (), sockets: Iterable[str | Path] = ()) -> I
             )
     _guarded.append(family)
     try:
-        yield
+        yield family
     finally:
         _guarded.remove(family)
         guardian.kill(family)
@@ -140,7 +149,7 @@ class Child:
         keep: Iterable[IO] = (),
     ) -> None:
         self.name, self.log = name, log
-        self.mark = (_guarded[-1] if _guarded else f"{uuid.uuid4().hex}:") + name
+        self.mark = (_guarded[-1] if _guarded else _new_family()) + name
         try:
             held_back = guardian.warnings_held_back() if LINUX else contextlib.nullcontext()
             with log.open("ab") as stream, held_back:
@@ -151,11 +160,7 @@ class Child:
                 self._process = subprocess.Popen(
                     dying_with_us(argv, signal.SIGTERM),
                     cwd=cwd,
-                    env={
-                        **(os.environ if env is None else env),
-                        guardian.MARK: self.mark,
-                        peers.MARK: peers.mark(),
-                    },
+                    env={**(os.environ if env is None else env), guardian.MARK: self.mark},
                     stdin=subprocess.DEVNULL,
                     stdout=stream,
                     stderr=subprocess.STDOUT,
