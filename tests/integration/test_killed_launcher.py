@@ -190,10 +190,8 @@ def test_i_pi_that_is_stopped_is_named_and_ended(make_case):
 
 @pytest.mark.full
 def test_killed_i_pi_offers_its_last_checkpoint(make_case):
-    case = make_case(steps=5000, expensive={"command": faulty_driver("slow", 0.02)})
-    xml = case.input.read_text()
-    checkpoint = "<checkpoint filename='chk' stride='2' overwrite='True'/></output>"
-    case.input.write_text(xml.replace("</output>", checkpoint))
+    slow = {"command": faulty_driver("slow", 0.02)}
+    case = make_case(steps=5000, checkpoint=2, expensive=slow)
     process = case.start("--quiet")
     wait_for(lambda: evaluations(case) >= 8)
     os.kill(i_pi_of(case, process), signal.SIGKILL)
