@@ -28,7 +28,7 @@ from .server import CONNECTED, DROPPED
 GRACE, SHORT_GRACE = 5.0, 2.0
 #: s; within which ``max_restarts`` counts: a run of weeks may lose a driver now and then.
 RESTART_WINDOW = 3600.0
-#: s between looks at drivers that have not connected.
+#: s between looks at processes that may be stopped, and at the folder.
 LOOK_EVERY = 1.0
 #: Looks in a row that must find a process stopped: batch systems stop and wake all of a job.
 STOPPED_LOOKS = 5

@@ -49,7 +49,7 @@ def _bare_python(*arguments: str) -> list[str]:
 
 
 def dying_with_us(argv: Sequence[str], signum: signal.Signals = signal.SIGKILL) -> list[str]:
-    """A command line for a program that gets a signal when the calling thread's process dies.
+    """A command line for a program that gets a signal when the calling thread dies.
 
     Parameters
     ----------
