@@ -38,6 +38,8 @@ STOP_PATIENCE = 60.0
 AGAIN = 1.0
 #: s; how long drivers may take to end after i-PI has said EXIT, and again after SIGTERM.
 PATIENCE = 3.0
+#: s; for how long who belongs to a launcher is looked for and killed.
+KILLING = 2.0
 #: What people and batch systems send to everything in reach; the launcher decides.
 WARNINGS = ("SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGALRM")
 #: ``prctl``'s number for "a signal when the parent dies".
@@ -162,9 +164,9 @@ def send(processes: Iterable[Process], signum: int) -> None:
                 os.kill(one.pid, signal.SIGCONT)
 
 
-def kill(mark: str, *, seconds: float = 2.0) -> None:
+def kill(mark: str) -> None:
     """Kill whoever carries a mark, also what is started meanwhile."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + KILLING
     while (left := families([mark])[mark]) and time.monotonic() < deadline:
         send(left, signal.SIGKILL)
         time.sleep(0.02)

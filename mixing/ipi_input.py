@@ -117,16 +117,6 @@ class IpiInput:
         return None
 
     @property
-    def structure_file(self) -> tuple[Path, str] | None:
-        """The file that positions are read from, and its format; None for a RESTART."""
-        for node in self.root.iterfind(".//initialize/file"):
-            name = (node.text or "").strip()
-            mode = node.get("mode", "").strip()
-            if mode in ("ase", "xyz", "pdb"):
-                return self.folder / name, mode
-        return None
-
-    @property
     def properties_files(self) -> list[Path]:
         """Where i-PI writes properties."""
         system = self.root.find("./system")

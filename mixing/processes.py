@@ -246,7 +246,7 @@ class Child:
         return True
 
 
-def stop_all(children: Sequence[Child], *, patience: float = 10.0) -> None:
+def stop_all(children: Sequence[Child], *, patience: float) -> None:
     """End children: wait for those that are about to go, then SIGTERM, then SIGKILL.
 
     Parameters

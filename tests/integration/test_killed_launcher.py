@@ -7,31 +7,17 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from conftest import TERSOFF, clean_environment, faulty_driver, silicon
+from conftest import TERSOFF, clean_environment, evaluations, faulty_driver, silicon, wait_for
 from mixpi.checkpoints import newest_checkpoint, read_checkpoint
 from mixpi.errors import MixpiError
-from mixpi.records import read_steps
 from mixpi.running import lock
 
 
 #: What batch systems send before a time limit, at preemption, on request; and a lost terminal.
 WARNINGS = [signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU, signal.SIGALRM]
-
-
-def wait_for(condition, seconds=60.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-
-
-def evaluations(case) -> int:
-    path = case.folder / "mix.steps"
-    return len(read_steps(path)["evaluation"]) if path.exists() else 0
 
 
 def watchers() -> set[int]:

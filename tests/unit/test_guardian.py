@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import wait_for
 from mixpi import guardian
 from mixpi.cli import main
 from mixpi.errors import MixpiError
@@ -18,13 +19,6 @@ from mixpi.processes import LINUX, Child, dying_with_us, guarded, stop_all
 
 
 pytestmark = pytest.mark.skipif(not LINUX, reason="needs /proc")
-
-
-def wait_for(condition, seconds=30.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 def bash(tmp_path: Path, text: str, name: str = "cheap-0") -> Child:
