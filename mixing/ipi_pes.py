@@ -133,8 +133,9 @@ class MixingPES(Dummy_driver):
             self._start(cells[0], geometries)
         if self._simulation:
             self._simulation.require_own_beads(geometries, cells[0].T)
-            self._limits.require_temperature(self._simulation, self._step_name())
         step = self._simulation.step_of(geometries) if self._simulation else self._steps.evaluations
+        if self._simulation:
+            self._limits.require_temperature(self._simulation, f"step {step}")
         # shared by all that follows: distances and drivers do not care for the image
         folded = self._images.fold(geometries, cells[0].T)
         angstrom = [positions * Bohr for positions in folded]
