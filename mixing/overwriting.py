@@ -106,14 +106,17 @@ def inputs_of(config: MixingConfig, home: Path) -> dict[Path, str]:
     found = {home / config.structure: "the structure"}
     for pool in ("cheap", "expensive"):
         driver = getattr(config, pool)
-        words = [driver.mace.model] if driver.mace else []
-        if driver.lammps:
+        words = [driver.socket.token or ""]
+        if driver.mace:
+            words += [driver.mace.model, *driver.mace.launch.split()]
+        elif driver.lammps:
             # the names as written, for included files, and what the lines in them name
-            words = [word for line in driver.lammps.potential for word in line.split()]
+            words += [word for line in driver.lammps.potential for word in line.split()]
             lines = read_lines(driver.lammps.potential, home, potential_folders())
             words += [word.file for line in lines for word in line.words if word.file]
+            words += [driver.lammps.executable, *driver.lammps.launch.split()]
         elif driver.command:
-            words = driver.command.split()
+            words += driver.command.split()
         for word in words:
             if os.path.isfile(home / word):
                 found[home / word] = f"a file of the {pool} driver"
