@@ -26,6 +26,7 @@ from .commands import (
 from .config import DriverConfig
 from .drivers import lammps
 from .drivers.mace_files import file_hash, require_hash
+from .drivers.proof import read_token
 from .errors import MixpiError
 from .ipi_input import IpiInput
 from .processes import dying_with_us
@@ -66,7 +67,10 @@ def check_drivers(
     """
     config = ipi_input.config
     for pool in config.pools:
-        cleared = claim(getattr(config, pool).socket)
+        socket = getattr(config, pool).socket
+        if socket.token:
+            read_token(socket.token)  # says what is wrong with it
+        cleared = claim(socket)
         if cleared:
             yield cleared
     for pool in config.pools:
