@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 from conftest import wait_for
+from ipi.utils.softexit import Softexit
 from mixpi import guardian
 from mixpi.cli import main
 from mixpi.errors import MixpiError
 from mixpi.processes import LINUX, Child, dying_with_us, guarded, stop_all
+from mixpi.stopping import hear_once
 
 
 pytestmark = pytest.mark.skipif(not LINUX, reason="needs /proc")
@@ -131,6 +133,20 @@ def test_a_signal_has_its_own_exit_code(monkeypatch, signum):
 
     monkeypatch.setattr("mixpi.cli._config", stopped)
     assert main(["config"]) == 128 + signum
+
+
+def test_i_pi_takes_all_words_to_stop_for_one(monkeypatch):
+    """At a second one i-PI, left alone, ends at once: without its RESTART."""
+    before = signal.getsignal(signal.SIGXCPU)
+    monkeypatch.setenv(guardian.MARK, "1-x:i-pi")
+    softexit = Softexit()
+    try:
+        hear_once(softexit)
+        for signum in (signal.SIGXCPU, signal.SIGTERM, signal.SIGXCPU, signal.SIGINT):
+            softexit._kill_handler(signum, None)
+    finally:
+        signal.signal(signal.SIGXCPU, before)
+    assert softexit._killed
 
 
 def test_what_cannot_be_started_says_why(tmp_path):
