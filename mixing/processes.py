@@ -63,6 +63,62 @@ def dying_with_us(argv: Sequence[str], signum: signal.Signals = signal.SIGKILL) 
     return _bare_python("start", str(os.getpid()), str(int(signum)), *argv)
 
 
+def run_to_end(
+    argv: Sequence[str],
+    patience: float,
+    what: str,
+    *,
+    env: Mapping[str, str],
+    cwd: str | Path = ".",
+) -> subprocess.CompletedProcess:
+    """Run a program to its end, with all that it starts, but not for ever.
+
+    Parameters
+    ----------
+    argv : sequence of str
+        Command line.
+    patience : float
+        s.
+    what : str
+        How messages call it.
+    env : mapping
+        Its environment.
+    cwd : path-like
+        Where it runs.
+
+    Returns
+    -------
+    CompletedProcess
+        With what it has written, as text.
+
+    Raises
+    ------
+    MixpiError
+        If it has not ended by then.
+    """
+    with subprocess.Popen(
+        dying_with_us(argv),
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=patience)
+        except subprocess.TimeoutExpired:
+            raise MixpiError(
+                f"{what} has not ended within {patience:g} s: is a file damaged, or far too large?"
+            ) from None
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return subprocess.CompletedProcess(argv, process.returncode, out, err)
+
+
 @contextlib.contextmanager
 def guarded(*, keep: Iterable[IO] = (), sockets: Iterable[str | Path] = ()) -> Iterator[str]:
     """Let no :class:`Child` that is started inside outlive this, whatever becomes of us.
