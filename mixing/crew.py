@@ -17,7 +17,7 @@ from .commands import start_driver
 from .config import DriverConfig
 from .drivers import lammps
 from .errors import MixpiError
-from .guardian import Process
+from .guardian import Process, look_at
 from .ipi_input import IpiInput
 from .processes import Child, describe_end, stop_all
 from .server import CONNECTED, DROPPED
@@ -174,7 +174,8 @@ class Crew:
             if name.rpartition("-")[0] == pool and not one.connected and one.child.owns(pid):
                 one.connected = True
                 return
-        self._unknown.add(pool)
+        if not pid or look_at(pid):  # not of one that has ended already
+            self._unknown.add(pool)
 
     def _end(self, child: Child, why: str) -> None:
         print(f"mixpi: driver {child.name} {why}; ended", file=sys.stderr)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 
 import pytest
 from mixpi.checkpoints import newest_checkpoint
-from mixpi.crew import STOPPED_LOOKS, Watched
+from mixpi.crew import STOPPED_LOOKS, Crew, Watched
 from mixpi.guardian import Process
 from mixpi.ipi_input import read_ipi_input
 from mixpi.outcome import Evidence, Outcome, judge
@@ -129,6 +130,18 @@ def looks(seconds, state="S", busy=False, deadline=100.0):
         if why := one.look([process], float(now)):
             return now, why
     return None
+
+
+def test_who_has_connected_and_gone_hides_nobody(tmp_path):
+    """As long as a connection may be that of a driver, none is said not to have connected."""
+    crew = Crew(None, None, tmp_path)
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    crew._note_connection("cheap", gone.pid)
+    assert not crew._unknown
+    crew._note_connection("cheap", os.getpid())
+    crew._note_connection("expensive", 0)
+    assert crew._unknown == {"cheap", "expensive"}
 
 
 def test_drivers_that_do_not_connect():
