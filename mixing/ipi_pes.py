@@ -12,6 +12,7 @@ and ``<parameters>{config: mixing.yaml}</parameters>`` names the configuration.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import sys
 import time
 from pathlib import Path
@@ -126,8 +127,9 @@ class MixingPES(Dummy_driver):
         entered = time.perf_counter()
         self._check(cells, geometries)
         geometries = [np.asarray(positions).reshape(-1, 3) for positions in geometries]
+        before = f"step {self._simulation.step}" if self._simulation else "the start"
         for positions in geometries:
-            self._limits.require_positions(positions, Bohr, self._step_name())
+            self._limits.require_positions(positions, Bohr, before)
         first = not self._pools
         if first:
             self._start(cells[0], geometries)
@@ -353,9 +355,6 @@ class MixingPES(Dummy_driver):
         self._monitor.see(step)
         self._write_frame(step)
 
-    def _step_name(self) -> str:
-        return f"step {self._simulation.step}" if self._simulation else "the start"
-
     def _check(self, cells: list, geometries: list) -> None:
         """Refuse what would give wrong forces without a word."""
         n = len(self._structure)
@@ -379,7 +378,8 @@ class MixingPES(Dummy_driver):
 
     def _fail(self, message: str) -> None:
         """Stop i-PI so that it writes RESTART, and leave word of the reason."""
-        Path(FAILURE_FILE).write_text(message + "\n")
+        with contextlib.suppress(OSError):  # the disk is full, or the folder gone: go on to stop
+            Path(FAILURE_FILE).write_text(message + "\n")
         print(f"\n !MIXPI! {message}\n", flush=True)
         atexit.register(_finish)
         softexit.trigger(status="bad", message=f"mixpi: {message}")

@@ -7,10 +7,12 @@ import signal
 import subprocess
 
 import pytest
+from ipi.utils.softexit import softexit
 from mixpi.checkpoints import newest_checkpoint
 from mixpi.crew import STOPPED_LOOKS, Crew, Watched
 from mixpi.guardian import Process
 from mixpi.ipi_input import read_ipi_input
+from mixpi.ipi_pes import FAILURE_FILE, MixingPES
 from mixpi.outcome import Evidence, Outcome, judge
 
 
@@ -120,6 +122,16 @@ def test_folder_that_is_gone_is_the_first_reason(evidence):
     found.folder.rename(found.folder.with_name("elsewhere"))
     judge(outcome, found, signum=None, total_steps=10, log="", end="i-PI ended", stories="")
     assert outcome.message.startswith(f"{found.folder} was removed or renamed")
+
+
+def test_a_failure_that_cannot_be_written_down_stops_i_pi_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / FAILURE_FILE).mkdir()
+    told = []
+    monkeypatch.setattr(softexit, "trigger", lambda status, message: told.append(message))
+    monkeypatch.setattr("atexit.register", lambda _: None)
+    MixingPES._fail(None, "the reason")
+    assert told == ["mixpi: the reason"]
 
 
 def looks(seconds, state="S", busy=False, deadline=100.0):
