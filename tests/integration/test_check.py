@@ -91,6 +91,8 @@ REFUSED_XML = {
         "are all 0",
     ),
     "weight 0": ((FORCE, "<force forcefield='mix' weight='0'/>"), "are all 0"),
+    "weight of NaN": ((FORCE, "<force forcefield='mix' weight='nan'/>"), "no finite number"),
+    "step of next to nothing": (("units='femtosecond'", "units='femto'"), "must be positive"),
     "negative step": ((">1</timestep>", ">-1</timestep>"), "must be positive"),
     "step of NaN": ((">1</timestep>", ">nan</timestep>"), "must be positive"),
     "cold": (("<temperature units='kelvin'>", "<temperature units='kelvin'>-"), "negative"),
