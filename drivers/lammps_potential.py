@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ..errors import MixpiError
 from ..user_files import MiB, read_text, special_kind
-from .lammps_commands import require_harmless, require_unambiguous
+from .lammps_commands import VARIABLES, require_harmless, require_unambiguous
 
 
 #: As LAMMPS splits a line: quotes count at the start of a word only.
@@ -32,8 +32,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9._+-]+")
 _OURS = re.compile(r"lammps\..*|log\..*|output\.log|.*\.dump")
 #: What can only be a file: no number, no formula, and with an ending.
 _FILE_NAME = re.compile(r"[^=;^()*$\"]*\.[A-Za-z][\w-]*")
-#: Their arguments look like files: ``module.Class``, formulas.
-_NO_FILES = ("python", "lepton", "kim")
+#: Their arguments look like files: formulas, names of models.
+_NO_FILES = ("lepton", "kim")
 #: ``eam/alloy``, which may be the path of a file too.
 _STYLE = re.compile(r"[a-z0-9]+(/[a-z0-9]+)+")
 _VARIABLE = re.compile(r"\$\{(\w+)\}|\$(\w)")
@@ -254,13 +254,11 @@ class _Reader:
         if len(words) < 3:
             return
         name, style, value = words[:3]
-        if style in ("index", "string", "world", "universe"):
+        if style == "index":
             self._variables.setdefault(name, value)
-            if style == "string":
-                self._variables[name] = value
-        elif style == "getenv" and value in os.environ:
-            self._variables[name] = os.environ[value]
-        elif style in ("equal", "internal", "loop", "timer"):
+        elif style == "string":
+            self._variables[name] = value
+        elif style in VARIABLES:
             self._variables[name] = value if _is_number(value) else SOME_NUMBER
 
     def _replace(self, text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from .config import SocketConfig
 from .errors import MixpiError
+from .guardian import bound_sockets
 
 
 #: Fixed in LAMMPS's ``fix ipi`` and in ASE.
@@ -34,14 +36,9 @@ def unix_socket_is_live(path: Path) -> bool:
     A probe by connecting would look like a driver to the server, so the kernel's
     list of sockets is asked first.
     """
-    try:
-        # bytes: any user may have given a socket a name that is no text
-        lines = Path("/proc/net/unix").read_bytes().splitlines()
-    except OSError:
-        pass
-    else:
-        wanted = b" " + os.fsencode(path)
-        return any(line.rstrip().endswith(wanted) for line in lines)
+    bound = bound_sockets()
+    if bound is not None:
+        return os.fsencode(path) in bound
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(2.0)
         return probe.connect_ex(str(path)) == 0
@@ -84,9 +81,10 @@ def claim(config: SocketConfig) -> str | None:
     """
     if config.mode == "unix":
         path = unix_path(config.address)
-        if not os.path.lexists(path):
+        try:
+            other = _what_stands_there(path)
+        except FileNotFoundError:
             return None
-        other = _what_stands_there(path)
         if other:
             raise MixpiError(
                 f"the socket {path} cannot be made: there is {other} of that name. Remove it by "
@@ -124,7 +122,9 @@ def is_listening(config: SocketConfig) -> bool:
     """Whether the server is up, so that drivers may be started."""
     if config.mode == "unix":
         path = unix_path(config.address)
-        return path.exists() and not _what_stands_there(path) and unix_socket_is_live(path)
+        with contextlib.suppress(FileNotFoundError):
+            return not _what_stands_there(path) and unix_socket_is_live(path)
+        return False
     try:
         lines = Path("/proc/net/tcp").read_bytes().splitlines()
     except OSError:

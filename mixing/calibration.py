@@ -34,6 +34,7 @@ from .thermal import (
     WARM_UP,
     lammps_forces,
     read_frames,
+    split_index,
     temperature_of,
     thermal_run,
     thermal_width,
@@ -194,7 +195,8 @@ def calibrate(
             "calibrate evaluates the model itself, which it can for 'mace' only. Without it, "
             "compare runs with different buffers, or take twice the model's interaction range"
         )
-    frames = {Path(str(name).split("@")[0]): "frames to look at" for name in (frame, check_frame) if name}
+    sources = [split_index(source) for source in (frame, check_frame) if source]
+    frames = {Path(name): "frames to look at" for name, _ in sources}
     reports = [(name, "the report of calibrate") for name in REPORT_FILES]
     require_safe_outputs(reports, {**inputs_of_run(ipi_input), **frames}, ipi_input.folder, ())
     atoms = read_structure(home / config.structure)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
-import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from ase import Atoms
@@ -26,9 +22,10 @@ from .commands import (
 from .config import DriverConfig
 from .drivers import lammps
 from .drivers.mace_files import file_hash, require_hash
+from .drivers.proof import read_token
 from .errors import MixpiError
 from .ipi_input import IpiInput
-from .processes import dying_with_us
+from .processes import run_to_end
 from .regions import Regions
 
 
@@ -66,7 +63,10 @@ def check_drivers(
     """
     config = ipi_input.config
     for pool in config.pools:
-        cleared = claim(getattr(config, pool).socket)
+        socket = getattr(config, pool).socket
+        if socket.token:
+            read_token(socket.token)  # says what is wrong with it
+        cleared = claim(socket)
         if cleared:
             yield cleared
     for pool in config.pools:
@@ -134,33 +134,6 @@ def _check_model(ipi_input: IpiInput, driver: DriverConfig) -> Iterator[str]:
         )
 
 
-def _run(
-    argv: Sequence[str], patience: float, what: str, *, env: Mapping[str, str], cwd: str = "."
-) -> subprocess.CompletedProcess:
-    """Run a program to its end, with all that it starts, but not for ever."""
-    with subprocess.Popen(
-        dying_with_us(argv),
-        cwd=cwd,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    ) as process:
-        try:
-            out, err = process.communicate(timeout=patience)
-        except subprocess.TimeoutExpired:
-            raise MixpiError(
-                f"{what} has not ended within {patience:g} s: is a file damaged, or far too large?"
-            ) from None
-        finally:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-    return subprocess.CompletedProcess(argv, process.returncode, out, err)
-
-
 def _try_lammps(ipi_input: IpiInput, driver: DriverConfig, atoms: Atoms) -> Iterator[str]:
     """Let LAMMPS read the potential and compute once, without sockets."""
     with tempfile.TemporaryDirectory() as folder:
@@ -168,7 +141,7 @@ def _try_lammps(ipi_input: IpiInput, driver: DriverConfig, atoms: Atoms) -> Iter
         setup.write(atoms, Path(folder), ["run 0"])
         argv = lammps_command(driver.lammps, ipi_input.config_path.parent)
         patience = LAMMPS_PATIENCE + LAMMPS_PER_ATOM * len(atoms)
-        done = _run(argv, patience, "LAMMPS", env=driver_environment(driver), cwd=folder)
+        done = run_to_end(argv, patience, "LAMMPS", env=driver_environment(driver), cwd=folder)
     if done.returncode:
         raise lammps.failure(done.stdout + done.stderr)
     yield "LAMMPS computes this system"
@@ -177,7 +150,9 @@ def _try_lammps(ipi_input: IpiInput, driver: DriverConfig, atoms: Atoms) -> Iter
 def _try_mace(pool: str, ipi_input: IpiInput, driver: DriverConfig, atoms: Atoms) -> Iterator[str]:
     """Load the model in a process of its own and compare its species."""
     argv = [*mace_command(driver.mace, ipi_input.config_path.parent), "--describe"]
-    done = _run(argv, MACE_PATIENCE, f"{pool}: loading the model", env=driver_environment(driver))
+    done = run_to_end(
+        argv, MACE_PATIENCE, f"{pool}: loading the model", env=driver_environment(driver)
+    )
     if done.returncode:
         raise MixpiError(f"{pool}: {_last_error(done.stderr)}")
     try:

@@ -19,6 +19,8 @@ NOT_FINITE = re.compile(r"(?<![\w.+-])[+-]?(nan|inf|infinity)(?![\w.])", re.I)
 NAMES = ("file", "filename", "name", "prefix", "forcefield", "address", "parameters", "pes_path")
 #: fs; time steps outside are hardly meant: 1 without units is an atomic unit, 0.024 fs.
 SMALLEST_STEP, LARGEST_STEP = 0.05, 10.0
+#: fs; shorter ones move nothing: units='femto' are 1e-15 atomic units.
+NO_STEP = 1e-6
 #: K; above, a temperature without units was taken for atomic units (315,775 K each).
 HOTTEST = 20_000.0
 #: Modes of <dynamics> that a thermostat is for.
@@ -198,6 +200,8 @@ def _check_forces(ipi_input: IpiInput, view: IpiView) -> Iterator[str]:
             f"{file}: the weights of <force forcefield='{name}'> are all 0 (weight, mts_weights), "
             "so i-PI would compute no mixed forces"
         )
+    if not math.isfinite(total):
+        raise MixpiError(f"{file}: a weight of <force forcefield='{name}'> is no finite number")
     if not math.isclose(total, 1.0, rel_tol=1e-6):
         yield (
             f"warning: the weights of <force forcefield='{name}'> add up to {total:g}, so the "
@@ -231,8 +235,11 @@ def _check_motion(ipi_input: IpiInput, motion: Motion) -> Iterator[str]:
         )
     if step is None or motion.kind == "Replay":  # which has one of 0, and does not use it
         return
-    if not (math.isfinite(step) and step > 0.0):
-        raise MixpiError(f"{file}: the <timestep> is {step:g} fs: it must be positive")
+    if not (math.isfinite(step) and step > NO_STEP):
+        raise MixpiError(
+            f"{file}: the <timestep> is {step:.3g} fs: it must be positive, and long enough that "
+            "atoms move. Is <timestep units='femtosecond'> meant?"
+        )
     if step < SMALLEST_STEP or step > LARGEST_STEP:
         yield (
             f"warning: the <timestep> of {file} is {step:.3g} fs: is <timestep "

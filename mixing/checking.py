@@ -12,7 +12,7 @@ from ase import Atoms
 from .check_drivers import check_drivers
 from .check_input import check_forces_named, check_kind, check_view
 from .check_structure import check_structure
-from .checkpoints import checkpoint_names, newest_checkpoint, read_checkpoint
+from .checkpoints import newest_checkpoint, read_checkpoint
 from .errors import MixpiError
 from .ipi_input import IpiInput, read_ipi_input
 from .ipi_view import ask_ipi
@@ -71,7 +71,7 @@ def _earlier_run(ipi_input: IpiInput) -> Iterator[str]:
     """Offer the newest state of a run that was begun here and has not ended."""
     if read_checkpoint(ipi_input.path):
         return  # it is being continued
-    newest = newest_checkpoint(ipi_input.folder, checkpoint_names(ipi_input))
+    newest = newest_checkpoint(ipi_input.folder, ipi_input.checkpoint_names)
     if newest:
         yield (
             f"note: an earlier run here has done {newest.step} of {newest.total_steps} steps: "

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
+import os
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from .ipi_input import IpiInput
 
 
 #: What i-PI writes when it ends.
@@ -57,24 +57,14 @@ def checkpoint_files(folder: Path, names: Iterable[str] = ()) -> list[Path]:
     ----------
     folder : Path
     names : iterable of str
-        Files of ``<checkpoint>``, as :func:`checkpoint_names` has them.
+        Files of ``<checkpoint>``, as :attr:`mixpi.ipi_input.IpiInput.checkpoint_names`.
     """
     found = [folder / RESTART]
     for name in names:
+        path = folder / name
         # without overwrite='True' each has a number behind its name
-        found += [folder / name, *folder.glob(f"{name}_*")]
-    return [path for path in found if path.is_file()]
-
-
-def checkpoint_names(ipi_input: IpiInput) -> list[str]:
-    """The names of the files of an input's ``<checkpoint>``."""
-    names = []
-    for output in ipi_input.root.iter("output"):
-        prefix = output.get("prefix", "i-pi").strip()
-        for node in output.iter("checkpoint"):
-            name = node.get("filename", "restart").strip()
-            names.append(f"{prefix}.{name}" if prefix else name)
-    return names
+        found += [path, *path.parent.glob(f"{glob.escape(path.name)}_*")]
+    return [path for path in found if os.path.isfile(path)]
 
 
 def newest_checkpoint(

@@ -77,7 +77,6 @@ class SocketConfig(Section):
     address: str | None = Field(
         None,
         min_length=1,
-        max_length=90,
         description="unix: name of the socket file /tmp/ipi_<address> (default: a name made from "
         "the path of this file); inet: host to listen on (default: localhost, which other hosts "
         "reach through a tunnel only).",

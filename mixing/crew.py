@@ -17,7 +17,7 @@ from .commands import start_driver
 from .config import DriverConfig
 from .drivers import lammps
 from .errors import MixpiError
-from .guardian import Process
+from .guardian import Process, look_at
 from .ipi_input import IpiInput
 from .processes import Child, describe_end, stop_all
 from .server import CONNECTED, DROPPED
@@ -28,7 +28,7 @@ from .server import CONNECTED, DROPPED
 GRACE, SHORT_GRACE = 5.0, 2.0
 #: s; within which ``max_restarts`` counts: a run of weeks may lose a driver now and then.
 RESTART_WINDOW = 3600.0
-#: s between looks at drivers that have not connected.
+#: s between looks at processes that may be stopped, and at the folder.
 LOOK_EVERY = 1.0
 #: Looks in a row that must find a process stopped: batch systems stop and wake all of a job.
 STOPPED_LOOKS = 5
@@ -174,7 +174,8 @@ class Crew:
             if name.rpartition("-")[0] == pool and not one.connected and one.child.owns(pid):
                 one.connected = True
                 return
-        self._unknown.add(pool)
+        if not pid or look_at(pid):  # not of one that has ended already
+            self._unknown.add(pool)
 
     def _end(self, child: Child, why: str) -> None:
         print(f"mixpi: driver {child.name} {why}; ended", file=sys.stderr)

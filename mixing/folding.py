@@ -18,9 +18,6 @@ from .periodic import PeriodicCell
 #: every change of image makes LAMMPS rebuild its neighbour lists.
 LOW, HIGH = -0.5, 1.5
 
-#: Cells from home beyond which a coordinate has no digits left for what is inside of one.
-FARTHEST = 1e9
-
 
 class HomeImages:
     """The lattice vectors that bring every atom home, kept until it has gone far again.
@@ -45,11 +42,6 @@ class HomeImages:
         Returns
         -------
         list of ndarray, shape (n, 3)
-
-        Raises
-        ------
-        ValueError
-            If an atom is absurdly many cells away.
         """
         periodic = PeriodicCell(cell)
         centroid = geometries[0] if len(geometries) == 1 else np.mean(geometries, axis=0)
@@ -59,9 +51,6 @@ class HomeImages:
         home = fractional - self._images
         gone = (home < LOW) | (home >= HIGH)
         if gone.any():
-            if np.abs(fractional[gone]).max() > FARTHEST:
-                atom = int(np.abs(fractional).max(axis=1).argmax())
-                raise ValueError(f"atom {atom} is more than {FARTHEST:g} cells from home")
             self._images[gone] = np.floor(fractional[gone])
         if not self._images.any():
             return list(geometries)

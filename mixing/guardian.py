@@ -26,8 +26,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 
-#: Variable of the environment by which those who belong to a launcher are known.
-MARK = "MIXPI_FAMILY"
+#: Variable of the environment by which those who belong to a launcher are known: its pid, a
+#: secret, ``:``, and the member's name. What is before the name is the family's own mark.
+MARK = "MIXPI_RUN"
 #: The member of a family that is ended first: i-PI writes RESTART and dismisses the drivers.
 FIRST = "i-pi"
 #: s; how long i-PI may take to write RESTART after SIGTERM.
@@ -37,6 +38,8 @@ STOP_PATIENCE = 60.0
 AGAIN = 1.0
 #: s; how long drivers may take to end after i-PI has said EXIT, and again after SIGTERM.
 PATIENCE = 3.0
+#: s; for how long who belongs to a launcher is looked for and killed.
+KILLING = 2.0
 #: What people and batch systems send to everything in reach; the launcher decides.
 WARNINGS = ("SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGALRM")
 #: ``prctl``'s number for "a signal when the parent dies".
@@ -55,16 +58,29 @@ class Process(NamedTuple):
 
 def look_at(pid: int) -> Process | None:
     """A process that has not ended; None without one, or without ``/proc``."""
+    found = _entry(pid)
+    return found if found and found.state not in "ZX" else None
+
+
+def _entry(pid: int) -> Process | None:
+    """What the kernel says of a process, also of one that has just ended."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             # the name, in brackets, may hold anything
             words = file.read().rpartition(b")")[2].split()
     except OSError:
         return None
-    state = words[0].decode()
-    if state in "ZX":
-        return None
-    return Process(pid, int(words[1]), state, int(words[11]) + int(words[12]), int(words[19]))
+    ticks = int(words[11]) + int(words[12])
+    return Process(pid, int(words[1]), words[0].decode(), ticks, int(words[19]))
+
+
+def ancestors(pid: int) -> list[int]:
+    """Parent, parent's parent, … of a process, as far as ``/proc`` tells."""
+    found: list[int] = []
+    while (one := _entry(pid)) and one.parent not in (0, *found):
+        pid = one.parent
+        found.append(pid)
+    return found
 
 
 def mark_of(pid: int) -> str:
@@ -78,6 +94,26 @@ def mark_of(pid: int) -> str:
     except OSError:
         pass
     return ""
+
+
+def belongs_to(pid: int, family: str) -> bool:
+    """Whether a process descends from the launcher of a family, or carries its mark.
+
+    The latter where its parent is another: under ``srun``, or of a script that has ended.
+    """
+    launcher = int(family.partition("-")[0])
+    return launcher in (pid, *ancestors(pid)) or mark_of(pid).startswith(family)
+
+
+def own_family() -> str | None:
+    """The family of the launcher that has started this process; None if none has.
+
+    A variable that has come from further away (a shell inside of another run) is none.
+    """
+    family, colon, _ = os.environ.get(MARK, "").partition(":")
+    launcher = family.partition("-")[0]
+    started = launcher.isdecimal() and int(launcher) in ancestors(os.getpid())
+    return family + colon if started else None
 
 
 def families(marks: Iterable[str]) -> dict[str, list[Process]]:
@@ -128,9 +164,9 @@ def send(processes: Iterable[Process], signum: int) -> None:
                 os.kill(one.pid, signal.SIGCONT)
 
 
-def kill(mark: str, *, seconds: float = 2.0) -> None:
+def kill(mark: str) -> None:
     """Kill whoever carries a mark, also what is started meanwhile."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + KILLING
     while (left := families([mark])[mark]) and time.monotonic() < deadline:
         send(left, signal.SIGKILL)
         time.sleep(0.02)
@@ -179,17 +215,23 @@ def watch(family: str, sockets: Sequence[str]) -> None:
             os.unlink(path)
 
 
-def _left_behind(paths: Sequence[str]) -> Iterator[str]:
-    """Those of some paths that are sockets on which nobody listens."""
+def bound_sockets() -> set[bytes] | None:
+    """Names of all unix sockets that somebody has open; None if the kernel does not tell."""
     try:
         with open("/proc/net/unix", "rb") as table:
-            used = {line.rstrip(b"\n").partition(b" /")[2] for line in table}
+            # any user may have given a socket a name that is no text, or that ends like another
+            rows = [line.rstrip(b"\n").split(maxsplit=7) for line in table]
     except OSError:
-        return
-    for path in paths:
+        return None
+    return {row[7] for row in rows if len(row) == 8}
+
+
+def _left_behind(paths: Sequence[str]) -> Iterator[str]:
+    """Those of some paths that are sockets on which nobody listens."""
+    bound = bound_sockets()
+    for path in paths if bound is not None else ():
         with contextlib.suppress(OSError):
-            left = stat.S_ISSOCK(os.lstat(path).st_mode)
-            if left and os.fsencode(path).removeprefix(b"/") not in used:
+            if stat.S_ISSOCK(os.lstat(path).st_mode) and os.fsencode(path) not in bound:
                 yield path
 
 

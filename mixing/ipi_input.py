@@ -20,6 +20,8 @@ PARAMETERS = ("config", "verbose", "verbosity")
 LONGEST_PARAMETERS = 10_000
 #: Digits of a whole number; those of a 64-bit integer, which is what arrays and counters hold.
 LONGEST_NUMBER = 18
+#: i-PI's kinds of outputs, and their names without a ``filename``.
+OUTPUTS = {"properties": "out", "trajectory": "traj", "checkpoint": "restart"}
 #: Modes of <dynamics> that change the cell.
 BAROSTAT_MODES = {"npt", "nst", "scnpt"}
 #: Modes of <dynamics> that need forces only, all beads at a time.
@@ -115,26 +117,29 @@ class IpiInput:
         return None
 
     @property
-    def structure_file(self) -> tuple[Path, str] | None:
-        """The file that positions are read from, and its format; None for a RESTART."""
-        for node in self.root.iterfind(".//initialize/file"):
-            name = (node.text or "").strip()
-            mode = node.get("mode", "").strip()
-            if mode in ("ase", "xyz", "pdb"):
-                return self.folder / name, mode
-        return None
-
-    @property
     def properties_files(self) -> list[Path]:
         """Where i-PI writes properties."""
-        output, system = self.root.find(".//output"), self.root.find("./system")
-        if output is None:
-            return []
-        prefix = output.get("prefix", "i-pi").strip()
+        system = self.root.find("./system")
         own = system.get("prefix", "").strip() if system is not None else ""
-        names = [node.get("filename", "out").strip() for node in output.iter("properties")]
-        names = [f"{prefix}.{name}" if prefix else name for name in names]
+        names = [name for kind, name in self.outputs if kind == "properties"]
         return [self.folder / (f"{own}_{name}" if own else name) for name in names]
+
+    @property
+    def checkpoint_names(self) -> list[str]:
+        """Where i-PI writes its state now and then; it may add a number."""
+        return [name for kind, name in self.outputs if kind == "checkpoint"]
+
+    @property
+    def outputs(self) -> list[tuple[str, str]]:
+        """Kind (tag) and name of each output, without what i-PI adds: system, bead, ending."""
+        found = []
+        for output in self.root.iter("output"):
+            prefix = output.get("prefix", "i-pi").strip()
+            for node in output:
+                if node.tag in OUTPUTS:
+                    name = (node.get("filename") or OUTPUTS[node.tag]).strip()
+                    found.append((node.tag, f"{prefix}.{name}" if prefix else name))
+        return found
 
     def _number(self, tag: str, default: int) -> int:
         node = self.root.find(tag)

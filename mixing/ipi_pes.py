@@ -12,6 +12,7 @@ and ``<parameters>{config: mixing.yaml}</parameters>`` names the configuration.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import sys
 import time
 from pathlib import Path
@@ -28,10 +29,10 @@ from .errors import MixpiError
 from .first_look import exactly_zero, far_apart
 from .folding import HomeImages
 from .frames import Evaluated, Frames
+from .guardian import own_family
 from .limits import Limits, Monitor
 from .mixer import Mixer, Plan, WorkOfCorrection
 from .overwriting import check_plain_start
-from .peers import launcher_mark
 from .pool import DriverPool, PoolStopped, init_text, wait
 from .records import StepRecord, StepsFile
 from .server import say_aloud
@@ -126,15 +127,17 @@ class MixingPES(Dummy_driver):
         entered = time.perf_counter()
         self._check(cells, geometries)
         geometries = [np.asarray(positions).reshape(-1, 3) for positions in geometries]
+        before = f"step {self._simulation.step}" if self._simulation else "the start"
         for positions in geometries:
-            self._limits.require_positions(positions, Bohr, self._step_name())
+            self._limits.require_positions(positions, Bohr, before)
         first = not self._pools
         if first:
             self._start(cells[0], geometries)
         if self._simulation:
             self._simulation.require_own_beads(geometries, cells[0].T)
-            self._limits.require_temperature(self._simulation, self._step_name())
         step = self._simulation.step_of(geometries) if self._simulation else self._steps.evaluations
+        if self._simulation:
+            self._limits.require_temperature(self._simulation, f"step {step}")
         # shared by all that follows: distances and drivers do not care for the image
         folded = self._images.fold(geometries, cells[0].T)
         angstrom = [positions * Bohr for positions in folded]
@@ -284,7 +287,7 @@ class MixingPES(Dummy_driver):
             )
         for name in self._config.pools:
             driver = getattr(self._config, name)
-            pool = DriverPool(name, driver, launched_by=launcher_mark())
+            pool = DriverPool(name, driver, launched_by=own_family())
             pool.open()
             softexit.register_function(pool.close)
             self._pools[name] = pool
@@ -354,9 +357,6 @@ class MixingPES(Dummy_driver):
         self._monitor.see(step)
         self._write_frame(step)
 
-    def _step_name(self) -> str:
-        return f"step {self._simulation.step}" if self._simulation else "the start"
-
     def _check(self, cells: list, geometries: list) -> None:
         """Refuse what would give wrong forces without a word."""
         n = len(self._structure)
@@ -380,7 +380,8 @@ class MixingPES(Dummy_driver):
 
     def _fail(self, message: str) -> None:
         """Stop i-PI so that it writes RESTART, and leave word of the reason."""
-        Path(FAILURE_FILE).write_text(message + "\n")
+        with contextlib.suppress(OSError):  # the disk is full, or the folder gone: go on to stop
+            Path(FAILURE_FILE).write_text(message + "\n")
         print(f"\n !MIXPI! {message}\n", flush=True)
         atexit.register(_finish)
         softexit.trigger(status="bad", message=f"mixpi: {message}")

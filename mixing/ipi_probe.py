@@ -15,6 +15,7 @@ import inspect
 import io
 import json
 import os
+import signal
 import sys
 from typing import Any
 from xml.sax import parse
@@ -343,6 +344,8 @@ def limit(processor: int, memory: int) -> None:
     sys.addaudithook(_open_no_pipes)
     if resource is None:
         return
+    # mixpi.guardian.start has made this process deaf to the signal of that limit
+    signal.signal(signal.SIGXCPU, signal.SIG_DFL)
     for name, most in (("RLIMIT_CPU", processor), ("RLIMIT_AS", memory), ("RLIMIT_CORE", 0)):
         with contextlib.suppress(AttributeError, ValueError, OSError):  # another kind of Unix
             _, hard = resource.getrlimit(getattr(resource, name))

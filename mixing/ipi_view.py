@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import MixpiError
-from .processes import PYTHON_OUTPUT, dying_with_us
+from .processes import PYTHON_OUTPUT, run_to_end
 from .user_files import require_file
 from .xml_files import LARGEST
 
@@ -153,21 +152,8 @@ def ask_ipi(path: Path) -> IpiView:
     argv = [sys.executable, "-P", "-B", "-m", f"{__package__}.ipi_probe"]
     argv += [path.name, str(processor), str(memory)]
     env = os.environ | PYTHON_OUTPUT | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    try:
-        done = subprocess.run(
-            dying_with_us(argv),
-            cwd=path.parent,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=PATIENCE * processor,
-        )
-    except subprocess.TimeoutExpired:
-        raise MixpiError(
-            f"i-PI has not loaded {path.name} within {PATIENCE * processor} s"
-        ) from None
+    what = f"loading {path.name} into i-PI"
+    done = run_to_end(argv, PATIENCE * processor, what, env=env, cwd=path.parent)
     if done.returncode == -getattr(signal, "SIGXCPU", 0):
         raise MixpiError(
             f"i-PI has not loaded {path.name} with {processor} s of a processor, which is plenty "

@@ -7,12 +7,12 @@ import os
 import re
 import signal
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from .checkpoints import (
     RESTART,
     Checkpoint,
     checkpoint_files,
-    checkpoint_names,
     fingerprint,
     newest_checkpoint,
     read_checkpoint,
@@ -65,7 +65,7 @@ class Evidence:
 
     def __init__(self, ipi_input: IpiInput) -> None:
         self._input, self.folder = ipi_input, ipi_input.folder
-        self._checkpoints = checkpoint_names(ipi_input)
+        self._checkpoints = ipi_input.checkpoint_names
         stat = self.folder.stat()
         self._identity = stat.st_dev, stat.st_ino
         files = [self.folder / ipi_input.config.output.steps, self.folder / RESTART]
@@ -76,7 +76,9 @@ class Evidence:
 
     def is_new(self, name: str) -> bool:
         """Whether a file beside the input was written by this run."""
-        path = self.folder / name
+        return self._is_new(self.folder / name)
+
+    def _is_new(self, path: Path) -> bool:
         found = fingerprint(path)
         return found is not None and found != self._before.get(path)
 
@@ -91,7 +93,7 @@ class Evidence:
         foreign = [
             path
             for path in self._before
-            if not self.is_new(path.name) and path.resolve() != self._input.path.resolve()
+            if not self._is_new(path) and path.resolve() != self._input.path.resolve()
         ]
         return newest_checkpoint(self.folder, self._checkpoints, but=foreign)
 

@@ -11,7 +11,6 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from xml.etree import ElementTree
 
 from .config import MixingConfig
 from .drivers.lammps import potential_folders
@@ -24,8 +23,6 @@ from .user_files import special_kind
 
 #: Names beside the input that i-PI and mixpi write themselves.
 RESERVED = ("RESTART", "EXIT", "mixpi.failure", "mixpi.report.json", "logs")
-#: i-PI's names of outputs without a ``filename``.
-_DEFAULT_NAMES = {"properties": "out", "trajectory": "traj", "checkpoint": "restart"}
 
 
 def require_safe_outputs(
@@ -111,14 +108,17 @@ def inputs_of(config: MixingConfig, home: Path) -> dict[Path, str]:
     found = {home / config.structure: "the structure"}
     for pool in ("cheap", "expensive"):
         driver = getattr(config, pool)
-        words = [driver.mace.model] if driver.mace else []
-        if driver.lammps:
+        words = [driver.socket.token or ""]
+        if driver.mace:
+            words += [driver.mace.model, *driver.mace.launch.split()]
+        elif driver.lammps:
             # the names as written, for included files, and what the lines in them name
-            words = [word for line in driver.lammps.potential for word in line.split()]
+            words += [word for line in driver.lammps.potential for word in line.split()]
             lines = read_lines(driver.lammps.potential, home, potential_folders())
             words += [word.file for line in lines for word in line.words if word.file]
+            words += [driver.lammps.executable, *driver.lammps.launch.split()]
         elif driver.command:
-            words = driver.command.split()
+            words += driver.command.split()
         for word in words:
             if os.path.isfile(home / word):
                 found[home / word] = f"a file of the {pool} driver"
@@ -143,7 +143,7 @@ def continued_checkpoint(ipi_input: IpiInput) -> str | None:
     """
     if ipi_input.root.find("./system/beads") is None:
         return None
-    names = [name for kind, name in _ipi_names(ipi_input.root) if kind == "checkpoint"]
+    names = ipi_input.checkpoint_names
     return next((name for name in names if ipi_input.folder / name == ipi_input.path), None)
 
 
@@ -181,19 +181,9 @@ def _input_of_this_process(config_path: Path) -> IpiInput | None:
     return None
 
 
-def _ipi_names(root: ElementTree.Element) -> Iterator[tuple[str, str]]:
-    """Kind and name, without bead and ending, of each output of an i-PI input."""
-    for output in root.iter("output"):
-        prefix = output.get("prefix", "i-pi").strip()
-        for node in output:
-            if node.tag in _DEFAULT_NAMES:
-                name = (node.get("filename") or _DEFAULT_NAMES[node.tag]).strip()
-                yield node.tag, f"{prefix}.{name}" if prefix else name
-
-
 def _clashes(ipi_input: IpiInput, inputs: dict[Path, str]) -> Iterator[str]:
     """Names of i-PI's outputs that may be inputs; the rest is looked at by ``mixpi check``."""
-    for kind, name in _ipi_names(ipi_input.root):
+    for kind, name in ipi_input.outputs:
         yield name
         if kind == "trajectory":
             pattern = re.compile(re.escape(Path(name).name) + r"_\d+(\.\w+)?")

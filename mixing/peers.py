@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import socket
 import struct
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-
-
-#: Environment variable that every process carries which a launcher has started, also where
-#: its parent is another (``srun``, a script that has ended): the launcher's pid and a secret.
-MARK = "MIXPI_RUN"
-#: Processes between a driver and its launcher that are looked through.
-MOST_ANCESTORS = 64
-
-_SECRET = secrets.token_hex(16)
 
 
 @dataclass(frozen=True)
@@ -41,47 +31,6 @@ class Peer:
     local: bool = True
     uid: int | None = None
     pid: int = 0
-
-
-def mark() -> str:
-    """What this process writes into :data:`MARK` for those that it starts."""
-    return f"{os.getpid()}-{_SECRET}"
-
-
-def launcher_mark() -> str | None:
-    """The mark of the launcher that has started this process; None if none has.
-
-    A variable that has come from further away (a shell inside of another run) is none.
-    """
-    text = os.environ.get(MARK, "")
-    pid = text.partition("-")[0]
-    return text if pid.isdigit() and int(pid) in ancestors(os.getpid()) else None
-
-
-def belongs_to(pid: int, mark: str) -> bool:
-    """Whether a process was started by the launcher of this mark, or by what it has started."""
-    launcher = int(mark.partition("-")[0])
-    if pid == launcher or launcher in ancestors(pid):
-        return True
-    try:
-        environment = Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return False
-    return f"{MARK}={mark}".encode() in environment.split(b"\0")
-
-
-def ancestors(pid: int) -> list[int]:
-    """Parent, parent's parent, … of a process, as far as /proc tells."""
-    found: list[int] = []
-    while pid > 1 and len(found) < MOST_ANCESTORS:
-        try:
-            # the name before it, in brackets, may hold anything
-            status = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2]
-        except OSError:
-            break
-        pid = int(status.split()[1])
-        found.append(pid)
-    return found
 
 
 def peer_of(sock: socket.socket) -> Peer:

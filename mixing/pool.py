@@ -37,7 +37,7 @@ class DriverPool:
     driver : DriverConfig
         Where they connect, how many, and how long they are waited for.
     launched_by : str, optional
-        Mark of the launcher (:mod:`mixpi.peers`) that starts the drivers; processes that it
+        Mark of the family (:mod:`mixpi.guardian`) that the drivers are of; processes that it
         has not started are refused. Drivers that are external have none.
 
     Attributes

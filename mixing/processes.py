@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from . import guardian, peers
+from . import guardian
 from .errors import MixpiError
 from .guardian import Process
 
@@ -42,13 +42,17 @@ def describe_end(code: int | None) -> str:
     return f"ended with exit code {code}"
 
 
+def _new_family() -> str:
+    return f"{os.getpid()}-{uuid.uuid4().hex}:"
+
+
 def _bare_python(*arguments: str) -> list[str]:
     # neither the environment nor the folder has a say in what it imports
     return [sys.executable, "-I", "-S", guardian.__file__, *arguments]
 
 
 def dying_with_us(argv: Sequence[str], signum: signal.Signals = signal.SIGKILL) -> list[str]:
-    """A command line for a program that gets a signal when the calling thread's process dies.
+    """A command line for a program that gets a signal when the calling thread dies.
 
     Parameters
     ----------
@@ -62,8 +66,64 @@ def dying_with_us(argv: Sequence[str], signum: signal.Signals = signal.SIGKILL) 
     return _bare_python("start", str(os.getpid()), str(int(signum)), *argv)
 
 
+def run_to_end(
+    argv: Sequence[str],
+    patience: float,
+    what: str,
+    *,
+    env: Mapping[str, str],
+    cwd: str | Path = ".",
+) -> subprocess.CompletedProcess:
+    """Run a program to its end, with all that it starts, but not for ever.
+
+    Parameters
+    ----------
+    argv : sequence of str
+        Command line.
+    patience : float
+        s.
+    what : str
+        How messages call it.
+    env : mapping
+        Its environment.
+    cwd : path-like
+        Where it runs.
+
+    Returns
+    -------
+    CompletedProcess
+        With what it has written, as text.
+
+    Raises
+    ------
+    MixpiError
+        If it has not ended by then.
+    """
+    with subprocess.Popen(
+        dying_with_us(argv),
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=patience)
+        except subprocess.TimeoutExpired:
+            raise MixpiError(
+                f"{what} has not ended within {patience:g} s: is a file damaged, or far too large?"
+            ) from None
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return subprocess.CompletedProcess(argv, process.returncode, out, err)
+
+
 @contextlib.contextmanager
-def guarded(*, keep: Iterable[IO] = (), sockets: Iterable[str | Path] = ()) -> Iterator[None]:
+def guarded(*, keep: Iterable[IO] = (), sockets: Iterable[str | Path] = ()) -> Iterator[str]:
     """Let no :class:`Child` that is started inside outlive this, whatever becomes of us.
 
     If this process is killed, a small process of its own ends them in order: i-PI first.
@@ -74,8 +134,13 @@ def guarded(*, keep: Iterable[IO] = (), sockets: Iterable[str | Path] = ()) -> I
         Kept open until all have ended, also without us: a lock stays locked.
     sockets : iterable of path-like
         Socket files that are then removed if nobody listens on them.
+
+    Yields
+    ------
+    str
+        The mark of those that are started (:mod:`mixpi.guardian`).
     """
-    family = f"{uuid.uuid4().hex}:"
+    family = _new_family()
     watcher = None
     if LINUX:
         # without a watcher there is still the kernel's signal to each child
@@ -91,7 +156,7 @@ def guarded(*, keep: Iterable[IO] = (), sockets: Iterable[str | Path] = ()) -> I
             )
     _guarded.append(family)
     try:
-        yield
+        yield family
     finally:
         _guarded.remove(family)
         guardian.kill(family)
@@ -143,7 +208,7 @@ class Child:
         keep: Iterable[IO] = (),
     ) -> None:
         self.name, self.log = name, log
-        self.mark = (_guarded[-1] if _guarded else f"{uuid.uuid4().hex}:") + name
+        self.mark = (_guarded[-1] if _guarded else _new_family()) + name
         try:
             held_back = guardian.warnings_held_back() if LINUX else contextlib.nullcontext()
             with log.open("ab") as stream, held_back:
@@ -154,11 +219,7 @@ class Child:
                 self._process = subprocess.Popen(
                     dying_with_us(argv, signal.SIGTERM),
                     cwd=cwd,
-                    env={
-                        **(os.environ if env is None else env),
-                        guardian.MARK: self.mark,
-                        peers.MARK: peers.mark(),
-                    },
+                    env={**(os.environ if env is None else env), guardian.MARK: self.mark},
                     stdin=subprocess.DEVNULL,
                     stdout=stream,
                     stderr=subprocess.STDOUT,
@@ -244,7 +305,7 @@ class Child:
         return True
 
 
-def stop_all(children: Sequence[Child], *, patience: float = 10.0) -> None:
+def stop_all(children: Sequence[Child], *, patience: float) -> None:
     """End children: wait for those that are about to go, then SIGTERM, then SIGKILL.
 
     Parameters

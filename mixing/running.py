@@ -15,7 +15,7 @@ from typing import TextIO
 from .addresses import claim, unix_path
 from .checking import check
 from .config import POOLS, MixingConfig
-from .crew import Crew
+from .crew import LOOK_EVERY, STOPPED_LOOKS, Crew
 from .drivers.programs import find_program
 from .errors import MixpiError
 from .guardian import FIRST, STOP_PATIENCE
@@ -30,10 +30,6 @@ from .structure import read_structure
 from .user_files import special_kind
 
 
-#: s between looks at whether i-PI is stopped and whether the folder is still there.
-LOOK_EVERY = 1.0
-#: Looks in a row that must find i-PI stopped before it is said.
-STOPPED_LOOKS = 5
 #: s; how long i-PI may take to end where it has nowhere to write to.
 SHORT_PATIENCE = 10.0
 

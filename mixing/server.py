@@ -20,7 +20,8 @@ from .config import SocketConfig
 from .connection import Connection, Lost, Request, State, WrongAtoms
 from .drivers.proof import read_token
 from .errors import MixpiError
-from .peers import Peer, belongs_to, is_loopback, peer_of
+from .guardian import belongs_to
+from .peers import Peer, is_loopback, peer_of
 
 
 #: A request whose drivers keep dying is given up: the structure is what kills them.
@@ -67,7 +68,7 @@ class Server:
     count : int
         Drivers that may be connected at a time.
     launched_by : str, optional
-        Mark of the launcher (:mod:`mixpi.peers`) that starts the drivers: others are refused.
+        Mark of the family (:mod:`mixpi.guardian`) that the drivers are of: others are refused.
     """
 
     def __init__(

@@ -22,7 +22,6 @@ from .folding import HomeImages
 from .frames import bead_paths, last_frame
 from .ipi_input import IpiInput
 from .mixer import Mixer, Plan
-from .peers import mark
 from .pool import DriverPool, init_text, wait
 from .processes import Child, describe_end, guarded, stop_all
 from .progress import Tell, silent
@@ -117,10 +116,10 @@ def measure_speed_up(
         raise MixpiError(f"{log_file} is {kind}, and a file of that name is to be written")
     with (
         lock(logs) as locked,
-        guarded(keep=[locked], sockets=unix_sockets(config)),
+        guarded(keep=[locked], sockets=unix_sockets(config)) as family,
         log_file.open("w") as log,
         contextlib.redirect_stdout(log),  # i-PI's sockets speak of every driver
-        _Drivers(ipi_input, logs) as drivers,
+        _Drivers(ipi_input, logs, family) as drivers,
     ):
         try:
             return _take_turns(drivers, own, budget, tell)
@@ -172,8 +171,8 @@ def _seconds(function: Callable[[], None]) -> float:
 class _Drivers:
     """A driver of each kind, from ``with`` on to its end, and the structures for them."""
 
-    def __init__(self, ipi_input: IpiInput, logs: Path) -> None:
-        self._input, self._logs = ipi_input, logs
+    def __init__(self, ipi_input: IpiInput, logs: Path, family: str) -> None:
+        self._input, self._logs, self._family = ipi_input, logs, family
         self._atoms, rotation = read_oriented(
             ipi_input.config_path.parent / ipi_input.config.structure
         )
@@ -198,7 +197,8 @@ class _Drivers:
             self._stops = stack.enter_context(Stops())
             stack.callback(self._stop)
             for name in self._input.config.pools:
-                pool = DriverPool(name, getattr(self._input.config, name), launched_by=mark())
+                driver = getattr(self._input.config, name)
+                pool = DriverPool(name, driver, launched_by=self._family)
                 pool.open()
                 self._pools[name] = pool
                 self._children[name] = start_driver(

@@ -79,7 +79,8 @@ def hear_once(softexit) -> None:
     """Let i-PI, started by our launcher, take each word to stop as one and the same.
 
     A batch system sends SIGTERM to all processes of a job, and the launcher then does too; i-PI
-    would leave at the second one without its RESTART. Its own CPU limit is a word to stop as well.
+    would leave at the second one without its RESTART. Its own CPU limit, which the kernel
+    repeats every second, is a word to stop as well.
 
     Parameters
     ----------
@@ -88,6 +89,6 @@ def hear_once(softexit) -> None:
     """
     if MARK not in os.environ:
         return  # by hand, a second Ctrl-C ends it at once
-    for signum in (signal.SIGINT, signal.SIGTERM):
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGXCPU):
         softexit._kill[signum] = lambda *_: None
     signal.signal(signal.SIGXCPU, softexit._kill_handler)

@@ -21,7 +21,7 @@ from .user_files import MiB, open_file, require_file
 
 #: Bytes of a structure, also when it is unpacked; ten million atoms in extended XYZ.
 LARGEST = 2048 * MiB
-#: What begins so is text or one of ASE's own binary formats; other zeros in a head are neither.
+#: Endings of texts, in which a zero is damage.
 _TEXT = (".extxyz", ".xyz", ".cif", ".pdb", ".vasp", ".poscar", ".data", ".lmp", ".in", ".txt")
 _PACKED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 #: Å³ for an atom; diamond has 5.7, hydrogen in a star less than one.

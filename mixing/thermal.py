@@ -45,6 +45,14 @@ TOO_HOT = 3.0
 LONGEST_STEP = 2.0
 
 
+def split_index(source: str | Path) -> tuple[str, str]:
+    """Name and ASE's ``@index`` of frames; without an index the last one."""
+    name, _, index = str(source).rpartition("@")
+    if not name or Path(str(source)).exists():
+        return str(source), "-1"
+    return name, index
+
+
 def read_frames(source: str | Path, atoms: Atoms) -> list[np.ndarray]:
     """Positions of given snapshots of a system.
 
@@ -66,9 +74,7 @@ def read_frames(source: str | Path, atoms: Atoms) -> list[np.ndarray]:
     MixpiError
         If it cannot be read, or holds other atoms, another cell, or positions in another unit.
     """
-    name, _, index = str(source).rpartition("@")
-    if not name or Path(str(source)).exists():
-        name, index = str(source), "-1"
+    name, index = split_index(source)
     try:
         frames = read(name, index=index)
     except FileNotFoundError:

@@ -99,7 +99,7 @@ def read_text(path: Path, what: str, *, largest: int) -> str:
         As :func:`require_file`, or if it is no text in UTF-8.
     """
     with open_file(path, what, largest=largest) as stream:
-        content = stream.read(largest + 1)
+        content = stream.read(largest)  # the kernel's own files say that they are empty
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

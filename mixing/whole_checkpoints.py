@@ -14,10 +14,8 @@ from pathlib import Path
 from ipi.engine.outputs import CheckpointOutput
 
 from .continuing import keep_beside
+from .replacing import replace_file
 
-
-#: What the file is called while it is written.
-PART = ".{name}.part"
 
 _ipi_write = CheckpointOutput.write
 
@@ -39,15 +37,16 @@ def keep_checkpoints_whole(say: Callable[[str], None]) -> None:
             return
         name, overwrite, continued = self.filename, self.overwrite, self._continued
         target = Path(name if overwrite else f"{name}_{self.step}")
-        part = target.with_name(PART.format(name=target.name))
-        try:
-            part.unlink(missing_ok=True)  # what a run that was killed has left, or a link
+
+        def write_part(part: Path) -> None:
             self.filename, self.overwrite, self._continued = str(part), True, True
             _ipi_write(self, store)
             _to_disk(part)
             if not (overwrite and continued) and target.is_file():
                 keep_beside(target)  # of an older run, or what this one continues
-            os.replace(part, target)
+
+        try:
+            replace_file(target, write_part)
             continued = True
         except OSError as error:
             say(
@@ -56,7 +55,6 @@ def keep_checkpoints_whole(say: Callable[[str], None]) -> None:
             )
         finally:
             self.filename, self.overwrite, self._continued = name, overwrite, continued
-            _remove(part)
 
     CheckpointOutput.write = write
 
@@ -65,10 +63,3 @@ def _to_disk(path: Path) -> None:
     """Wait until a file is on the disk, also for a power failure."""
     with path.open("rb") as stream:
         os.fsync(stream.fileno())
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:  # the folder is gone, or may not be written to: nobody reads what is left
-        return

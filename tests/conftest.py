@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import yaml
 from ase import Atoms
 from ase.build import bulk
 from ase.io import read
+from mixpi.records import read_steps
 
 
 ROOT = Path(__file__).parent.parent
@@ -118,6 +120,20 @@ def mixpi(*arguments: str, cwd: Path, timeout: float = 120.0) -> subprocess.Comp
         text=True,
         timeout=timeout,
     )
+
+
+def wait_for(condition, seconds: float = 60.0) -> None:
+    """Fail unless something comes true within so many seconds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def evaluations(case: Case) -> int:
+    """Rows of the steps file of a run."""
+    path = case.folder / "mix.steps"
+    return len(read_steps(path)["evaluation"]) if path.exists() else 0
 
 
 def silicon(repeat: int = 2, *, rattle: float = 0.05, seed: int = 3) -> Atoms:

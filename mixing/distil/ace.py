@@ -28,6 +28,7 @@ from ase.neighborlist import neighbor_list
 from scipy.sparse import csr_array
 
 from ..errors import MixpiError
+from ..replacing import replace_file
 from .basis import Basis, Rows, Written
 from .couplings import ANGULAR_WEIGHT, Couplings, couplings, missing_ace_jax
 from .yace import pace_tree
@@ -173,7 +174,7 @@ class AceBasis(Basis):
         )
         path = Path(f"{target}.yace")
         path.parent.mkdir(parents=True, exist_ok=True)
-        dump_tree(tree, path)
+        replace_file(path, lambda part: dump_tree(tree, part))
         types = tuple(sorted(elements))
         lines = ("pair_style pace", f"pair_coeff * * {path.name} {' '.join(types)}")
         return Written((path,), lines, types, has_offset=True)

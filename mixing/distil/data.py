@@ -26,6 +26,7 @@ from ase.optimize import LBFGS
 
 from ..errors import MixpiError
 from ..progress import Tell
+from ..replacing import replace_file
 from .config import HardConfig, SoftConfig
 
 
@@ -169,9 +170,8 @@ class Cache:
                 missing = range(len(frames), total)
                 for frame, _ in zip(make(list(frames)), missing, strict=True):
                     frames.append(frame)
-                    partial = self.folder / f"{name}.part"
-                    write(partial, frames, format="traj")
-                    partial.rename(self.folder / f"{name}.traj")
+                    target = self.folder / f"{name}.traj"
+                    replace_file(target, lambda part: write(part, frames, format="traj"))
                     tell(f"{name} {len(frames)}/{total}", len(frames) / total)
         return frames[:total]
 

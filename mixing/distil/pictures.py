@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import MixpiError
+from ..replacing import replace_file
 from .distilling import Distilled
 
 
@@ -36,7 +38,7 @@ def draw(result: Distilled, folder: Path) -> list[Path]:
         figure = Figure(figsize=size, layout="constrained")
         painter(figure, result)
         paths.append(folder / f"{result.config.name}.{name}.png")
-        figure.savefig(paths[-1], dpi=110)
+        replace_file(paths[-1], partial(figure.savefig, dpi=110))
     return paths
 
 

@@ -16,6 +16,7 @@ from ase import Atoms
 
 from ..drivers.lammps import LammpsSetup
 from ..errors import MixpiError
+from ..replacing import replace_text
 from .basis import Basis, Rows, Written
 from .lammps_engine import LammpsCalculator, loaded, to_lab
 
@@ -112,7 +113,7 @@ class SnapBasis(Basis):
         for symbol, weight, block in zip(self.species, self._weights(), blocks, strict=True):
             lines.append(f"{symbol} {_RADIUS} {weight!r}")
             lines += [f"{value:.17g}" for value in (offsets.get(symbol, 0.0), *block)]
-        coeff.write_text("\n".join(lines) + "\n")
+        replace_text(coeff, "\n".join(lines) + "\n")
         settings = {
             "rcutfac": self.cutoff,
             "twojmax": self.twojmax,
@@ -121,7 +122,7 @@ class SnapBasis(Basis):
             "bzeroflag": 0,
             "quadraticflag": int(self.quadratic),
         }
-        param.write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
+        replace_text(param, "".join(f"{key} {value}\n" for key, value in settings.items()))
         everyone = tuple(sorted(self.everyone(inert)))
         types = " ".join("NULL" if symbol in inert else symbol for symbol in everyone)
         lammps = ("pair_style snap", f"pair_coeff * * {coeff.name} {param.name} {types}")

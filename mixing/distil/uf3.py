@@ -23,6 +23,7 @@ from matscipy.neighbours import neighbour_list
 from scipy import sparse
 
 from ..errors import MixpiError
+from ..replacing import replace_text
 from .basis import Basis, Rows, Written
 from .bsplines import clamped_knots, local_splines, second_differences
 from .lammps_engine import LammpsCalculator
@@ -283,7 +284,7 @@ class Uf3Basis(Basis):
                 trio = (centre, *ends)
                 if not set(trio) <= set(self.species):
                     blocks.append(_three_body_block(trio, nowhere_jk, nowhere, np.zeros((4, 4, 4))))
-        path.write_text("".join(blocks))
+        replace_text(path, "".join(blocks))
         return Written(
             (path,),
             ("pair_style uf3 3", f"pair_coeff * * {path.name} {' '.join(everyone)}"),

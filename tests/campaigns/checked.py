@@ -15,6 +15,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from conftest import clean_environment
+
 from .campaign import Result
 
 
@@ -111,7 +113,7 @@ def judge(checked: Checked, *, accept: bool | None, says: str = "") -> Result:
 
 
 def environment(tmp: Path) -> dict[str, str]:
-    return dict(os.environ, OMP_NUM_THREADS="1", PYTHONWARNINGS="ignore", TMPDIR=str(tmp))
+    return clean_environment() | {"TMPDIR": str(tmp)}
 
 
 def _limits() -> None:

@@ -1,6 +1,6 @@
 """A run seen from outside: its processes by what they do, what it left, its trajectory.
 
-Nothing of the package is asked: what it says of itself is what is on trial.
+Of the package only its reader of the steps file is used: what it says of itself is on trial.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ REQUIRED_TAGS = {
     "forces",
     "force",
 }
-NOT_TWICE = {"ffdirect", "system", "total_steps", "pes_path", "timestep", "tau"} - {"force"}
+NOT_TWICE = {"ffdirect", "system", "total_steps", "pes_path", "timestep", "tau"}
 FILE = "<file mode='ase' units='ase'>start.extxyz</file>"
 STEP, TEMPERATURE = ">1</timestep>", "<temperature units='kelvin'>300.0<"
 NAMES = (

@@ -96,7 +96,7 @@ def _environments() -> Iterator[Surrounding]:
         ("PYTHONSAFEPATH", "1"),
         ("OMP_NUM_THREADS", "0", "many", "1000"),
         ("MIXPI_CONTINUE_FROM", "10", "x"),
-        ("MIXPI_FAMILY", "somebody"),
+        ("MIXPI_RUN", "somebody"),
         ("TZ", "nowhere/nothing"),
         ("LD_PRELOAD", "/nonexistent.so"),
     ):

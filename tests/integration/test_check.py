@@ -91,6 +91,8 @@ REFUSED_XML = {
         "are all 0",
     ),
     "weight 0": ((FORCE, "<force forcefield='mix' weight='0'/>"), "are all 0"),
+    "weight of NaN": ((FORCE, "<force forcefield='mix' weight='nan'/>"), "no finite number"),
+    "step of next to nothing": (("units='femtosecond'", "units='femto'"), "must be positive"),
     "negative step": ((">1</timestep>", ">-1</timestep>"), "must be positive"),
     "step of NaN": ((">1</timestep>", ">nan</timestep>"), "finite number"),
     "weight of NaN": (
@@ -568,6 +570,19 @@ def test_lammps_cannot_be_given_a_changing_cluster(make_case):
 @pytest.mark.parametrize("kind", [{"command": "true"}, {"external": True}])
 def test_what_the_expensive_side_asks_of_a_client(make_case, kind):
     assert any("must answer NEEDINIT" in line for line in look(make_case(expensive=kind)))
+
+
+def test_a_token_that_drivers_could_not_show(make_case):
+    inet = {"mode": "inet", "address": "localhost", "port": 31417, "token": "secret"}
+    case = make_case(expensive={"external": True, "socket": inet})
+    with pytest.raises(MixpiError, match=r"token .*secret: No such file or directory"):
+        look(case)
+    (case.folder / "secret").write_text("x" * 64)
+    (case.folder / "secret").chmod(0o644)
+    with pytest.raises(MixpiError, match="can be read by other users"):
+        look(case)
+    (case.folder / "secret").chmod(0o600)
+    look(case)
 
 
 def test_prefix_of_an_error_stands_once(make_case):

@@ -46,10 +46,7 @@ InputSimulation.write = at("half", InputSimulation.write)
 @pytest.mark.parametrize("moment", ["empty", "half"])
 def test_killed_in_a_checkpoint(make_case, moment):
     """In the third checkpoint, of step 10: that of step 5 is there, and the run goes on from it."""
-    case = make_case(steps=20, stride=5)
-    xml = case.input.read_text()
-    line = "<checkpoint filename='checkpoint' stride='5' overwrite='True'/></output>"
-    case.input.write_text(xml.replace("</output>", line))
+    case = make_case(steps=20, stride=5, checkpoint=5)
     pes = case.folder / "mixing_pes.py"
     pes.write_text(PES + KILL.format(moment=moment, number=3))
     ended = case.mixpi("run", "input.xml", "--no-reference", "--quiet")
@@ -61,7 +58,7 @@ def test_killed_in_a_checkpoint(make_case, moment):
     done = case.mixpi("run", "md.checkpoint", "--no-reference", "--quiet")
     assert done.returncode == 0, done.stderr
     assert len(case.positions()) == 5
-    assert not list(case.folder.glob(".*.part"))
+    assert not list(case.folder.glob(".part.*"))
     reference = make_case(folder="reference", steps=20, stride=5)
     assert reference.mixpi("run", "input.xml", "--no-reference", "--quiet").returncode == 0
     np.testing.assert_allclose(case.positions(), reference.positions(), atol=1e-7)
@@ -112,7 +109,7 @@ def test_what_is_there_of_another_run_is_kept(checkpoint):
     """As i-PI does: the first time an older file is kept beside, later ones are our own."""
     Path("state").write_text("old")
     Path("precious").write_text("data")
-    Path(".state.part").symlink_to("precious")  # is not written through
+    Path(".part.state").symlink_to("precious")  # is not written through
     output, _ = checkpoint()
     for text in ("first", "second"):
         output.status.text = text

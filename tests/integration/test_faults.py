@@ -17,24 +17,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.io import read
-from conftest import command_driver, faulty_driver
+from conftest import command_driver, evaluations, faulty_driver, wait_for
 from mixpi.records import read_steps
 
 
 def run(case, *arguments, timeout=120.0):
     return case.mixpi("run", "input.xml", "--no-reference", "--quiet", *arguments, timeout=timeout)
-
-
-def wait_for(condition, seconds=30.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
-
-
-def evaluations(case) -> int:
-    path = case.folder / "mix.steps"
-    return len(read_steps(path)["evaluation"]) if path.exists() else 0
 
 
 def test_undisturbed_run(make_case):

@@ -7,31 +7,17 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from conftest import TERSOFF, clean_environment, faulty_driver, silicon
+from conftest import TERSOFF, clean_environment, evaluations, faulty_driver, silicon, wait_for
 from mixpi.checkpoints import newest_checkpoint, read_checkpoint
 from mixpi.errors import MixpiError
-from mixpi.records import read_steps
 from mixpi.running import lock
 
 
 #: What batch systems send before a time limit, at preemption, on request; and a lost terminal.
 WARNINGS = [signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU, signal.SIGALRM]
-
-
-def wait_for(condition, seconds=60.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-
-
-def evaluations(case) -> int:
-    path = case.folder / "mix.steps"
-    return len(read_steps(path)["evaluation"]) if path.exists() else 0
 
 
 def watchers() -> set[int]:
@@ -190,10 +176,8 @@ def test_i_pi_that_is_stopped_is_named_and_ended(make_case):
 
 @pytest.mark.full
 def test_killed_i_pi_offers_its_last_checkpoint(make_case):
-    case = make_case(steps=5000, expensive={"command": faulty_driver("slow", 0.02)})
-    xml = case.input.read_text()
-    checkpoint = "<checkpoint filename='chk' stride='2' overwrite='True'/></output>"
-    case.input.write_text(xml.replace("</output>", checkpoint))
+    slow = {"command": faulty_driver("slow", 0.02)}
+    case = make_case(steps=5000, checkpoint=2, expensive=slow)
     process = case.start("--quiet")
     wait_for(lambda: evaluations(case) >= 8)
     os.kill(i_pi_of(case, process), signal.SIGKILL)

@@ -80,6 +80,17 @@ def test_names_of_outputs(case, tmp_path, name, message):
         start(case, output)
 
 
+def test_files_of_drivers_are_inputs(case):
+    token = {"mode": "inet", "port": 31415, "token": "secret"}
+    case.config["cheap"] = {"command": "wrap.sh {address}", "socket": token}
+    lammps = {"potential": ["pair_style zero 3.0"], "executable": "./lmp", "launch": "./wrap -n 2"}
+    case.config["expensive"] = {"lammps": lammps}
+    for name in ("secret", "wrap.sh", "lmp", "wrap"):
+        Path(name).touch()
+        with pytest.raises(MixpiError, match=f"is {name}, which is a file of the .* driver"):
+            start(case, {"steps": name})
+
+
 @pytest.mark.parametrize(
     ("prefix", "name", "input_name", "clash"),
     [

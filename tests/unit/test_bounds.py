@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from mixpi import build_regions
 from mixpi.bins import BINS_PER_ATOM, numbers_of_bins
-from mixpi.folding import HomeImages
 from mixpi.positions import beyond
 
 
@@ -119,8 +118,3 @@ def test_beyond():
     for value in (-1.1, np.nan, -np.inf, 1e308):
         vectors[3, 2] = value
         assert beyond(vectors, 1.0) == 3
-
-
-def test_home_is_not_sought_for_atoms_that_are_nowhere():
-    with pytest.raises(ValueError, match="atom 1 is more than 1e\\+09 cells from home"):
-        HomeImages().fold([np.array([[1.0, 1.0, 1.0], [1.0, -1e20, 1.0]])], 5.0 * np.eye(3))

@@ -27,7 +27,6 @@ def test_ipi_input(make_case):
     found = read_ipi_input(case.input)
     assert (found.total_steps, found.first_step, found.beads, found.batch_size) == (7, 0, 4, 4)
     assert found.barostat is None and found.systems == 1
-    assert found.structure_file == (case.folder / "init.extxyz", "ase")
     assert found.properties_files == [case.folder / "md.out"]
 
 

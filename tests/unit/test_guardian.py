@@ -11,20 +11,16 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import wait_for
+from ipi.utils.softexit import Softexit
 from mixpi import guardian
 from mixpi.cli import main
 from mixpi.errors import MixpiError
 from mixpi.processes import LINUX, Child, dying_with_us, guarded, stop_all
+from mixpi.stopping import hear_once
 
 
 pytestmark = pytest.mark.skipif(not LINUX, reason="needs /proc")
-
-
-def wait_for(condition, seconds=30.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 def bash(tmp_path: Path, text: str, name: str = "cheap-0") -> Child:
@@ -122,6 +118,13 @@ def test_no_warning_is_early_enough(tmp_path):
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
+def test_what_is_deaf_to_warnings_still_ends_at_its_own_limit():
+    """The bound on i-PI's look at an input is the signal by which batch systems warn."""
+    text = "from mixpi.ipi_probe import limit; limit(1, 4 * 2**30)\nwhile True: pass"
+    done = subprocess.run(dying_with_us([sys.executable, "-c", text]), timeout=60)
+    assert done.returncode == -signal.SIGXCPU
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGXCPU])
 def test_a_signal_has_its_own_exit_code(monkeypatch, signum):
     def stopped(_):
@@ -130,6 +133,20 @@ def test_a_signal_has_its_own_exit_code(monkeypatch, signum):
 
     monkeypatch.setattr("mixpi.cli._config", stopped)
     assert main(["config"]) == 128 + signum
+
+
+def test_i_pi_takes_all_words_to_stop_for_one(monkeypatch):
+    """At a second one i-PI, left alone, ends at once: without its RESTART."""
+    before = signal.getsignal(signal.SIGXCPU)
+    monkeypatch.setenv(guardian.MARK, "1-x:i-pi")
+    softexit = Softexit()
+    try:
+        hear_once(softexit)
+        for signum in (signal.SIGXCPU, signal.SIGTERM, signal.SIGXCPU, signal.SIGINT):
+            softexit._kill_handler(signum, None)
+    finally:
+        signal.signal(signal.SIGXCPU, before)
+    assert softexit._killed
 
 
 def test_what_cannot_be_started_says_why(tmp_path):

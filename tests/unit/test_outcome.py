@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 
 import pytest
-from mixpi.checkpoints import checkpoint_names, newest_checkpoint
-from mixpi.crew import STOPPED_LOOKS, Watched
+from ipi.utils.softexit import softexit
+from mixpi.checkpoints import newest_checkpoint
+from mixpi.crew import STOPPED_LOOKS, Crew, Watched
 from mixpi.guardian import Process
 from mixpi.ipi_input import read_ipi_input
+from mixpi.ipi_pes import FAILURE_FILE, MixingPES
 from mixpi.outcome import Evidence, Outcome, judge
 
 
@@ -36,12 +39,15 @@ def test_newest_whole_checkpoint(tmp_path):
 
 @pytest.fixture
 def evidence(make_case):
-    def prepare(*before):
+    def prepare(*before, prefix="md"):
         case = make_case(folder=f"case{os.urandom(3).hex()}", steps=10)
         xml = case.input.read_text()
         case.input.write_text(
-            xml.replace("</output>", "<checkpoint filename='chk' stride='2'/></output>")
+            xml.replace("</output>", "<checkpoint filename='chk' stride='2'/></output>").replace(
+                "prefix='md'", f"prefix='{prefix}'"
+            )
         )
+        (case.folder / "out").mkdir()
         for name, step in before:
             state(case.folder / name, step)
         return Evidence(read_ipi_input(case.input))
@@ -65,7 +71,30 @@ def test_files_of_an_older_run_are_no_evidence(evidence):
 
 def test_names_of_checkpoints(evidence):
     found = evidence()
-    assert checkpoint_names(read_ipi_input(found.folder / "input.xml")) == ["md.chk"]
+    assert read_ipi_input(found.folder / "input.xml").checkpoint_names == ["md.chk"]
+
+
+@pytest.mark.parametrize("name", ["/{folder}/chk", "md[1].chk", "x" * 300, "**", "out/*", "/"])
+def test_names_of_checkpoints_that_look_like_patterns(tmp_path, name):
+    """Also one that is a whole path, or longer than a file's name can be."""
+    (tmp_path / "out").mkdir()
+    path = tmp_path / name.format(folder=tmp_path)
+    numbered = path.with_name(f"{path.name}_3") if path.name else path
+    if 0 < len(path.name) < 200:
+        state(numbered, 6)
+        assert newest_checkpoint(tmp_path, [str(path)]).path == numbered
+    else:
+        assert newest_checkpoint(tmp_path, [str(path)]) is None
+
+
+def test_checkpoints_in_a_folder_of_their_own(evidence):
+    """What was there and has been written anew is of this run."""
+    found = evidence(prefix="out/md")
+    state(found.folder / "out" / "md.chk_0", 2)
+    before = Evidence(read_ipi_input(found.folder / "input.xml"))
+    assert before.newest_checkpoint() is None
+    state(found.folder / "out" / "md.chk_0", 4)
+    assert before.newest_checkpoint().step == 4
 
 
 @pytest.mark.parametrize(
@@ -95,6 +124,16 @@ def test_folder_that_is_gone_is_the_first_reason(evidence):
     assert outcome.message.startswith(f"{found.folder} was removed or renamed")
 
 
+def test_a_failure_that_cannot_be_written_down_stops_i_pi_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / FAILURE_FILE).mkdir()
+    told = []
+    monkeypatch.setattr(softexit, "trigger", lambda status, message: told.append(message))
+    monkeypatch.setattr("atexit.register", lambda _: None)
+    MixingPES._fail(None, "the reason")
+    assert told == ["mixpi: the reason"]
+
+
 def looks(seconds, state="S", busy=False, deadline=100.0):
     """What is said of a driver that is looked at every second, after so many."""
     one = Watched(None, deadline, 0.0, 0.0)
@@ -103,6 +142,18 @@ def looks(seconds, state="S", busy=False, deadline=100.0):
         if why := one.look([process], float(now)):
             return now, why
     return None
+
+
+def test_who_has_connected_and_gone_hides_nobody(tmp_path):
+    """As long as a connection may be that of a driver, none is said not to have connected."""
+    crew = Crew(None, None, tmp_path)
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    crew._note_connection("cheap", gone.pid)
+    assert not crew._unknown
+    crew._note_connection("cheap", os.getpid())
+    crew._note_connection("expensive", 0)
+    assert crew._unknown == {"cheap", "expensive"}
 
 
 def test_drivers_that_do_not_connect():

@@ -22,11 +22,14 @@ from mixpi.drivers.client import connect, serve
 from mixpi.drivers.proof import read_token
 from mixpi.drivers.toy import ToyEngine
 from mixpi.errors import MixpiError
-from mixpi.peers import MARK, Peer, ancestors, belongs_to, launcher_mark, mark, peer_of
+from mixpi.guardian import MARK, ancestors, belongs_to, own_family
+from mixpi.peers import Peer, peer_of
 from mixpi.pool import DriverPool, init_text, wait
 
 
 POSITIONS = np.random.default_rng(1).uniform(1.0, 9.0, (4, 3))
+#: As if this process had been a launcher.
+FAMILY = f"{os.getpid()}-secret:"
 #: A driver in a process of its own, given its arguments.
 PROCESS = [sys.executable, "-m", "mixpi.cli", "driver", "toy"]
 
@@ -116,7 +119,7 @@ def test_a_process_of_another_run_is_refused(make_pool, capfd):
     # a launcher that is no ancestor of this process, in which the driver runs
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     with other:
-        pool = make_pool(launched_by=f"{other.pid}-secret", connect_deadline=0.3)
+        pool = make_pool(launched_by=f"{other.pid}-secret:", connect_deadline=0.3)
         drive(pool)
         with pytest.raises(MixpiError, match="no cheap driver has connected"):
             evaluate(pool)
@@ -126,14 +129,14 @@ def test_a_process_of_another_run_is_refused(make_pool, capfd):
 
 @pytest.mark.parametrize("how", ["child", "orphan with the mark"])
 def test_what_the_launcher_has_started_is_let_in(make_pool, how):
-    pool = make_pool(launched_by=mark())
+    pool = make_pool(launched_by=FAMILY)
     argv = [*PROCESS, "--address", pool.config.address]
     if how == "child":
         child = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
     else:
         # as under srun: the launcher is none of its ancestors any more
         script = 'nohup "$@" > /dev/null 2>&1 &'
-        environment = {**os.environ, MARK: mark()}
+        environment = {**os.environ, MARK: f"{FAMILY}cheap-0"}
         child = subprocess.Popen(["sh", "-c", script, "sh", *argv], env=environment)
         child.wait()
     evaluate(pool)
@@ -142,18 +145,17 @@ def test_what_the_launcher_has_started_is_let_in(make_pool, how):
 
 
 def test_what_a_mark_is_worth():
-    assert mark().startswith(f"{os.getpid()}-")
     assert os.getppid() in ancestors(os.getpid())
-    assert belongs_to(os.getpid(), mark())
-    assert not belongs_to(os.getppid(), mark())
+    assert belongs_to(os.getpid(), FAMILY)
+    assert not belongs_to(os.getppid(), FAMILY)
 
 
 def test_a_mark_from_further_away_is_none(monkeypatch):
-    monkeypatch.setenv(MARK, f"{os.getppid()}-x")
-    assert launcher_mark() == f"{os.getppid()}-x"
-    for text in ("", "rubbish", "-x", "999999999-x"):
+    monkeypatch.setenv(MARK, f"{os.getppid()}-x:i-pi")
+    assert own_family() == f"{os.getppid()}-x:"
+    for text in ("", "rubbish", "-x:", "999999999-x:", "²-x:"):
         monkeypatch.setenv(MARK, text)
-        assert launcher_mark() is None
+        assert own_family() is None
 
 
 def test_no_more_drivers_than_count(make_pool, capfd):
@@ -286,10 +288,11 @@ def test_what_is_no_socket_is_left_alone(make, what):
 def test_sockets_of_others_with_any_name(tmp_path):
     path = tmp_path / "live"
     strange = os.fsencode(tmp_path) + b"/\xff\xfe"
-    with socket.socket(socket.AF_UNIX) as one, socket.socket(socket.AF_UNIX) as other:
-        one.bind(strange)
-        one.listen()
-        other.bind(str(path))
-        other.listen()
+    alike = b"\0 " + os.fsencode(tmp_path / "dead")
+    with contextlib.ExitStack() as stack:
+        for name in (strange, alike, str(path)):
+            live = stack.enter_context(socket.socket(socket.AF_UNIX))
+            live.bind(name)
+            live.listen()
         assert unix_socket_is_live(path)
         assert not unix_socket_is_live(tmp_path / "dead")
