@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from .config import MixingConfig
+from .config import LONGEST_NAME, MixingConfig
 from .drivers.lammps import potential_folders
 from .drivers.lammps_potential import read_lines
 from .errors import MixpiError
@@ -51,7 +51,7 @@ def require_safe_outputs(
     ------
     MixpiError
         If an output is an input, by name or through a link, or another output; a folder, a
-        device or a pipe; or in another place that was not asked for.
+        device or a pipe; in another place that was not asked for; or too long a name.
     """
     taken = {_identity(path): what for path, what in inputs.items()}
     written: dict[object, str] = {}
@@ -61,6 +61,10 @@ def require_safe_outputs(
         written[_identity(folder / name)] = f"{name}, which i-PI writes"
     for name, what in outputs:
         path = folder / name
+        if len(os.fsencode(path.name)) > LONGEST_NAME:
+            raise MixpiError(
+                f"{what} is {name[:40]}..., but a file's name has {LONGEST_NAME} bytes at most"
+            )
         identity = _identity(path)
         if identity in taken:
             raise MixpiError(

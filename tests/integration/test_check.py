@@ -93,6 +93,7 @@ REFUSED_XML = {
     "weight 0": ((FORCE, "<force forcefield='mix' weight='0'/>"), "are all 0"),
     "weight of NaN": ((FORCE, "<force forcefield='mix' weight='nan'/>"), "no finite number"),
     "step of next to nothing": (("units='femtosecond'", "units='femto'"), "must be positive"),
+    "long name": (("prefix='md'", f"prefix='{'x' * 252}'"), "255 bytes at most"),
     "negative step": ((">1</timestep>", ">-1</timestep>"), "must be positive"),
     "step of NaN": ((">1</timestep>", ">nan</timestep>"), "finite number"),
     "weight of NaN": (
