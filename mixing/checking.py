@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,8 @@ from ase import Atoms
 from .check_drivers import check_drivers
 from .check_input import check_forces_named, check_kind, check_view
 from .check_structure import check_structure
-from .checkpoints import newest_checkpoint, read_checkpoint
+from .checkpoints import newest_checkpoint, read_checkpoint, way_on
+from .continuing import OutputFile, last_steps
 from .errors import MixpiError
 from .ipi_input import IpiInput, read_ipi_input
 from .ipi_view import ask_ipi
@@ -71,12 +71,13 @@ def _earlier_run(ipi_input: IpiInput) -> Iterator[str]:
     """Offer the newest state of a run that was begun here and has not ended."""
     if read_checkpoint(ipi_input.path):
         return  # it is being continued
-    newest = newest_checkpoint(ipi_input.folder, ipi_input.checkpoint_names)
-    if newest:
+    folder, config = ipi_input.folder, ipi_input.config
+    steps = OutputFile(folder / config.output.steps, frames=False, stride=1)
+    done = max(last_steps(steps), default=0)
+    if newest := newest_checkpoint(folder, ipi_input.checkpoint_names, up_to=done):
         yield (
             f"note: an earlier run here has done {newest.step} of {newest.total_steps} steps: "
-            f"'mixpi run {shlex.quote(newest.path.name)}' continues it; a new one puts its "
-            "files aside"
+            f"'{way_on(newest, folder, inside=True)}' continues it; a new one puts its files aside"
         )
 
 

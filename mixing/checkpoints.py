@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import shlex
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -67,8 +68,35 @@ def checkpoint_files(folder: Path, names: Iterable[str] = ()) -> list[Path]:
     return [path for path in found if os.path.isfile(path)]
 
 
+def way_on(state: Checkpoint, folder: Path, *, inside: bool = False) -> str:
+    """The command that continues a run, for a shell.
+
+    Parameters
+    ----------
+    state : Checkpoint
+    folder : Path
+        Where i-PI ran: names in its input are relative to that.
+    inside : bool
+        Whether it will be given there; else where we are.
+    """
+
+    def name(path: Path) -> str:
+        try:
+            return shlex.quote(os.path.relpath(path, folder if inside else None))
+        except FileNotFoundError:  # nobody is in a folder that is gone
+            return shlex.quote(str(path))
+
+    path = folder / state.path.name
+    run = f"mixpi run {name(path)}"
+    return run if state.path.parent == folder else f"cp {name(state.path)} {name(path)} && {run}"
+
+
 def newest_checkpoint(
-    folder: Path, names: Iterable[str] = (), *, but: Sequence[Path] = ()
+    folder: Path,
+    names: Iterable[str] = (),
+    *,
+    but: Sequence[Path] = (),
+    up_to: int | None = None,
 ) -> Checkpoint | None:
     """The whole state of the highest step; None if there is none with steps left.
 
@@ -80,9 +108,12 @@ def newest_checkpoint(
         Files of ``<checkpoint>``.
     but : sequence of Path
         Files that are not of this run.
+    up_to : int, optional
+        States of higher steps are another run's, too.
     """
     files = [path for path in checkpoint_files(folder, names) if path not in but]
     found = [one for path in files if (one := read_checkpoint(path))]
+    found = [one for one in found if up_to is None or one.step <= up_to]
     newest = max(found, key=lambda one: one.step, default=None)
     return newest if newest and newest.has_steps_left else None
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ._version import __version__
+from .checkpoints import way_on
 from .cli_drivers import add_driver_commands
 from .errors import MixpiError
 from .seed_selection import GRAMMAR
@@ -231,8 +232,8 @@ def _run(arguments: argparse.Namespace) -> int:
         print(f"mixpi: {outcome.status}: {outcome.message}", file=sys.stderr)
         checkpoint = run.evidence.newest_checkpoint()
         if checkpoint:
-            name = shlex.quote(os.path.relpath(checkpoint.path))
-            print(f"mixpi: continue with: mixpi run {name}", file=sys.stderr)
+            command = way_on(checkpoint, run.ipi_input.folder)
+            print(f"mixpi: continue with: {command}", file=sys.stderr)
         if outcome.signum:
             return 128 + outcome.signum
         return 0 if outcome.status == "stopped" else 1

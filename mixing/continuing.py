@@ -1,15 +1,20 @@
 """Files of a run that is continued: cut back to the step of the RESTART.
 
 What was written after the state that a run goes on from is computed again, and would
-stand twice. What is cut off is kept beside the file, under i-PI's kind of name.
+stand twice. What is cut off is kept beside the file, under i-PI's kind of name. Files that
+end before that state belong to another run, or have lost their end.
 """
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import re
 import shutil
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import MixpiError
@@ -19,6 +24,113 @@ from .errors import MixpiError
 _IPI_FRAME = re.compile(rb"Step:\s+(\d+)")
 #: How :mod:`mixpi.frames` does.
 _OWN_FRAME = re.compile(rb"\bstep=(\d+)\b")
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """A file that grows with the steps.
+
+    Attributes
+    ----------
+    path : Path
+    frames : bool
+        Whether it holds frames of atoms; else rows.
+    stride : int
+        Steps from one to the next.
+    """
+
+    path: Path
+    frames: bool
+    stride: int
+
+
+def require_no_gap(files: Iterable[OutputFile], step: int, state: str) -> None:
+    """Refuse to go on behind the end of a file: the steps between would be missing in it.
+
+    Parameters
+    ----------
+    files : iterable of OutputFile
+        Those that are not there, are empty, or cannot be read are not looked at.
+    step : int
+        Of the state that the run goes on from.
+    state : str
+        Its file, for the message.
+
+    Raises
+    ------
+    MixpiError
+        Which file ends too early, and the ways out.
+    """
+    for file in files:
+        steps = last_steps(file)
+        if not steps:
+            continue
+        spacing = max(file.stride, steps[-1] - steps[-2] if len(steps) > 1 else 0)
+        if step - steps[-1] >= spacing:
+            raise MixpiError(
+                f"{file.path} ends with step {steps[-1]}, and {state} is a state of step {step}: "
+                "the steps between would be missing. Continue from an older state, or, to begin "
+                "new files behind the gap, move the old ones to another folder"
+            )
+
+
+def last_steps(file: OutputFile) -> list[int]:
+    """The last two steps in a file, or as many as there are."""
+    if not os.path.isfile(file.path) or file.path.stat().st_size == 0:
+        return []
+    if not file.frames:
+        column = step_column(file.path)
+        return [] if column is None else _last_rows(file.path, column)
+    with (
+        file.path.open("rb") as stream,
+        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as text,
+    ):
+        mark = _IPI_FRAME if _IPI_FRAME.search(text) else _OWN_FRAME
+        return list(deque((int(found[1]) for found in mark.finditer(text)), 2))
+
+
+def _last_rows(path: Path, column: int) -> list[int]:
+    steps: deque[int] = deque(maxlen=2)
+    with path.open(errors="replace") as stream:
+        for line in stream:
+            words = line.split()
+            # the last row may have been broken off
+            if line.endswith("\n") and not line.startswith("#") and len(words) > column:
+                with contextlib.suppress(ValueError):
+                    if not steps or int(float(words[column])) != steps[-1]:
+                        steps.append(int(float(words[column])))
+    return list(steps)
+
+
+def cut_back(files: Iterable[OutputFile], step: int, say: Callable[[str], None]) -> None:
+    """Take from files what is going to be computed again.
+
+    Parameters
+    ----------
+    files : iterable of OutputFile
+    step : int
+        The last that stays.
+    say : callable
+        Told of files that cannot be cut.
+    """
+    for file in files:
+        if file.frames:
+            if file.path.stat().st_size and not holds_frames(file.path):
+                say(
+                    f"{file.path.name} is in a format whose frames mixpi cannot tell apart: "
+                    f"those behind step {step} may stand twice in it"
+                )
+            else:
+                cut_frames(file.path, step)
+            continue
+        column = step_column(file.path)
+        if column is not None:
+            cut_table(file.path, step, column)
+        elif file.path.stat().st_size:
+            say(
+                f"{file.path.name} has no column 'step': rows behind step {step} may stand twice "
+                "in it"
+            )
 
 
 def cut_table(path: Path, step: int, column: int) -> None:
@@ -117,12 +229,12 @@ def _behind(text: mmap.mmap, position: int, lines: int) -> int | None:
 
 
 def step_column(path: Path) -> int | None:
-    """In which column of i-PI's properties the step stands, from 0; None without one."""
+    """In which column of a file of i-PI's or ours the step stands, from 0; None without one."""
     with path.open(errors="replace") as stream:
         for line in stream:
             if not line.startswith("#"):
                 return None
-            found = re.match(r"#\s*column\s+(\d+)\s*-->\s*step\b", line)
+            found = re.match(r"#\s*column\s+(\d+)\s*(?:-->\s*)?step\b", line)
             if found:
                 return int(found[1]) - 1
     return None

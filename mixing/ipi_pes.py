@@ -23,12 +23,13 @@ from ipi.pes.dummy import Dummy_driver
 from ipi.utils.softexit import softexit
 
 from .agreement import require_same_system
+from .checkpoints import RESTART
 from .config import POOLS, load_config, without_quotes
-from .continuing import cut_frames, cut_table, holds_frames, put_aside, step_column
+from .continuing import OutputFile, cut_back, put_aside, require_no_gap
 from .errors import MixpiError
 from .first_look import exactly_zero, far_apart
 from .folding import HomeImages
-from .frames import Evaluated, Frames
+from .frames import Evaluated, Frames, bead_paths
 from .guardian import own_family
 from .limits import Limits, Monitor
 from .mixer import Mixer, Plan, WorkOfCorrection
@@ -265,10 +266,7 @@ class MixingPES(Dummy_driver):
         if simulation:
             self._require_same_system(simulation, h, geometries)
             self._mixer = self._make_mixer(simulation.masses)
-            if first_step:
-                self._cut_back(simulation)
-            elif Path("RESTART").exists() and "RESTART" not in sys.argv:
-                put_aside(Path("RESTART"))  # of an older run, which this one must not go on from
+            self._meet_files(simulation, len(geometries))
             self._monitor = Monitor(self._config.limits, simulation, say_aloud)
             simulation.after_each_step(self._after_step)
         self._images = HomeImages()
@@ -313,26 +311,19 @@ class MixingPES(Dummy_driver):
             found_name="what i-PI has read",
         )
 
-    def _cut_back(self, simulation: RunningSimulation) -> None:
-        """Take from i-PI's own files what is going to be computed again."""
-        for file in simulation.files():
-            if file.kind == "trajectory":
-                if file.path.stat().st_size and not holds_frames(file.path):
-                    say_aloud(
-                        f"{file.path.name} is in a format whose frames mixpi cannot tell apart: "
-                        f"those behind step {simulation.first_step} may stand twice in it"
-                    )
-                else:
-                    cut_frames(file.path, simulation.first_step)
-                continue
-            column = step_column(file.path)
-            if column is not None:
-                cut_table(file.path, simulation.first_step, column)
-            elif file.path.stat().st_size:
-                say_aloud(
-                    f"{file.path.name} has no column 'step': rows behind step "
-                    f"{simulation.first_step} may stand twice in it"
-                )
+    def _meet_files(self, simulation: RunningSimulation, beads: int) -> None:
+        """Let i-PI's files and ours be those of one run, this one."""
+        step, given = simulation.first_step, sys.argv[1:]
+        if step:
+            output = self._config.output
+            ours = [OutputFile(Path(output.steps), frames=False, stride=1)]
+            paths = bead_paths(output.trajectory, beads) if output.trajectory else []
+            ours += [OutputFile(path, frames=True, stride=output.stride) for path in paths]
+            theirs = simulation.files()
+            require_no_gap([*ours, *theirs], step, given[-1] if given else RESTART)
+            cut_back(theirs, step, say_aloud)
+        if Path(RESTART).exists() and RESTART not in given:
+            put_aside(Path(RESTART))  # of an older run, which this one must not go on from
 
     def _write_frame(self, step: int) -> None:
         """Write the frame of a step that has ended, if it has one."""

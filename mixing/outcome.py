@@ -82,9 +82,14 @@ class Evidence:
         found = fingerprint(path)
         return found is not None and found != self._before.get(path)
 
+    @property
+    def restart(self) -> Checkpoint | None:
+        """The RESTART of this run, if it is whole."""
+        return read_checkpoint(self.folder / RESTART) if self.is_new(RESTART) else None
+
     def steps_done(self) -> int:
         """Steps according to the RESTART of this run; i-PI's log may be quiet."""
-        found = read_checkpoint(self.folder / RESTART) if self.is_new(RESTART) else None
+        found = self.restart
         return found.step if found else 0
 
     def newest_checkpoint(self) -> Checkpoint | None:
@@ -186,6 +191,9 @@ def judge(
         outcome.message = failure + stories
     elif asked:
         outcome.status, outcome.message = asked
+        if outcome.status == "stopped" and not evidence.restart:
+            outcome.status = "failed"
+            outcome.message += ". But there is no whole RESTART of this run, so its steps are lost"
         if outcome.status == "interrupted":
             outcome.signum = signal.SIGTERM
     elif "I-PI reports success" in log:

@@ -21,6 +21,8 @@ from .ipi_input import IpiInput, read_ipi_input
 from .user_files import special_kind
 
 
+#: How messages call it.
+THE_INPUT = "the i-PI input"
 #: Names beside the input that i-PI and mixpi write themselves.
 RESERVED = ("RESTART", "EXIT", "mixpi.failure", "mixpi.report.json", "logs")
 
@@ -58,6 +60,11 @@ def require_safe_outputs(
     for name in reserved:
         if kind := special_kind(folder / name):
             raise MixpiError(f"{folder / name} is {kind}, and a run writes a file of that name")
+        what = taken.get(_identity(folder / name), THE_INPUT)
+        if what != THE_INPUT:  # a RESTART that is continued is replaced once there is a newer one
+            raise MixpiError(
+                f"{name} is {what}, but a run writes a file of that name: give it another name"
+            )
         written[_identity(folder / name)] = f"{name}, which i-PI writes"
     for name, what in outputs:
         path = folder / name
@@ -133,7 +140,7 @@ def inputs_of_run(ipi_input: IpiInput) -> dict[Path, str]:
     """The files that a whole run reads, as far as its i-PI input names them."""
     return {
         **inputs_of(ipi_input.config, ipi_input.config_path.parent),
-        ipi_input.path: "the i-PI input",
+        ipi_input.path: THE_INPUT,
         ipi_input.config_path: "the configuration",
         ipi_input.pes_path: "the pes_path",
         **{ipi_input.folder / name: "a file that i-PI reads" for name in _read_by_ipi(ipi_input)},

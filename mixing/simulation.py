@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,28 +19,13 @@ from ipi.utils.messages import get_identification_info
 from ipi.utils.softexit import softexit
 from ipi.utils.units import unit_to_user
 
+from .continuing import OutputFile
 from .errors import MixpiError
 from .periodic import PeriodicCell
 
 
 #: bohr; i-PI may have wrapped the positions that it hands over.
 SAME_PLACE = 1e-6
-
-
-@dataclass(frozen=True)
-class OutputFile:
-    """A file that i-PI writes.
-
-    Attributes
-    ----------
-    path : Path
-        As i-PI opened it.
-    kind : {"properties", "trajectory"}
-        Rows, or frames of atoms.
-    """
-
-    path: Path
-    kind: str
 
 
 class RunningSimulation:
@@ -202,8 +186,9 @@ class RunningSimulation:
             if isinstance(output, CheckpointOutput):
                 continue
             streams = output.out if isinstance(output.out, list) else [output.out]
-            kind = {PropertyOutput: "properties", TrajectoryOutput: "trajectory"}.get(type(output))
-            found += [OutputFile(Path(s.name), kind) for s in streams if s is not None and kind]
+            if isinstance(output, PropertyOutput | TrajectoryOutput):
+                frames, stride = isinstance(output, TrajectoryOutput), int(output.stride)
+                found += [OutputFile(Path(s.name), frames, stride) for s in streams if s]
         return found
 
 

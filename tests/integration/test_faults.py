@@ -215,7 +215,7 @@ def check_continued(case, reference) -> None:
 def steps_in(path: Path) -> list[int]:
     """The steps of all rows or frames of an output of i-PI's or ours."""
     if path.name == "md.out":
-        return [int(row) for row in np.loadtxt(path)[:, 0]]
+        return [int(row) for row in np.loadtxt(path, ndmin=2)[:, 0]]
     frames = read(path, ":")
     if path.name.startswith("mix"):
         return [frame.info["step"] for frame in frames]

@@ -391,3 +391,41 @@ def test_output_that_joins_while_i_pi_writes_the_start(make_case):
     assert run(case).returncode == 0
     frames = read(case.folder / "mix.extxyz", ":")
     assert [frame.info["step"] for frame in frames] == [0, 2, 4]
+
+
+def go_on(case, state: str):
+    return case.mixpi("run", state, "--no-reference", "--quiet")
+
+
+def test_a_state_behind_the_end_of_the_files_is_refused(make_case):
+    """The steps between would be missing in all files, and nobody would notice."""
+    case = make_case(steps=8)
+    assert run(case).returncode == 0
+    later = (case.folder / "RESTART").read_text().replace("<total_steps>8<", "<total_steps>9<")
+    case.input.write_text(case.input.read_text().replace("<total_steps>8<", "<total_steps>4<"))
+    assert run(case).returncode == 0
+    (case.folder / "RESTART").write_text(later)
+    files = {path: path.read_bytes() for path in case.folder.glob("m*.*")}
+    done = go_on(case, "RESTART")
+    assert done.returncode == 1
+    assert "ends with step 4, and RESTART is a state of step 8" in done.stderr, done.stderr
+    changed = [path.name for path, before in files.items() if path.read_bytes() != before]
+    assert changed == ["mixpi.report.json"] or not changed
+    said = case.mixpi("check", "input.xml", "--fast").stdout
+    assert "an earlier run" not in said, said
+
+    moved = case.folder / "moved"
+    moved.mkdir()
+    for path in case.folder.glob("m*.*"):
+        if path.name not in ("mixing.yaml", "mixing_pes.py"):
+            path.rename(moved / path.name)
+    assert go_on(case, "RESTART").returncode == 0
+    assert steps_in(case.folder / "md.out")[-1] == 9
+
+
+def test_a_newer_restart_does_not_stay_beside_a_run_from_an_older_state(make_case):
+    """It is of another branch: the run would not be continued from it without a jump."""
+    case = make_case(steps=6, checkpoint=4)
+    assert run(case).returncode == 0
+    assert go_on(case, "md.checkpoint").returncode == 0
+    assert (case.folder / "#RESTART#0#").exists() and (case.folder / "RESTART").exists()
