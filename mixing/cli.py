@@ -17,7 +17,7 @@ from .cli_drivers import add_driver_commands
 from .errors import MixpiError
 from .seed_selection import GRAMMAR
 from .stopping import Stops, ending_as_ctrl_c
-from .streams import Unbreakable, unbreakable_output
+from .streams import Unbreakable, unbreakable_output, wait_for_no_reader
 
 
 if TYPE_CHECKING:
@@ -219,6 +219,7 @@ def _init(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from .running import Run
 
+    wait_for_no_reader()
     run = Run(arguments.input)
     for note in run.notes:
         print(f"mixpi: {note}", file=sys.stderr)

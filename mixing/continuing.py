@@ -8,6 +8,7 @@ end before that state belong to another run, or have lost their end.
 from __future__ import annotations
 
 import contextlib
+import math
 import mmap
 import os
 import re
@@ -81,12 +82,7 @@ def last_steps(file: OutputFile) -> list[int]:
     if not file.frames:
         column = step_column(file.path)
         return [] if column is None else _last_rows(file.path, column)
-    with (
-        file.path.open("rb") as stream,
-        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as text,
-    ):
-        mark = _IPI_FRAME if _IPI_FRAME.search(text) else _OWN_FRAME
-        return list(deque((int(found[1]) for found in mark.finditer(text)), 2))
+    return _whole_frames(file.path)[1][-2:]
 
 
 def _last_rows(path: Path, column: int) -> list[int]:
@@ -179,23 +175,30 @@ def cut_frames(path: Path, step: int) -> int | None:
     int or None
         The step of the last frame that is left; None if there is none.
     """
+    end, steps = _whole_frames(path, step)
+    if end is not None:
+        _cut(path, end)
+    return steps[-1] if steps else None
+
+
+def _whole_frames(path: Path, last: float = math.inf) -> tuple[int | None, list[int]]:
+    """Where the last whole frame up to a step ends, and the steps of all; None without frames."""
     if path.stat().st_size == 0:
-        return None
+        return None, []
     with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as text:
         mark = _IPI_FRAME if _IPI_FRAME.search(text) else _OWN_FRAME
         marks = [(found.start(), int(found[1])) for found in mark.finditer(text)]
         if not marks:
-            return None
+            return None, []
         above = text[: marks[0][0]].count(b"\n")  # lines of a frame over the one with its step
         begins = [_line_start(text, position, above) for position, _ in marks] + [len(text)]
         size = _lines_of_a_frame(text, begins, above)
-        left = next((k for k, (_, its) in enumerate(marks) if its > step), len(marks))
+        left = next((k for k, (_, its) in enumerate(marks) if its > last), len(marks))
         end = _behind(text, begins[left - 1], size) if left else 0
         if end is None:  # broken off in the middle
             left -= 1
             end = begins[left]
-    _cut(path, end)
-    return marks[left - 1][1] if left else None
+    return end, [its for _, its in marks[:left]]
 
 
 def holds_frames(path: Path) -> bool:

@@ -32,6 +32,7 @@ from .folding import HomeImages
 from .frames import Evaluated, Frames, bead_paths
 from .guardian import own_family
 from .limits import Limits, Monitor
+from .locking import hold_lock
 from .mixer import Mixer, Plan, WorkOfCorrection
 from .overwriting import check_plain_start
 from .pool import DriverPool, PoolStopped, init_text, wait
@@ -66,6 +67,7 @@ class MixingPES(Dummy_driver):
     """
 
     def __init__(self, config: str = "mixing.yaml", *args, **kwargs) -> None:
+        hold_lock()  # before anything is touched
         Path(FAILURE_FILE).unlink(missing_ok=True)
         keep_restarts_readable()
         keep_checkpoints_whole(say_aloud)
@@ -268,7 +270,8 @@ class MixingPES(Dummy_driver):
             self._mixer = self._make_mixer(simulation.masses)
             self._meet_files(simulation, len(geometries))
             self._monitor = Monitor(self._config.limits, simulation, say_aloud)
-            simulation.after_each_step(self._after_step)
+            simulation.after_each_step(self._after_step, str(self._config.output.trajectory))
+            simulation.tell_of_lost_output(self._fail)
         self._images = HomeImages()
         self._work = WorkOfCorrection(self._mixer.masses)
         output, beads = self._config.output, len(geometries)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import signal
 import sys
 import time
 from pathlib import Path
-from typing import TextIO
 
 from .addresses import claim, unix_path
 from .checking import check
@@ -21,48 +19,17 @@ from .errors import MixpiError
 from .guardian import FIRST, STOP_PATIENCE
 from .ipi_input import IpiInput, read_ipi_input
 from .ipi_pes import FAILURE_FILE
+from .locking import LOGS, lock
 from .outcome import Evidence, Outcome, judge
 from .processes import PYTHON_OUTPUT, Child, describe_end, guarded
 from .progress import Progress
 from .server import WARNING
 from .stopping import Stops
 from .structure import read_structure
-from .user_files import special_kind
 
 
 #: s; how long i-PI may take to end where it has nowhere to write to.
 SHORT_PATIENCE = 10.0
-
-
-def lock(logs: Path) -> TextIO:
-    """Take a run's folder of logs for one process: until the file is closed.
-
-    Whoever inherits the open file, as i-PI does, holds the lock as well.
-
-    Raises
-    ------
-    MixpiError
-        If it cannot be written to, or another process has it.
-    """
-    path = logs / "lock"
-    if kind := special_kind(path):
-        raise MixpiError(f"{path} is {kind}, no file that could be locked: remove it")
-    try:
-        logs.mkdir(exist_ok=True)
-        stream = path.open("a")
-    except OSError as error:
-        raise MixpiError(
-            f"cannot write into {logs} ({error.strerror}): run in a folder of your own"
-        ) from None
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        stream.close()
-        raise MixpiError(
-            f"another 'mixpi run' is active in {logs.parent}, or one that was killed is still "
-            "ending: wait for it, or copy the input to a folder of its own"
-        ) from None
-    return stream
 
 
 def unix_sockets(config: MixingConfig) -> list[Path]:
@@ -87,7 +54,7 @@ class Run:
         If something is wrong that can be seen without starting anything.
     """
 
-    def __init__(self, path: str | Path, *, logs: str = "logs") -> None:
+    def __init__(self, path: str | Path, *, logs: str = LOGS) -> None:
         self.ipi_input: IpiInput = read_ipi_input(path)
         self.notes = list(check(path, drivers=False))
         self.atoms = read_structure(

@@ -8,6 +8,7 @@ which registers itself for an orderly exit and is found there.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -175,9 +176,24 @@ class RunningSimulation:
         masses = np.array(system.m)[:, None]
         return [unit * np.array(p).reshape(-1, 3) / masses for p in system.p]
 
-    def after_each_step(self, function: Callable[[], None]) -> None:
-        """Call a function when i-PI writes its own output: at the end of a step."""
-        self._simulation.outputs.append(_AsOutput(function))
+    def after_each_step(self, function: Callable[[], None], file: str) -> None:
+        """Call a function, which writes a file, when i-PI writes its own: at the end of a step."""
+        self._simulation.outputs.append(_AsOutput(function, file))
+
+    def tell_of_lost_output(self, tell: Callable[[str], None]) -> None:
+        """Call a function with the reason when a file of the run cannot be written.
+
+        i-PI itself would end there and then, without a RESTART.
+        """
+
+        def lost(reason: str) -> None:
+            # the state of this step is not stored: one row of it is missing
+            self._simulation.safe_stride = sys.maxsize
+            tell(reason)
+
+        for output in self._simulation.outputs:
+            if not isinstance(output, CheckpointOutput):
+                output.write = _telling(output, lost)
 
     def files(self) -> list[OutputFile]:
         """The files of rows and frames that i-PI appends to."""
@@ -192,11 +208,23 @@ class RunningSimulation:
         return found
 
 
+def _telling(output, tell: Callable[[str], None]) -> Callable[[], None]:
+    write = output.write
+
+    def write_or_tell() -> None:
+        try:
+            write()
+        except OSError as error:
+            tell(f"{output.filename} cannot be written: {error.strerror or error}")
+
+    return write_or_tell
+
+
 class _AsOutput:
     """What i-PI calls at the end of a step, between its own outputs."""
 
-    def __init__(self, function: Callable[[], None]) -> None:
-        self.write = function
+    def __init__(self, function: Callable[[], None], file: str) -> None:
+        self.write, self.filename = function, file
 
     def active(self) -> bool:
         return True

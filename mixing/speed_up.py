@@ -21,11 +21,12 @@ from .errors import MixpiError
 from .folding import HomeImages
 from .frames import bead_paths, last_frame
 from .ipi_input import IpiInput
+from .locking import lock
 from .mixer import Mixer, Plan
 from .pool import DriverPool, init_text, wait
 from .processes import Child, describe_end, guarded, stop_all
 from .progress import Tell, silent
-from .running import lock, unix_sockets
+from .running import unix_sockets
 from .server import ONE_STRUCTURE
 from .stopping import Stops
 from .structure import read_oriented

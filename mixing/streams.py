@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import os
+import select
 import sys
+import time
 from collections.abc import Iterator
 from typing import TextIO
+
+
+#: Bytes that are written at a time: a pipe, or a terminal, that takes any takes as many.
+PIECE, TERMINAL_PIECE = 256, 1
+#: s; how long a run waits for a reader who has stopped reading, a pager or Ctrl-S.
+PATIENCE = 2.0
 
 
 class Unbreakable:
@@ -22,20 +31,45 @@ class Unbreakable:
     ----------
     lost : OSError or None
         Why nothing of what was written since has arrived.
+    patience : float or None
+        s; how long a reader may keep us waiting, who has stopped reading (a pager, Ctrl-S), before
+        what is written is dropped until it reads on; None for ever.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self.lost: OSError | None = None
+        self.patience: float | None = None
+        self._stalled = False
         # a character that the terminal lacks is no reason to stop
         with contextlib.suppress(AttributeError, ValueError, OSError):
             stream.reconfigure(errors="backslashreplace")
+        self._encoder = codecs.getincrementalencoder(stream.encoding or "utf-8")("backslashreplace")
 
     def write(self, text: str) -> int:
         """Write a text, if that is possible."""
         with self._losing():
-            self._stream.write(text)
+            if self.patience is None or not self._write_pieces(text):
+                self._stream.write(text)
         return len(text)
+
+    def _write_pieces(self, text: str) -> bool:
+        """Write as much as is taken in time; whether that could be found out."""
+        try:
+            self._stream.flush()
+            number, poll = self._stream.fileno(), select.poll()
+            poll.register(number, select.POLLOUT)
+        except (AttributeError, ValueError, OSError):  # no file, or no such call
+            return False
+        data = memoryview(self._encoder.encode(text))
+        piece = TERMINAL_PIECE if self._stream.isatty() else PIECE
+        deadline = time.monotonic() + (0.0 if self._stalled else self.patience)
+        while data:
+            self._stalled = not poll.poll(1000.0 * max(0.0, deadline - time.monotonic()))
+            if self._stalled:
+                break
+            data = data[os.write(number, data[:piece]) :]
+        return True
 
     def writelines(self, lines) -> None:
         """Write texts, if that is possible."""
@@ -63,6 +97,13 @@ class Unbreakable:
 
     def __getattr__(self, name: str):
         return getattr(self._stream, name)
+
+
+def wait_for_no_reader() -> None:
+    """From here on something else is more urgent than that the output arrives."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, Unbreakable):
+            stream.patience = PATIENCE
 
 
 @contextlib.contextmanager

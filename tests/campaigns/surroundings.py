@@ -41,6 +41,8 @@ def _streams() -> Iterator[Surrounding]:
         "reader of both gone after a line": f"{RUN} 2>&1 | head -1; {STATUS}",
         "reader of both gone at once": f"{RUN} 2>&1 | true; {STATUS}",
         "reader of both sleeps": f"{RUN} 2>&1 | (sleep 6; cat); {STATUS}",
+        "both into a pipe that is full": "mkfifo p; exec 3<>p; head -c 65536 /dev/zero >&3; "
+        f"{RUN} >&3 2>&3",
         "output into a file that others shorten": f"{RUN} >o 2>&1 & sleep 2; : >o; wait $!",
     }.items():
         yield Surrounding("streams", what, script)
@@ -56,6 +58,12 @@ def _streams() -> Iterator[Surrounding]:
         "a terminal of one column, and dumb",
         f"script -qec 'stty cols 1; {RUN}' /dev/null",
         environment={"TERM": "dumb", "COLUMNS": "1", "LINES": "0"},
+    )
+    yield Surrounding(
+        "streams",
+        "a terminal that nobody reads",
+        f"exec 3<>pty; timeout 1 head -c 1000000 /dev/zero >&3; {RUN} >&3 2>&3",
+        prepare=do.put_on_a_terminal,
     )
     yield Surrounding("streams", "a terminal without TERM", f"script -qec 'unset TERM; {RUN}' o")
     yield Surrounding(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import resource
+import subprocess
+import sys
+import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import PES
+from conftest import PES, clean_environment, faulty_driver
 from ipi.engine.outputs import CheckpointOutput
+from mixpi.records import read_steps
 from mixpi.whole_checkpoints import keep_checkpoints_whole
 
 
@@ -121,3 +126,34 @@ def test_what_is_there_of_another_run_is_kept(checkpoint):
     numbered.write(store=False)
     assert Path("state_3").read_text().strip() == "new"
     assert numbered.filename == "state" and numbered.overwrite is False
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("asked", [False, True], ids=["i-PI's file", "RESTART, after EXIT"])
+def test_files_that_become_too_large(make_case, asked):
+    """i-PI's own output stops the run in order; a stop that leaves no RESTART is a failure."""
+    stride, limit = (1000, 17_000) if asked else (1, 50_000)
+    case = make_case(steps=20, stride=stride, expensive={"command": faulty_driver("slow", 0.05)})
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mixpi.cli", "run", "input.xml", "--no-reference", "--quiet"],
+        cwd=case.folder,
+        env=clean_environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    if asked:
+        steps, end = case.folder / "mix.steps", time.monotonic() + 60.0
+        while not (steps.exists() and len(read_steps(steps)["step"]) > 3):
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        (case.folder / "EXIT").touch()
+    _, said = process.communicate(timeout=90)
+    assert process.returncode == 1, said
+    if asked:
+        assert "there is no whole RESTART" in said, said
+        return
+    assert "md.for cannot be written: File too large" in said, said
+    assert "continue with: mixpi run RESTART" in said, said
+    assert case.mixpi("run", "RESTART", "--no-reference", "--quiet").returncode == 0
+    assert len(case.positions()) == len(case.forces()) == 21

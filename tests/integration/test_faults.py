@@ -327,6 +327,12 @@ def test_second_run_in_the_same_folder_is_refused(make_case):
     assert done.returncode == 1
     assert "is active in" in done.stderr or "is in use by a running process" in done.stderr
     wait_for(lambda: evaluations(case) >= 2)
+    by_hand = case.start_i_pi()  # touches nothing, either
+    said, _ = by_hand.communicate(timeout=60)
+    assert "is active in" in said and by_hand.returncode != 0
+    assert not (case.folder / "mixpi.failure").exists() and not list(case.folder.glob("#*"))
+    done = evaluations(case)
+    wait_for(lambda: evaluations(case) > done)
     first.send_signal(signal.SIGTERM)
     first.communicate(timeout=60)
     assert first.returncode == 128 + signal.SIGTERM

@@ -13,7 +13,7 @@ import pytest
 from conftest import TERSOFF, clean_environment, evaluations, faulty_driver, silicon, wait_for
 from mixpi.checkpoints import newest_checkpoint, read_checkpoint
 from mixpi.errors import MixpiError
-from mixpi.running import lock
+from mixpi.locking import lock
 
 
 #: What batch systems send before a time limit, at preemption, on request; and a lost terminal.

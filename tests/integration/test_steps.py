@@ -376,8 +376,8 @@ from mixpi.simulation import RunningSimulation
 
 join = RunningSimulation.after_each_step
 
-def join_and_write(self, function):
-    join(self, function)
+def join_and_write(self, function, file):
+    join(self, function, file)
     function()
 
 RunningSimulation.after_each_step = join_and_write

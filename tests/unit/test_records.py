@@ -9,7 +9,15 @@ from ase.io import read, write
 from conftest import silicon
 from mixpi import build_regions
 from mixpi.config import OutputConfig
-from mixpi.continuing import cut_frames, cut_table, step_column
+from mixpi.continuing import (
+    OutputFile,
+    cut_frames,
+    cut_table,
+    last_steps,
+    require_no_gap,
+    step_column,
+)
+from mixpi.errors import MixpiError
 from mixpi.frames import Evaluated, Frames, bead_paths
 from mixpi.records import StepRecord, StepsFile, last_of_each_step, read_steps
 
@@ -195,6 +203,19 @@ def test_a_broken_last_frame_goes_wherever_it_breaks(tmp_path, name):
         path.write_text(good + broken[:length])
         cut_frames(path, 5)
         assert path.read_text() == good
+
+
+def test_what_was_broken_off_does_not_count(tmp_path):
+    frames = [FORMATS["extxyz"](step) for step in (0, 5, 10)]
+    path = tmp_path / "t.extxyz"
+    path.write_text("".join(frames)[:-5])
+    file = OutputFile(path, frames=True, stride=5)
+    assert last_steps(file) == [0, 5]
+    require_no_gap([file], 9, "RESTART")
+    with pytest.raises(MixpiError, match="ends with step 5, and RESTART is a state of step 10"):
+        require_no_gap([file], 10, "RESTART")
+    path.write_text("# column   1     --> step : s\n 0\n 1\n 2\n 3")
+    assert last_steps(OutputFile(path, frames=False, stride=1)) == [1, 2]
 
 
 def test_tables_are_cut_back(tmp_path):

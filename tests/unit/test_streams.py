@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import select
 import subprocess
 import sys
+import time
 
 import pytest
 from conftest import clean_environment
+from mixpi.streams import Unbreakable
 
 
 MIXPI = f"{sys.executable} -m mixpi.cli"
@@ -44,3 +49,31 @@ def test_terminal_that_knows_ascii_only():
     done = shell(f"{MIXPI} config", LC_ALL="C", PYTHONIOENCODING="ascii")
     assert done.returncode == 0 and "\\xc5; atoms closer" in done.stdout
     assert done.stdout.isascii() and done.stderr == ""
+
+
+@pytest.mark.parametrize("kind", ["pipe", "terminal"])
+def test_a_reader_who_stops_reading_holds_up_nobody(kind):
+    ours, theirs = os.pipe() if kind == "pipe" else pty.openpty()
+    reader, writer = (ours, theirs)
+    with os.fdopen(writer, "w") as file:
+        stream = Unbreakable(file)
+        stream.patience = 0.2
+        start = time.monotonic()
+        for number in range(8_000):
+            stream.write(f"line {number}: é\n")
+        stalled = time.monotonic() - start
+        read = bytearray()
+        while select.select([reader], [], [], 0.2)[0]:
+            read += os.read(reader, 65536)
+        stream.write("goes on\n")
+        read += os.read(reader, 100)
+    os.close(reader)
+    text = read.decode(errors="replace")
+    assert text.startswith("line 0: é") and text.rstrip().endswith("goes on")
+    assert text.count("line") < 8_000 and stalled < 20.0
+    assert stream.lost is None
+
+
+def test_without_patience_all_arrives():
+    done = shell(f"{MIXPI} config | (sleep 1; cat)")
+    assert done.returncode == 0 and done.stdout.rstrip() == shell(f"{MIXPI} config").stdout.rstrip()
