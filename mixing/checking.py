@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from ase import Atoms
 
 from .check_drivers import check_drivers
@@ -16,15 +15,12 @@ from .continuing import OutputFile, last_steps
 from .errors import MixpiError
 from .ipi_input import IpiInput, read_ipi_input
 from .ipi_view import ask_ipi
-from .periodic import PeriodicCell
 from .regions import Regions, build_regions
 from .structure import read_structure
 
 
 #: Above this share of the atoms a cluster saves nothing worth the trouble.
 LARGE_CLUSTER = 0.5
-#: Images of atoms within the radii; each takes some 60 bytes, and all are looked at.
-MOST_IMAGES = 2e7
 
 
 def check(path: str | Path, *, drivers: bool = True) -> Iterator[str]:
@@ -90,29 +86,12 @@ def starting_regions(ipi_input: IpiInput, atoms: Atoms) -> Regions:
         If a seed or a radius is wrong.
     """
     config = ipi_input.config
-    _require_radii_that_fit(ipi_input, atoms)
     try:
         return build_regions(
             atoms.positions, atoms.cell.array, config.seed_indices, **config.regions.model_dump()
         )
     except (ValueError, IndexError) as error:
         raise MixpiError(f"{ipi_input.config_path}: {error}") from None
-
-
-def _require_radii_that_fit(ipi_input: IpiInput, atoms: Atoms) -> None:
-    """Refuse radii so much longer than the cell that its images could not be counted."""
-    radii = ipi_input.config.regions
-    reach = radii.core + radii.blend + radii.buffer
-    heights = PeriodicCell(atoms.cell.array).heights
-    images = len(atoms) * float(np.prod(2.0 * reach / heights + 1.0))
-    if not ipi_input.config.seed_indices or images <= MOST_IMAGES:
-        return
-    raise MixpiError(
-        f"{ipi_input.config_path}: regions: core + blend + buffer is {reach:g} Å, in a cell of "
-        f"only {' by '.join(f'{height:.3g}' for height in heights)} Å between its faces: the "
-        "radii are lengths in Å, of a few neighbour distances, and should not be longer than the "
-        "cell"
-    )
 
 
 def _describe_regions(ipi_input: IpiInput, atoms: Atoms, regions: Regions) -> Iterator[str]:

@@ -6,10 +6,12 @@ import glob
 import hashlib
 import os
 import shlex
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from .errors import MixpiError
+from .xml_files import parse_xml
 
 
 #: What i-PI writes when it ends.
@@ -42,12 +44,12 @@ class Checkpoint:
 def read_checkpoint(path: Path) -> Checkpoint | None:
     """The state in a file; None if it is none, or not whole."""
     try:
-        root = ElementTree.parse(path).getroot()
+        root = parse_xml(path, "the state")
         if root.find("./system/beads") is None:  # an input has no positions in it
             return None
         step = int(root.findtext("step", "").strip())
         return Checkpoint(path, step, int(root.findtext("total_steps", "1000").strip()))
-    except (OSError, ElementTree.ParseError, ValueError):  # i-PI ended while it wrote it
+    except (MixpiError, ValueError):  # i-PI ended while it wrote it
         return None
 
 

@@ -22,7 +22,7 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 
@@ -116,13 +116,18 @@ def own_family() -> str | None:
     return family + colon if started else None
 
 
-def families(marks: Iterable[str]) -> dict[str, list[Process]]:
+def families(
+    marks: Iterable[str], started: Mapping[str, int] | None = None
+) -> dict[str, list[Process]]:
     """Who carries each mark, or descends from one who does.
 
     Parameters
     ----------
     marks : iterable of str
         Of members; one that ends with ``:`` is that of a whole family.
+    started : mapping, optional
+        Mark → pid of a child of ours that should carry it; its command may have cleared its
+        environment.
 
     Returns
     -------
@@ -141,6 +146,7 @@ def families(marks: Iterable[str]) -> dict[str, list[Process]]:
     for mark in marks:
         whole = mark.endswith(":")
         own = {p for p, m in carried.items() if m == mark or (whole and m.startswith(mark))}
+        own |= {pid for pid in [(started or {}).get(mark)] if pid in living}
         found[mark] = [one for one in living.values() if _descends(one, own, living)]
     return found
 

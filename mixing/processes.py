@@ -273,7 +273,7 @@ class Child:
 
     def family(self) -> list[Process]:
         """It and what it has started, in whatever group or session (``mpirun``, a script)."""
-        return guardian.families([self.mark])[self.mark]
+        return _families([self])[self.mark]
 
     def signal(self, signum: signal.Signals) -> None:
         """Send a signal to it and to what it has started; wake them if they are stopped."""
@@ -326,15 +326,19 @@ def stop_all(children: Sequence[Child], *, patience: float) -> None:
     _send(children, signal.SIGKILL)  # what a launch prefix may have left behind
 
 
+def _families(children: Sequence[Child]) -> dict[str, list[Process]]:
+    # the pid of one that has ended may be another's by now
+    started = {child.mark: child.pid for child in children if child.returncode is None}
+    return guardian.families([child.mark for child in children], started)
+
+
 def _send(children: Sequence[Child], signum: signal.Signals) -> None:
     """Send a signal to children and all that they have started, to each once."""
-    found = guardian.families(child.mark for child in children)
+    found = _families(children)
     for child in children:
         family = found[child.mark]
         guardian.send(family, signum)
-        # it may not have come as far as to carry its mark; or there is no /proc to see it in
-        unseen = child.returncode is None and child.pid not in (one.pid for one in family)
-        if unseen or not LINUX:
+        if child.returncode is None and not LINUX:
             with contextlib.suppress(OSError):
                 os.killpg(child.pid, signum)
         if family and signum == signal.SIGKILL:

@@ -42,6 +42,16 @@ def test_family_is_found_by_descent_and_by_its_mark(tmp_path):
     assert other.wait(10.0), "nothing outlives the block"
 
 
+def test_family_of_a_child_that_clears_its_environment(tmp_path):
+    with guarded():
+        child = bash(tmp_path, "exec env -i bash -c 'sleep 600 & sleep 601'")
+        wait_for(lambda: len(child.family()) >= 3)
+        family = child.family()
+        child.signal(signal.SIGTERM)
+        assert child.wait(10.0)
+        wait_for(lambda: not any(guardian.look_at(one.pid) for one in family))
+
+
 def test_stopped_child_is_woken_to_end(tmp_path):
     with guarded():
         child = bash(
