@@ -120,7 +120,8 @@ class LammpsConfig(Section):
     potential: list[str] = Field(
         min_length=1,
         description="The pair_style and pair_coeff lines (other setting commands may follow; those "
-        "that run programs or write files are refused). "
+        "that run programs or write files are refused, those that only say how a run goes or what "
+        "it prints are left out). "
         "Potential files are looked for beside this file, then in LAMMPS's own folder.",
     )
     species: list[str] | None = Field(
