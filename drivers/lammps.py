@@ -178,7 +178,7 @@ def command(
             "path of your own (lammps: executable)"
         )
     # of flags that are there twice LAMMPS takes the last
-    return [*prefix, program, "-in", input_name, "-log", "lammps.log", "-nocite", *flags]
+    return [*prefix, program, "-log", "lammps.log", "-nocite", *flags, "-in", input_name]
 
 
 def _wheel_binary() -> str | None:

@@ -216,7 +216,7 @@ def test_flags_that_name_files_are_refused(flags, tmp_path):
 ])  # fmt: skip
 def test_flags_that_say_how_it_computes_stay(flags, tmp_path):
     words = lammps_command(LammpsConfig(potential=["x"], arguments=flags), tmp_path)
-    assert words[-len(flags.split()) :] == flags.split()
+    assert words[-2 - len(flags.split()) : -2] == flags.split()
 
 
 def test_without_a_log(tmp_path):
