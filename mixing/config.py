@@ -131,7 +131,11 @@ class LammpsConfig(Section):
     executable: FileName = Field(
         "lmp", description="LAMMPS program, by name or path. 'mixpi check' runs it, too."
     )
-    launch: str = Field("", description="Prefix of the command line, e.g. 'mpirun -n 4' or 'srun'.")
+    launch: str = Field(
+        "",
+        description="Prefix of the command line, e.g. 'mpirun -n 4' or 'srun'. 'mixpi check' runs "
+        "it, too.",
+    )
     arguments: str = Field(
         "", description="Command line flags, e.g. '-k on g 1 -sf kk' for Kokkos on one GPU."
     )
@@ -162,7 +166,11 @@ class MaceConfig(Section):
     threads: int | None = Field(
         None, ge=1, description="Threads for torch on the CPU (default: torch's choice)."
     )
-    launch: str = Field("", description="Prefix of the command line, e.g. 'srun --gpus 1'.")
+    launch: str = Field(
+        "",
+        description="Prefix of the command line, e.g. 'srun --gpus 1'. 'mixpi check' only looks "
+        "for its program.",
+    )
 
 
 class DriverConfig(Section):
