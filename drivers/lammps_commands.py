@@ -103,7 +103,17 @@ def _shown(text: str) -> str:
 
 
 def is_left_out(line: Line) -> bool:
-    """Whether a line only says how a run goes or what it prints, and names no file."""
+    """Whether a line only says how a run goes or what it prints, and names no file.
+
+    Parameters
+    ----------
+    line : Line
+        A line with its variables replaced.
+
+    Returns
+    -------
+    bool
+    """
     words = {word.text for word in line.words[1:]}
     return line.command in LEFT_OUT and not words & {"file", "append"}
 
