@@ -89,15 +89,15 @@ ATTACKS = {
     "device": (f"pair_coeff * * {os.devnull}", "is a device"),
     "packed file, formula in its name": (
         'pair_coeff * * "1-pots/$(touch pwned).gz"',
-        "gives the name of a packed file to a shell",
+        "may give the name of a packed file to a shell",
     ),
     "packed file, variable in its name": (
         "variable f string '(x)'\npair_coeff * * a$f.xz",
-        "gives the name of a packed file to a shell",
+        "may give the name of a packed file to a shell",
     ),
-    "packed file, option": ("pair_coeff * * -opwned.zst", "gives the name of a packed file"),
-    "packed file, option that is a file": ("pair_coeff * * -o.gz", "gives the name of a packed"),
-    "packed file, redirected": ("pair_coeff * * 'a>pwned.bz2'", "gives the name of a packed"),
+    "packed file, option": ("pair_coeff * * -opwned.zst", "may give the name of a packed file"),
+    "packed file, option that is a file": ("pair_coeff * * -o.gz", "may give the name of a packed"),
+    "packed file, redirected": ("pair_coeff * * 'a>pwned.bz2'", "may give the name of a packed"),
     "dollar in quotes": ('pair_coeff * * "$(touch)" Si', "a formula outside of quotes"),
     "variable in quotes": ('pair_coeff * * "${x}" Si', "a formula outside of quotes"),
     "dollar in a quoted formula": (
@@ -185,7 +185,7 @@ def test_folders_named_like_what_runs_code(name, tmp_path):
 
 
 def test_names_of_packed_files_are_plain(tmp_path):
-    """LAMMPS gives them to a shell."""
+    """LAMMPS may give them to a shell."""
     for name in ("$(touch pwned).gz", "`touch pwned`.bz2", "a b.xz", "plain.gz"):
         (tmp_path / name).touch()
         lines = read_lines([f"pair_coeff * * '{name}'"], tmp_path)
