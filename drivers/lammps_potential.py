@@ -18,13 +18,19 @@ from pathlib import Path
 
 from ..errors import MixpiError
 from ..user_files import MiB, read_text, special_kind
-from .lammps_commands import VARIABLES, require_harmless, require_unambiguous
+from .lammps_commands import (
+    IMMEDIATE,
+    VARIABLES,
+    is_left_out,
+    require_harmless,
+    require_unambiguous,
+)
 
 
 #: As LAMMPS splits a line: quotes count at the start of a word only.
 _WORD = re.compile(
     r'"""(?P<triple>.*?)"""|"(?P<double>[^"]*)"|\'(?P<single>[^\']*)\''
-    r"|(?P<bare>(?:\$\((?:[^()]|\([^()]*\))*\)|\S)+)",
+    rf"|(?P<bare>(?:{IMMEDIATE}|\S)+)",
     re.DOTALL,
 )
 _PLAIN = re.compile(r"[A-Za-z0-9._+-]+")
@@ -37,7 +43,7 @@ _NO_FILES = ("lepton", "kim")
 #: ``eam/alloy``, which may be the path of a file too.
 _STYLE = re.compile(r"[a-z0-9]+(/[a-z0-9]+)+")
 _VARIABLE = re.compile(r"\$\{(\w+)\}|\$(\w)")
-_IMMEDIATE = re.compile(r"\$\((?:[^()]|\([^()]*\))*\)")
+_IMMEDIATE = re.compile(IMMEDIATE)
 #: Bytes of a file of LAMMPS lines, characters of a line, files within files: what is more is no
 #: potential.
 LARGEST, LONGEST, DEEPEST = 1 * MiB, 4000, 20
@@ -96,6 +102,13 @@ class Line:
         return tuple(word.text for word in self.words[3 : self.first])
 
     @property
+    def has_formula(self) -> bool:
+        """Whether it defines a potential or a variable by a formula."""
+        if self.command == "pair_coeff":
+            return self.style.startswith("lepton")
+        return self.command == "variable" and self.arguments[1:2] == ["equal"]
+
+    @property
     def arguments(self) -> list[str]:
         """What a pair_coeff says about its types, or any other command."""
         return [word.text for word in self.words[self.first :]]
@@ -103,6 +116,8 @@ class Line:
 
 def read_lines(potential: Sequence[str], folder: Path, others: Sequence[Path] = ()) -> list[Line]:
     """The commands of a potential, with those of ``include`` files in their place.
+
+    Lines that only say how a run goes or what it prints are left out.
 
     Parameters
     ----------
@@ -124,7 +139,8 @@ def read_lines(potential: Sequence[str], folder: Path, others: Sequence[Path] = 
         If a file is missing, or includes itself, or a line is no part of a potential.
     """
     reader = _Reader(others)
-    lines = list(reader.read("\n".join(potential), folder))
+    found = reader.read("\n".join(potential), folder)
+    lines = [line for line in found if not is_left_out(line)]
     for line in lines:
         require_harmless(line)
         _require_files(line, reader.searched)
@@ -161,7 +177,7 @@ def linked(lines: Sequence[Line], target: Path) -> list[str]:
             if name != word.text:
                 slash = "/" * word.text.endswith("/")
                 text = f"{text[: word.begin]}{name}{slash}{text[word.end :]}"
-        written.append(require_unambiguous(text, formula=line.style.startswith("lepton")))
+        written.append(require_unambiguous(text, formula=line.has_formula))
     return written
 
 
@@ -251,6 +267,8 @@ class _Reader:
         return Line(text, tuple(words), style, first)
 
     def _define(self, words: Sequence[str]) -> None:
+        if words[1:] == ["delete"]:
+            self._variables.pop(words[0], None)
         if len(words) < 3:
             return
         name, style, value = words[:3]

@@ -6,7 +6,6 @@ types computes another substance, without a word.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from ase.data import atomic_numbers, chemical_symbols
 
 from ..errors import MixpiError
+from .lammps_commands import ACCELERATED
 from .lammps_potential import Line
 
 
@@ -23,7 +23,6 @@ NAMES = frozenset((*chemical_symbols[1:], "NULL"))
 _LIBRARY = ("meam", "eim")
 #: Their last word is a keyword of the file.
 _KEYWORD = ("table",)
-_ACCELERATED = re.compile(r"/(kk(/host|/device)?|gpu|omp|opt|intel)$")
 
 
 def require_known(species: Sequence[str]) -> None:
@@ -87,7 +86,7 @@ def require_order(lines: Sequence[Line], species: Sequence[str]) -> None:
 
 def _style(line: Line) -> str:
     """The pair style without the suffix of an accelerator."""
-    return _ACCELERATED.sub("", line.style)
+    return ACCELERATED.sub("", line.style)
 
 
 def _check_elements(line: Line, i: int, j: int, species: list[str]) -> None:

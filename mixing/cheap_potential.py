@@ -21,12 +21,6 @@ from .yaml_files import parse_yaml
 
 #: Bytes of a file of LAMMPS lines, or a report; what the lines name may be larger.
 LARGEST = 64 * MiB
-#: Commands of a LAMMPS input that are no part of a potential.
-NOT_A_POTENTIAL = re.compile(
-    "(atom_modify|atom_style|boundary|box|change_box|clear|compute|create_|delete_|displace_atoms|"
-    "dump|fix|lattice|minimize|package|processors|read_|region|replicate|rerun|reset_|restart|run|"
-    "set|thermo|timestep|velocity|write_)"
-)
 
 
 @dataclass(frozen=True)
@@ -221,11 +215,10 @@ def _localised(source: _Source, names: _Names) -> list[str]:
         words = [word.text for word in line.words]
         if words == ["units", "metal"]:
             continue  # mixpi's own input says so
-        if NOT_A_POTENTIAL.match(words[0]) or words[0] == "units":
+        if words[0] == "units":
             raise MixpiError(
-                f"potential: the line '{line.text.strip()}' is no part of a potential"
-                + (" (mixpi computes in metal units)" if words[0] == "units" else "")
-                + ": keep pair_style, pair_coeff and what belongs to them"
+                f"potential: the line '{line.text.strip()}' does not fit: mixpi computes in metal "
+                "units"
             )
         text = line.text
         for word in reversed(line.words[1:]):

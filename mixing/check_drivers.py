@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,8 @@ from .regions import Regions
 LAMMPS_PATIENCE, LAMMPS_PER_ATOM = 120.0, 5e-3
 #: s; for torch to be imported and a model to be loaded, also from a slow disk.
 MACE_PATIENCE = 600.0
+#: Characters of a command line that are shown.
+MOST_OF_A_COMMAND = 200
 
 
 def check_drivers(
@@ -112,7 +115,7 @@ def _check_driver(pool: str, ipi_input: IpiInput, atoms: Atoms, *, load: bool) -
     if not load:
         return
     if driver.lammps:
-        yield from _try_lammps(ipi_input, driver, atoms)
+        yield from _try_lammps(pool, ipi_input, driver, atoms)
     elif driver.mace:
         yield from _try_mace(pool, ipi_input, driver, atoms)
 
@@ -134,12 +137,15 @@ def _check_model(ipi_input: IpiInput, driver: DriverConfig) -> Iterator[str]:
         )
 
 
-def _try_lammps(ipi_input: IpiInput, driver: DriverConfig, atoms: Atoms) -> Iterator[str]:
-    """Let LAMMPS read the potential and compute once, without sockets."""
+def _try_lammps(
+    pool: str, ipi_input: IpiInput, driver: DriverConfig, atoms: Atoms
+) -> Iterator[str]:
+    """Say which LAMMPS is run, and let it read the potential and compute once, without sockets."""
     with tempfile.TemporaryDirectory() as folder:
         setup = lammps_setup(driver.lammps, ipi_input.config_path.parent)
         setup.write(atoms, Path(folder), ["run 0"])
         argv = lammps_command(driver.lammps, ipi_input.config_path.parent)
+        yield f"{pool}: runs {_shortened(shlex.join(argv))}"
         patience = LAMMPS_PATIENCE + LAMMPS_PER_ATOM * len(atoms)
         done = run_to_end(argv, patience, "LAMMPS", env=driver_environment(driver), cwd=folder)
     if done.returncode:
@@ -174,6 +180,12 @@ def _try_mace(pool: str, ipi_input: IpiInput, driver: DriverConfig, atoms: Atoms
             f"warning: a buffer of {buffer:g} Å is less than half the model's interaction range; "
             "forces in the region will differ visibly from those in the full cell"
         )
+
+
+def _shortened(text: str) -> str:
+    """A command line for a message: its beginning names the programs."""
+    text = "".join(c if c.isprintable() else "?" for c in text)
+    return text if len(text) <= MOST_OF_A_COMMAND else f"{text[: MOST_OF_A_COMMAND - 4]} ..."
 
 
 def _last_error(text: str) -> str:

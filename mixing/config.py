@@ -120,7 +120,8 @@ class LammpsConfig(Section):
     potential: list[str] = Field(
         min_length=1,
         description="The pair_style and pair_coeff lines (other setting commands may follow; those "
-        "that run programs or write files are refused). "
+        "that run programs or write files are refused, those that only say how a run goes or what "
+        "it prints are left out). "
         "Potential files are looked for beside this file, then in LAMMPS's own folder.",
     )
     species: list[str] | None = Field(
@@ -130,7 +131,11 @@ class LammpsConfig(Section):
     executable: FileName = Field(
         "lmp", description="LAMMPS program, by name or path. 'mixpi check' runs it, too."
     )
-    launch: str = Field("", description="Prefix of the command line, e.g. 'mpirun -n 4' or 'srun'.")
+    launch: str = Field(
+        "",
+        description="Prefix of the command line, e.g. 'mpirun -n 4' or 'srun'. 'mixpi check' runs "
+        "it, too.",
+    )
     arguments: str = Field(
         "", description="Command line flags, e.g. '-k on g 1 -sf kk' for Kokkos on one GPU."
     )
@@ -161,7 +166,11 @@ class MaceConfig(Section):
     threads: int | None = Field(
         None, ge=1, description="Threads for torch on the CPU (default: torch's choice)."
     )
-    launch: str = Field("", description="Prefix of the command line, e.g. 'srun --gpus 1'.")
+    launch: str = Field(
+        "",
+        description="Prefix of the command line, e.g. 'srun --gpus 1'. 'mixpi check' only looks "
+        "for its program.",
+    )
 
 
 class DriverConfig(Section):

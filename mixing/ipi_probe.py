@@ -36,7 +36,7 @@ from ipi.utils.softexit import softexit
 from ipi.utils.units import unit_to_user
 
 from .ipi_pes import MixingPES
-from .user_files import special_kind
+from .user_files import MiB, special_kind
 
 
 try:
@@ -176,8 +176,8 @@ def understood(path: str) -> dict[str, Any]:
                     f"{file}, which it is to read atoms from, does not exist"
                 ) from None
             except Exception as error:
-                what = f"{type(error).__name__}: {error}"
-                raise ValueError(f"it cannot read {file} as mode='{kind}' ({what})") from None
+                why = _why_unreadable(file, error)
+                raise ValueError(f"it cannot read {file} as mode='{kind}' ({why})") from None
             frames[str(file)] = len(cache[key][0])
         return cache[key]
 
@@ -213,6 +213,17 @@ def understood(path: str) -> dict[str, Any]:
         if line.startswith(" !W! ")
     ]
     return facts
+
+
+def _why_unreadable(file: str, error: Exception) -> str:
+    """Why i-PI, or ASE for it, cannot read atoms from a file, which it opens as text."""
+    with open(file, "rb") as stream:
+        is_text = b"\0" not in stream.read(MiB) and not isinstance(error, UnicodeDecodeError)
+    if not is_text:
+        return "i-PI reads text only here: unpack or convert it to extended XYZ"
+    if isinstance(error, AssertionError | UnboundLocalError):  # which say nothing to users
+        return "i-PI does not know this format: convert it to extended XYZ"
+    return f"{type(error).__name__}: {error}".rstrip(": ")
 
 
 def _try_units(simulation: Simulation) -> None:

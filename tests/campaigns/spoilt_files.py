@@ -38,13 +38,19 @@ POTENTIALS: dict[str, tuple[list[str], bool | None]] = {
         "pair_style nope", "x" * 3000, "pair_coeff * * uf3 " + "x" * 300 + ".uf3 Si", "set type 1 type 1",
         "pair_coeff * * uf3 'a;touch pwned;.gz' Si", "label x", "next x", "rerun x", "read_data x",
         "velocity all create 300 1", "change_box all x scale 2", "delete_atoms group all",
-        "variable e equal 1\nvariable e python f", "kim query a b", "message server md file x",
+        "variable e equal 1\nvariable e python f", f"print x append {MARK}",
+        f'pair_coeff * * uf3 "$(touch {MARK}).gz" Si', f"pair_coeff * * uf3 -o{MARK}.zst Si",
+        f"pair_coeff * * uf3 '`touch {MARK}`.xz' Si", "variable x format y %s",
+        "kim query a b", "message server md file x",
     )},
     **{line: (line.split("\n"), True) for line in (
         f"# shell touch {MARK}", "neighbor 1.5 bin", "pair_modify shift no", "", "   ",
         "variable a equal 14\npair_coeff 1 1 zbl $a $a", "special_bonds lj 1 1 1",
         "pair_coeff 1 1 &\n  zbl 14 14", "variable z string 14\npair_coeff 1 1 zbl ${z} ${z}",
         "pair_coeff 1 1 zbl $(10+4) 14", "neigh_modify one 4000", "\tneighbor\t1.0\tbin # ü",
+        "thermo 10", "thermo_style custom step pe", "thermo_modify norm no", "timestep 0.001",
+        "atom_modify sort 0 0.0", "processors 1 1 1", 'print "hello"', "variable a delete",
+        'variable a equal "(1<2) && (2<3)"', "pair_coeff 1 1 zbl $(28/2:%.1f) $((2+(5))*2)",
     )},
 }  # fmt: skip
 

@@ -569,6 +569,44 @@ def test_what_the_expensive_side_asks_of_a_client(make_case, kind):
     assert any("must answer NEEDINIT" in line for line in look(make_case(expensive=kind)))
 
 
+def test_which_lammps_is_run_is_said_before(make_case):
+    """A program of the folder may be anything."""
+    potential = {"potential": ["pair_style zero 4.0", "pair_coeff * *"], "arguments": "-nb " * 90}
+    case = make_case(cheap={"lammps": {**potential, "launch": "env A=1", "executable": "./mine"}})
+    case.write()
+    (case.folder / "mine").write_text("#!/bin/sh\ntouch run-by-check\nexit 1\n")
+    (case.folder / "mine").chmod(0o755)
+    said = []
+    with pytest.raises(MixpiError, match="LAMMPS cannot compute"):
+        said.extend(check(case.folder / "input.xml"))
+    lines = [line for line in said if line.startswith("cheap: runs ")]
+    assert len(lines) == 1 and f"/env A=1 {case.folder / 'mine'} -log" in lines[0]
+    assert lines[0].endswith(" ...") and len(lines[0]) < 250
+
+
+def test_the_prefix_of_a_model_is_looked_for(make_case, tiny_model):
+    case = make_case(expensive={"mace": {"model": str(tiny_model), "launch": "no_srun -n 4"}})
+    with pytest.raises(MixpiError, match=r"'no_srun' not found \(expensive: mace: launch\)"):
+        look(case)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        *((f"other.{end}", "i-PI reads text only here: unpack or convert it to extended XYZ")
+          for end in ("extxyz.gz", "extxyz.bz2", "extxyz.xz", "traj", "db")),
+        ("other.res", "i-PI does not know this format: convert it to extended XYZ"),
+    ],
+)  # fmt: skip
+def test_formats_that_ipi_cannot_read(make_case, name, message):
+    case = make_case()
+    case.write()
+    other_file(case, silicon(), name)
+    with pytest.raises(MixpiError, match=f"cannot read {name} as mode='ase' ") as error:
+        list(check(case.folder / "input.xml", drivers=False))
+    assert message in str(error.value) and "Error" not in str(error.value)
+
+
 def test_a_token_that_drivers_could_not_show(make_case):
     inet = {"mode": "inet", "address": "localhost", "port": 31417, "token": "secret"}
     case = make_case(expensive={"external": True, "socket": inet})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import time
 
@@ -34,7 +35,10 @@ ATTACKS = {
     "formatted formula": ("pair_modify $(1:shell%.0f)", "'$' begins a variable"),
     "if": ('if "1 > 0" then "shell touch pwned"', NO_PART),
     "print to a file": ('print "x" file pwned', NO_PART),
-    "print": ("print hello", NO_PART),
+    "print at the end of a file": ('print "x" append pwned', NO_PART),
+    "print in a variable": ("variable p string shell\n${p} print", NO_PART),
+    "processors": ("processors * * * file pwned", NO_PART),
+    "thermo behind a shell": ("shell thermo", NO_PART),
     "log": ("log pwned", NO_PART),
     "dump": ("dump 1 all custom 1 pwned id", NO_PART),
     "write_data": ("write_data pwned", NO_PART),
@@ -51,8 +55,14 @@ ATTACKS = {
     "getenv": ("variable x getenv HOME", "other kinds read files"),
     "file": ("variable x file data", "other kinds read files"),
     "variable of python": ("variable x python f", "other kinds read files"),
-    "format": ("variable x format y %s", "other kinds read files"),
-    "delete": ("variable x delete", "a variable of a potential has a value"),
+    "format": ("variable x format y %s", "a format is that of one number"),
+    "format of two": ("variable x format y %.4f%n", "a format is that of one number"),
+    "format of text": ("variable x format y;z %.4f", "has characters"),
+    "delete of two": ("variable x delete y", "a variable of a potential has a value"),
+    "another after a delete": (
+        "variable p index zero\nvariable p delete\nvariable p index python\npair_style ${p} 4.0",
+        "runs Python code",
+    ),
     "quote in a variable": ("""variable x string 'a"b'""", "has characters"),
     "hash in a variable": ("variable x string 'a#b'", "has characters"),
     "labelmap": ("labelmap write pwned", "only 'labelmap atom'"),
@@ -63,12 +73,45 @@ ATTACKS = {
         "variable p string python\npair_style hybrid/overlay zero 4.0 ${p} 4.0",
         "runs Python code",
     ),
+    "python where there is a file of that name": (
+        "pair_style hybrid/overlay zero 4.0 python 4.0",
+        "runs Python code",
+    ),
+    "pickle of an accelerated ML-IAP": (
+        "pair_style hybrid/overlay zero 4.0 mliap/kk unified evil.pkl 0",
+        "which is code",
+    ),
     "pickle of ML-IAP": ("pair_style mliap unified evil.pkl 0", "which is code"),
     "program of QUIP": (
         'pair_style quip\npair_coeff * * x "FilePot command=touch" 14',
         "lets QUIP",
     ),
     "device": (f"pair_coeff * * {os.devnull}", "is a device"),
+    "packed file, formula in its name": (
+        'pair_coeff * * "1-pots/$(touch pwned).gz"',
+        "may give the name of a packed file to a shell",
+    ),
+    "packed file, variable in its name": (
+        "variable f string '(x)'\npair_coeff * * a$f.xz",
+        "may give the name of a packed file to a shell",
+    ),
+    "packed file, option": ("pair_coeff * * -opwned.zst", "may give the name of a packed file"),
+    "packed file, option that is a file": ("pair_coeff * * -o.gz", "may give the name of a packed"),
+    "packed file, redirected": ("pair_coeff * * 'a>pwned.bz2'", "may give the name of a packed"),
+    "dollar in quotes": ('pair_coeff * * "$(touch)" Si', "a formula outside of quotes"),
+    "variable in quotes": ('pair_coeff * * "${x}" Si', "a formula outside of quotes"),
+    "dollar in a quoted formula": (
+        'pair_style lepton 4.0\npair_coeff 1 1 "$(touch)*r" 3.0',
+        "a formula outside of quotes",
+    ),
+    "another setting after lepton": (
+        "pair_style lepton 4.0\npair_modify shift 'yes;'",
+        "no other special characters",
+    ),
+    "formula that continues the line": (
+        """variable 'a' equal 1& # it's\nneighbor 1.0 bin""",
+        "no other special characters",
+    ),
     "semicolon": ("pair_coeff * * 'a;touch pwned'", "no other special characters"),
     "backtick": ("pair_coeff * * `touch`", "no other special characters"),
     "quote in a word": ('pair_coeff * * a"b', "no other special characters"),
@@ -85,6 +128,8 @@ ATTACKS = {
 def test_what_is_no_potential_is_refused(attack, included, tmp_path):
     text, message = ATTACKS[attack]
     lines = [STYLE, text, COEFF]
+    for name in ("python", "unified", "-o.gz"):
+        (tmp_path / name).touch()
     if included:
         (tmp_path / "mine.in").write_text("\n".join(lines), encoding="utf-8", newline="")
         lines = ["include mine.in"]
@@ -99,6 +144,15 @@ def test_what_is_no_potential_is_refused(attack, included, tmp_path):
     "variable s string yes\npair_modify &\n  shift ${s}\npair_coeff * *",
     "variable a index 3.5\nvariable b equal ${a}+0.5\npair_style zero $b\npair_coeff * *",
     "special_bonds lj 1 1 1\nneighbor 1.5 bin\npair_coeff 1 1 $(2.0+1.5)",
+    "variable a equal 1.5\npair_coeff 1 1 $(v_a*2.5:%.4f)",
+    "variable a equal 1.5\nvariable f format a %-8.4f\npair_coeff 1 1 $f\nvariable a delete",
+    "pair_coeff 1 1\nvariable x index a\nvariable x delete\nvariable x index 3\npair_coeff 1 1 $x",
+    "pair_coeff 1 1 $(((1+2)*3)/10)\npair_coeff 1 1 $( ((1 + 2)*(3+(4-(2)))) )",
+    'variable a equal 2\nvariable b equal "(v_a>1) && (v_a<3)"\npair_coeff 1 1 $(3+v_b)',
+    "variable a equal (1>2)||(1<2)&&(3>2)\npair_coeff 1 1 $(v_a && (2|^1):%.1f)",
+    "pair_style lepton 3.0\npair_coeff 1 1 k*(r-2)^2;k=1",
+    "variable k equal 2\npair_style hybrid lepton 3.0\npair_coeff 1 1 lepton ${k}*(r-2)^2;k=1",
+    """pair_style lepton 3.0\npair_coeff 1 1 'k*(r-2)^2; k=1.0'""",
 ])  # fmt: skip
 def test_what_is_one_is_computed(text, tmp_path):
     run = tmp_path / "run"
@@ -110,6 +164,36 @@ def test_what_is_one_is_computed(text, tmp_path):
     assert sorted(p.name for p in run.iterdir()) == ["lammps.data", "lammps.in", "lammps.log"]
 
 
+def test_what_says_nothing_about_the_potential_is_left_out(tmp_path):
+    """The end of a usual ``potential.mod``; mixpi has its own output."""
+    lines = [
+        STYLE, COEFF, "min_style cg", "min_modify dmax ${dmax} line quadratic", "thermo 1",
+        "thermo_style custom step temp pe press pxx", "thermo_modify norm no", "timestep 0.001",
+        "atom_modify sort 0 0.0", "processors 1 * *", 'print "E = ${e}; no file"', "echo both",
+    ]  # fmt: skip
+    assert linked(read_lines(lines, tmp_path), tmp_path) == [STYLE, COEFF]
+
+
+@pytest.mark.parametrize("name", ["python/Si.sw", "unified/Ta06A.mliap.model", "mliappy/x.mliap"])
+def test_folders_named_like_what_runs_code(name, tmp_path):
+    (tmp_path / name).parent.mkdir()
+    (tmp_path / name).touch()
+    style = f"pair_style mliap model linear {name} descriptor sna {name}"
+    text = linked(read_lines([style, f"pair_coeff * * {name}"], tmp_path), tmp_path)
+    linked_name = f"1-{os.path.basename(name)}"
+    assert text == [style.replace(name, linked_name), f"pair_coeff * * {linked_name}"]
+
+
+def test_names_of_packed_files_are_plain(tmp_path):
+    """LAMMPS may give them to a shell."""
+    for name in ("$(touch pwned).gz", "`touch pwned`.bz2", "a b.xz", "plain.gz"):
+        (tmp_path / name).touch()
+        lines = read_lines([f"pair_coeff * * '{name}'"], tmp_path)
+        assert re.fullmatch(
+            r"pair_coeff \* \* [\w.-]+|pair_coeff \* \* 'plain.gz'", *linked(lines, tmp_path)
+        )
+
+
 def test_what_lammps_gets_has_no_comments_and_no_line_ends(tmp_path):
     lines = read_lines([f"{STYLE} # 1", "pair_coeff &", " *\t*   "], tmp_path)
     assert linked(lines, tmp_path) == [STYLE, COEFF]
@@ -118,7 +202,8 @@ def test_what_lammps_gets_has_no_comments_and_no_line_ends(tmp_path):
 @pytest.mark.parametrize("flags", [
     "-var s shell", "-in evil", "-i evil", "-log pwned", "-screen pwned", "-sc pwned",
     "-restart2data a b", "-r2info a", "--in evil", "-mdi '-role ENGINE'", "-cite pwned",
-    "-plog pwned", "-partition 1",
+    "-plog pwned", "-partition 1", "--log pwned", "---log none", "-cite", "-reorder custom evil",
+    "-log", "-c pwned", "-l pwned", "--screen pwned", "-skiprun",
 ])  # fmt: skip
 def test_flags_that_name_files_are_refused(flags, tmp_path):
     with pytest.raises(MixpiError, match=r"lammps: arguments: .* is not passed on"):
@@ -126,15 +211,24 @@ def test_flags_that_name_files_are_refused(flags, tmp_path):
 
 
 @pytest.mark.parametrize("flags", [
-    "-k on g 1 -sf kk", "-pk omp 4 -sf omp", "-screen none -nb", "-pk gpu -1",
+    "-k on g 1 -sf kk", "-pk omp 4 -sf omp", "-screen none -nb", "-pk gpu -1", "--suffix omp",
+    "-log none", "-l none -sc none", "-cite none", "-c screen", "-reorder nth 2", "--log none",
 ])  # fmt: skip
 def test_flags_that_say_how_it_computes_stay(flags, tmp_path):
     words = lammps_command(LammpsConfig(potential=["x"], arguments=flags), tmp_path)
-    assert words[1 : 1 + len(flags.split())] == flags.split()
+    assert words[-2 - len(flags.split()) : -2] == flags.split()
+
+
+def test_without_a_log(tmp_path):
+    LammpsSetup([STYLE, COEFF], None, tmp_path).write(silicon(1), tmp_path, ["run 0"])
+    argv = lammps.command(arguments="-log none -cite screen -screen none -reorder nth 1")
+    subprocess.run(argv, cwd=tmp_path, env=lammps.environment(), check=True)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["lammps.data", "lammps.in"]
 
 
 @pytest.mark.parametrize("text", [
     "pair_modify '" + "a" * 3000 + ";'", "pair_modify " + "$(" * 1900, "pair_modify &#" * 250 + '"',
+    "pair_modify $(" + "()" * 1900, "pair_modify " + "$(((a" * 700, "pair_modify $(" + "a(" * 1900,
     "x&\n" * 200_000, "&\n" * 400_000, "pair_modify " + "x" * 10_000, "#" * 900_000,
     '"""' * 100_000, "variable a string a\n" * 20_000, "pair_modify shift yes\n" * 30_000,
 ])  # fmt: skip

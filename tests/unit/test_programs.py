@@ -107,7 +107,7 @@ def test_programs_are_found_for_another_folder(tmp_path, monkeypatch):
     assert launch_prefix("~/bin/own x", "here") == [str(own), "x"]
     config = LammpsConfig(potential=["x"], executable="bin/own", arguments="-pk omp '4 5'")
     words = lammps_command(config, tmp_path)
-    assert words[0] == str(own) and words[1:4] == ["-pk", "omp", "4 5"]
+    assert words[0] == str(own) and words[4:7] == ["-pk", "omp", "4 5"]
     assert os.path.isabs(find_program("i-pi"))
 
 
