@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -179,6 +180,7 @@ def attempt(plan: Plan, folder: Path) -> Result:
             return problems.result()
         before = watch.evaluations()
         hit = [blow for blow in plan.blows if _strike(watch, blow)]
+        _do_as_told(watch, hit)
         code = watch.wait(DEADLINE)
         if code is None:
             problems.add("hung", f"the launcher has not ended {DEADLINE:g} s later")
@@ -262,6 +264,13 @@ def _strike(watch: Watch, blow: Blow) -> bool:
         time.sleep(1.5)
         _send(targets, signal.SIGCONT)
     return bool(targets)
+
+
+def _do_as_told(watch: Watch, hit: list[Blow]) -> None:
+    """Who stops i-PI alone may want a pause: the launcher waits, and says how to go on."""
+    if any(blow.role == "i-PI" and blow.signal == "STOP" for blow in hit):
+        watch.until(lambda: "is stopped (SIGSTOP)" in watch.output())
+        _send([int(pid) for pid in re.findall(r"kill -CONT (\d+)", watch.output())], signal.SIGCONT)
 
 
 def _send(pids: list[int], signum: int) -> None:
