@@ -197,7 +197,9 @@ class Watch:
     def locked(self) -> bool:
         """Whether somebody holds the lock of the case's folder."""
         try:
-            with (self.case.folder / "logs" / "lock").open("rb") as stream:
+            path = self.case.folder / "logs" / "lock"
+            # it may be a pipe, which must not be waited for
+            with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
