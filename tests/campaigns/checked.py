@@ -24,6 +24,8 @@ from .campaign import Result
 DEADLINE = 60.0
 #: Bytes of address space of the check and of each program that it starts.
 MEMORY = 8 * 1024**3
+#: The same for a program that is started: here the threads of others forbid to fork.
+LIMITED = f'ulimit -v {MEMORY // 1024}; ulimit -c 0; exec "$@"'
 #: Characters of a message that somebody reads.
 LONGEST_MESSAGE = 4000
 #: Torch keeps a folder for what it compiles, for all runs of a user.
@@ -143,13 +145,20 @@ def _program(
 ) -> tuple[int | None, int]:
     with streams[0].open("wb") as out, streams[1].open("wb") as err:
         process = subprocess.Popen(
-            [Path(sys.executable).with_name("mixpi"), "check", *arguments],
+            [
+                "bash",
+                "-c",
+                LIMITED,
+                "-",
+                Path(sys.executable).with_name("mixpi"),
+                "check",
+                *arguments,
+            ],
             cwd=folder,
             env=environment(tmp),
             stdout=out,
             stderr=err,
             start_new_session=True,
-            preexec_fn=_limits,
         )
         try:
             return process.wait(DEADLINE), process.pid

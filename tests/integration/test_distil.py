@@ -380,7 +380,7 @@ def test_command_with_the_real_model_interrupted_and_continued(tmp_path):
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGTERM)
     said = process.communicate(timeout=60)[0]
-    assert process.returncode == 128 + signal.SIGINT, said
+    assert process.returncode == 128 + signal.SIGTERM, said
     assert "Traceback" not in said
     kept = read(next(tmp_path.glob("data/*/snapshots.traj")), ":")
     assert 0 < len(kept) < 11
