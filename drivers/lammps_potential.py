@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import MixpiError
-from ..user_files import MiB, read_text, special_kind
+from ..user_files import MiB, read_text, require_file, special_kind
 from .lammps_commands import (
     IMMEDIATE,
     VARIABLES,
@@ -47,6 +47,8 @@ _IMMEDIATE = re.compile(IMMEDIATE)
 #: Bytes of a file of LAMMPS lines, characters of a line, files within files: what is more is no
 #: potential.
 LARGEST, LONGEST, DEEPEST = 1 * MiB, 4000, 20
+#: Bytes of a file that LAMMPS reads, which takes it minutes for more.
+LARGEST_DATA = 2048 * MiB
 #: Stands for a number that only LAMMPS can compute.
 SOME_NUMBER = "?"
 
@@ -326,6 +328,9 @@ def _commands(text: str) -> Iterator[str]:
 
 
 def _require_files(line: Line, searched: Sequence[Path]) -> None:
+    for word in line.words:
+        if word.file is not None and os.path.isfile(word.file):
+            require_file(Path(word.file), "potential file", largest=LARGEST_DATA)
     if line.command not in ("pair_style", "pair_coeff") or line.style in _NO_FILES:
         return
     for word in line.words[line.first :]:

@@ -234,3 +234,10 @@ class TestInclude:
         (tmp_path / "b.mod").write_text("include a.mod\n")
         with pytest.raises(MixpiError, match=r"a\.mod includes itself"):
             read_lines(["include a.mod"], tmp_path)
+
+
+def test_a_file_that_no_potential_can_be_is_not_read(tmp_path):
+    with (tmp_path / "huge.sw").open("wb") as stream:
+        stream.truncate(100 * 2**30)
+    with pytest.raises(MixpiError, match=r"102,400 MiB, more than the 2,048 MiB"):
+        read_lines(["pair_style sw", "pair_coeff * * huge.sw Si"], tmp_path)
