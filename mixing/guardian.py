@@ -40,6 +40,8 @@ AGAIN = 1.0
 PATIENCE = 3.0
 #: s; for how long who belongs to a launcher is looked for and killed.
 KILLING = 2.0
+#: s; how long a program may take to come into the place of another, on a busy machine.
+EXEC_PATIENCE = 1.0
 #: What people and batch systems send to everything in reach; the launcher decides.
 WARNINGS = ("SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGALRM")
 #: ``prctl``'s number for "a signal when the parent dies".
@@ -85,15 +87,36 @@ def ancestors(pid: int) -> list[int]:
 
 def mark_of(pid: int) -> str:
     """The mark in a process's environment; empty without one, or if it is not ours to see."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            for entry in file.read().split(b"\0"):
-                name, _, value = entry.partition(b"=")
-                if name == MARK.encode():
-                    return value.decode(errors="replace")
-    except OSError:
-        pass
+    entries = b"\0" + _environment(pid)
+    for sign in b"=", b"\0":  # a shell that starts has a zero in the place of each "=" for a while
+        _, name, rest = entries.partition(b"\0" + MARK.encode() + sign)
+        if name:
+            return rest.partition(b"\0")[0].decode(errors="replace")
     return ""
+
+
+def _environment(pid: int) -> bytes:
+    """What ``/proc`` tells of an environment; of one that is being exchanged, the next one.
+
+    While a program takes the place of another, the kernel shows none, on a busy machine for long.
+    """
+    deadline, before = time.monotonic() + EXEC_PATIENCE, None
+    try:
+        while True:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                found = file.read()
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                # memory, the end of its code (set when all is in its place), its environment
+                words = file.read().rpartition(b")")[2].split()
+            now = words[20], words[24], words[47], words[48]
+            # twice the same: a program that is the kernel's, has ended, or has no environment
+            whole = now[0] == b"0" or now[1] != b"0"
+            if found or time.monotonic() > deadline or (whole and now == before):
+                return found
+            before = now
+            time.sleep(0.001)
+    except (OSError, IndexError):
+        return b""
 
 
 def belongs_to(pid: int, family: str) -> bool:

@@ -151,11 +151,14 @@ class Watch:
 
     def processes(self) -> list[Process]:
         """All that this run has started and that has not ended."""
-        mark = os.fsencode(f"{MARK}={self._tag}")
+        # a shell that starts has a zero in the place of each "=" for a while
+        mark = re.compile(
+            rb"\b%b[=\0]%b(\0|$)" % tuple(map(os.fsencode, (MARK, re.escape(self._tag))))
+        )
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                marked = mark in (folder / "environ").read_bytes().split(b"\0")
+                marked = mark.search(_environment(folder)) is not None
                 cwd = _link(folder / "cwd")
                 if marked or (cwd is not None and cwd.is_relative_to(self.case.folder)):
                     status = (folder / "stat").read_text().rpartition(")")[2].split()
@@ -237,6 +240,21 @@ class Watch:
         """The words behind ``mixpi`` of what the launcher says to continue with."""
         found = re.findall(r"continue with: mixpi (run .+)$", self.output(), re.M)
         return shlex.split(found[-1]) if found else None
+
+
+def _environment(folder: Path) -> bytes:
+    """Of a process; the kernel shows none while a program takes the place of another."""
+    before = None
+    for _ in range(200):
+        found = (folder / "environ").read_bytes()
+        words = (folder / "stat").read_text().rpartition(")")[2].split()
+        # memory, the end of its code (known when all is in its place), its environment
+        now = [words[number] for number in (20, 24, 47, 48)]
+        if found or (now == before and (now[0] == "0" or now[1] != "0")):
+            break
+        before = now
+        time.sleep(0.005)
+    return found
 
 
 def _link(path: Path) -> Path | None:

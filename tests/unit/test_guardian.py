@@ -110,6 +110,30 @@ with guarded(sockets=[folder / "socket"]):
         wait_for(lambda: guardian.look_at(guard) is None)
 
 
+def test_a_program_that_takes_the_place_of_another_is_seen():
+    """While it does, the kernel shows no environment, and a shell's own looks odd for a while."""
+    chain = '[ $1 = 0 ] && exec sleep 60; exec bash -c "$0" "$0" $(($1 - 1))'
+    mark = f"{os.getpid()}-made:chain"
+    environment = {**os.environ, guardian.MARK: mark}
+    with subprocess.Popen(["bash", "-c", chain, chain, "60"], env=environment) as process:
+        # before, it is still a copy of this process
+        wait_for(lambda: guardian.mark_of(process.pid) == mark)
+        seen = []
+        while not _read(Path(f"/proc/{process.pid}/cmdline")).startswith(b"sleep"):
+            seen.append(guardian.mark_of(process.pid))
+        process.kill()
+    assert set(seen) == {mark} and len(seen) > 50
+
+
+def test_a_process_without_an_environment_keeps_nobody_waiting():
+    with subprocess.Popen(["sleep", "60"], env={}) as process:
+        wait_for(lambda: b"sleep" in _read(Path(f"/proc/{process.pid}/cmdline")))
+        start = time.monotonic()
+        assert guardian.mark_of(process.pid) == "" == guardian.mark_of(2)
+        assert time.monotonic() - start < 0.5 * guardian.EXEC_PATIENCE
+        process.kill()
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
