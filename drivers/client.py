@@ -20,7 +20,7 @@ import numpy as np
 from ase.calculators.socketio import IPIProtocol, SocketClosed
 
 from ..errors import MixpiError
-from ..peers import peer_of
+from ..sockets.peers import peer_of
 from .proof import proof, read_token
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import MixpiError
-from ..user_files import MiB, read_text, require_file, special_kind
+from ..files.user_files import MiB, read_text, require_file, special_kind
 from .lammps_commands import (
     IMMEDIATE,
     VARIABLES,

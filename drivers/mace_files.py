@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import MixpiError
-from ..user_files import MiB, open_file
+from ..files.user_files import MiB, open_file
 
 
 #: Bytes of a model; the largest of the foundation models have a few hundred MiB.

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._version import __version__
-from .blending import blend_forces
-from .calculator import MixingCalculator
-from .clusters import Cluster, extract_cluster
+from .blend.blending import blend_forces
+from .blend.calculator import MixingCalculator
+from .blend.clusters import Cluster, extract_cluster
+from .blend.mixer import Mixer
 from .errors import MixpiError
-from .mixer import Mixer
-from .regions import Regions, build_regions
+from .regions.growth import Regions, build_regions
 
 
 if TYPE_CHECKING:
-    from .initialising import init_case
+    from .init.initialising import init_case
 
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
 def __getattr__(name: str):
     # only when it is asked for: drivers and i-PI import the package and start without it
     if name == "init_case":
-        from .initialising import init_case
+        from .init.initialising import init_case
 
         return init_case
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

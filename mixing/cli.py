@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ._version import __version__
-from .checkpoints import way_on
 from .cli_drivers import add_driver_commands
 from .errors import MixpiError
-from .seed_selection import GRAMMAR
-from .stopping import Stops, ending_as_ctrl_c
+from .output.checkpoints import way_on
+from .regions.seeds import GRAMMAR
+from .run.stopping import Stops, ending_as_ctrl_c
 from .streams import Unbreakable, unbreakable_output, wait_for_no_reader
 
 
 if TYPE_CHECKING:
-    from .outcome import Outcome
-    from .running import Run
+    from .run.outcome import Outcome
+    from .run.running import Run
 
 
 #: Atoms up to which the speed-up is measured without being asked for.
@@ -195,7 +195,7 @@ def _add_calibrate(commands) -> None:
 
 
 def _init(arguments: argparse.Namespace) -> int:
-    from .initialising import init_case
+    from .init.initialising import init_case
 
     names = "structure model potential seeds temperature steps timestep ensemble device head force"
     case = init_case(
@@ -217,7 +217,7 @@ def _init(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from .running import Run
+    from .run.running import Run
 
     wait_for_no_reader()
     run = Run(arguments.input)
@@ -247,8 +247,8 @@ def _report(run: Run, outcome: Outcome, arguments: argparse.Namespace, *, timed:
     """
     from rich.console import Console
 
-    from .report import make_report, write_report
-    from .report_text import show
+    from .analysis.report import make_report, write_report
+    from .analysis.report_text import show
 
     folder = run.ipi_input.folder
     try:
@@ -282,9 +282,9 @@ def _reference_wanted(arguments: argparse.Namespace, run: Run) -> bool:
 
 def _add_reference(report: dict, run: Run, *, quiet: bool) -> None:
     """Measure the speed-up; what goes wrong there does not spoil the run."""
-    from .progress import StageProgress
-    from .report import add_speed_up
-    from .speed_up import measure_speed_up
+    from .analysis.report import add_speed_up
+    from .run.progress import StageProgress
+    from .run.speed_up import measure_speed_up
 
     if not quiet:
         print("mixpi: the run is done; measuring its speed-up", file=sys.stderr, flush=True)
@@ -298,7 +298,7 @@ def _add_reference(report: dict, run: Run, *, quiet: bool) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from .checking import check
+    from .check.checking import check
 
     for line in check(arguments.input, drivers=not arguments.fast):
         print(line)
@@ -307,8 +307,8 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _plot(arguments: argparse.Namespace) -> int:
-    from .ipi_input import read_ipi_input
-    from .plotting import plot
+    from .analysis.plotting import plot
+    from .ipi.input import read_ipi_input
 
     def say(text: str) -> None:
         print(f"mixpi: {text}", file=sys.stderr)
@@ -321,9 +321,9 @@ def _plot(arguments: argparse.Namespace) -> int:
 def _calibrate(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from .calibration import calibrate
-    from .calibration_report import show, write
-    from .progress import StageProgress
+    from .calibrate.calibration import calibrate
+    from .calibrate.report import show, write
+    from .run.progress import StageProgress
 
     with StageProgress(quiet=arguments.quiet) as tell:
         found = calibrate(
@@ -347,7 +347,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
 
 def _distil(arguments: argparse.Namespace) -> int:
     from .distil import as_markdown, distil, write_report
-    from .progress import StageProgress
+    from .run.progress import StageProgress
 
     with StageProgress(quiet=arguments.quiet) as tell:
         result = distil(arguments.config, tell=tell)

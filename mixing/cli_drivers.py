@@ -108,8 +108,8 @@ def _drive_toy(arguments: argparse.Namespace) -> int:
 
 
 def _drive_lammps(arguments: argparse.Namespace) -> int:
-    from .commands import driver_command, driver_environment
-    from .ipi_input import read_ipi_input
+    from .ipi.input import read_ipi_input
+    from .run.commands import driver_command, driver_environment
     from .structure import read_structure
 
     ipi_input = read_ipi_input(arguments.input)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from .errors import MixpiError
-from .yaml_files import Section, as_yaml, read_yaml
+from .files.yaml_files import Section, as_yaml, read_yaml
 
 
 Radius = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]

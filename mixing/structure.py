@@ -15,8 +15,8 @@ from ase.data import atomic_masses
 from ase.io import read
 
 from .errors import MixpiError
-from .periodic import PeriodicCell
-from .user_files import MiB, open_file, require_file
+from .files.user_files import MiB, open_file, require_file
+from .regions.periodic import PeriodicCell
 
 
 #: Bytes of a structure, also when it is unpacked; ten million atoms in extended XYZ.

@@ -29,12 +29,12 @@ from ase import Atoms, units
 from ase.build import bulk
 from ase.io import read
 from mixpi import build_regions
-from mixpi.commands import lammps_setup
+from mixpi.analysis.report import make_report
 from mixpi.config import load_config
 from mixpi.drivers import lammps
 from mixpi.drivers.mace import MaceEngine
-from mixpi.ipi_input import read_ipi_input
-from mixpi.report import make_report
+from mixpi.ipi.input import read_ipi_input
+from mixpi.run.commands import lammps_setup
 from mixpi.structure import read_structure
 
 
@@ -307,7 +307,7 @@ def net_force() -> None:
     Both potentials are ASE's EMT; a narrow buffer makes the cluster's forces differ.
     """
     from ase.calculators.emt import EMT
-    from mixpi.mixer import Mixer, WorkOfCorrection
+    from mixpi.blend.mixer import Mixer, WorkOfCorrection
 
     atoms = bulk("Ni", cubic=True, a=3.52) * (4, 4, 4)
     atoms += Atoms("H", [(np.array([0.5, 0.0, 0.0]) + 1) * 3.52])

@@ -12,13 +12,20 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from mixpi.buffers import BufferResult, ForceError, recommend, share_above, snapshot_error, upper
-from mixpi.commands import mace_engine
-from mixpi.ipi_input import read_ipi_input
-from mixpi.progress import StageProgress
-from mixpi.reference import Clusters, measure_reference
+from mixpi.calibrate.buffers import (
+    BufferResult,
+    ForceError,
+    recommend,
+    share_above,
+    snapshot_error,
+    upper,
+)
+from mixpi.calibrate.reference import Clusters, measure_reference
+from mixpi.calibrate.thermal import temperature_of, thermal_run, time_step_of
+from mixpi.ipi.input import read_ipi_input
+from mixpi.run.commands import mace_engine
+from mixpi.run.progress import StageProgress
 from mixpi.structure import read_structure
-from mixpi.thermal import temperature_of, thermal_run, time_step_of
 
 
 CASE = Path(__file__).parent.parent / "ipi_inputs" / "si_vacancy_md" / "input.xml"

@@ -18,7 +18,7 @@ import yaml
 from ase import Atoms
 from ase.build import bulk
 from ase.io import read
-from mixpi.records import read_steps
+from mixpi.output.records import read_steps
 
 
 ROOT = Path(__file__).parent.parent

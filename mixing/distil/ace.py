@@ -28,7 +28,7 @@ from ase.neighborlist import neighbor_list
 from scipy.sparse import csr_array
 
 from ..errors import MixpiError
-from ..replacing import replace_file
+from ..files.replacing import replace_file
 from .basis import Basis, Rows, Written
 from .couplings import ANGULAR_WEIGHT, Couplings, couplings, missing_ace_jax
 from .yace import pace_tree

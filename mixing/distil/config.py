@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from ..config import MaceConfig
-from ..yaml_files import Section, read_yaml
+from ..files.yaml_files import Section, read_yaml
 
 
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]

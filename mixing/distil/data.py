@@ -25,8 +25,8 @@ from ase.md.langevin import Langevin
 from ase.optimize import LBFGS
 
 from ..errors import MixpiError
-from ..progress import Tell
-from ..replacing import replace_file
+from ..files.replacing import replace_file
+from ..run.progress import Tell
 from .config import HardConfig, SoftConfig
 
 

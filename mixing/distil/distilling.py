@@ -13,10 +13,10 @@ from ase import Atoms
 from ase.io import read
 from matscipy.neighbours import neighbour_list
 
-from ..commands import mace_engine, model_path
+from ..check.overwriting import require_safe_outputs
 from ..errors import MixpiError
-from ..overwriting import require_safe_outputs
-from ..progress import Tell, silent
+from ..run.commands import mace_engine, model_path
+from ..run.progress import Tell, silent
 from ..structure import require_periodic
 from .bases import make_basis
 from .basis import Basis

@@ -21,7 +21,7 @@ import numpy as np
 from ase import Atoms
 
 from ..errors import MixpiError
-from ..progress import Tell, silent
+from ..run.progress import Tell, silent
 from .basis import Basis
 from .config import WeightsConfig
 from .least_squares import ConstrainedLeastSquares, Solution, Triangle

@@ -14,7 +14,7 @@ import numpy as np
 from ase import Atoms, units
 
 from ..errors import MixpiError
-from ..progress import Tell, silent
+from ..run.progress import Tell, silent
 from .data import labelled
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import MixpiError
-from ..replacing import replace_file
+from ..files.replacing import replace_file
 from .distilling import Distilled
 
 

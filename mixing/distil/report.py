@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..replacing import replace_text
+from ..files.replacing import replace_text
 from .distilling import Distilled
 from .measuring import Candidate
 from .pictures import draw

@@ -16,7 +16,7 @@ from ase import Atoms
 
 from ..drivers.lammps import LammpsSetup
 from ..errors import MixpiError
-from ..replacing import replace_text
+from ..files.replacing import replace_text
 from .basis import Basis, Rows, Written
 from .lammps_engine import LammpsCalculator, loaded, to_lab
 

@@ -16,7 +16,7 @@ from matscipy.neighbours import neighbour_list
 
 from ..drivers.lammps import LammpsSetup
 from ..errors import MixpiError
-from ..processes import dying_with_us
+from ..run.processes import dying_with_us
 from .lammps_engine import loaded
 from .properties import farthest
 

@@ -23,7 +23,7 @@ from matscipy.neighbours import neighbour_list
 from scipy import sparse
 
 from ..errors import MixpiError
-from ..replacing import replace_text
+from ..files.replacing import replace_text
 from .basis import Basis, Rows, Written
 from .bsplines import clamped_knots, local_splines, second_differences
 from .lammps_engine import LammpsCalculator

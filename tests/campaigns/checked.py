@@ -34,7 +34,7 @@ KEPT_BY_TORCH = "torchinductor_"
 MARK = "pwned"
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["mixpi.cli", "mixpi.checking", "mixpi.check_drivers", "ipi"])
+_context.set_forkserver_preload(["mixpi.cli", "mixpi.check.checking", "mixpi.check.drivers", "ipi"])
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from ase.units import Bohr, Hartree
 from mixpi.config import DriverConfig
 from mixpi.drivers.client import connect, serve
 from mixpi.drivers.toy import ToyEngine
-from mixpi.pool import DriverPool, init_text, wait
-from mixpi.server import PoolError
+from mixpi.sockets.pool import DriverPool, init_text, wait
+from mixpi.sockets.server import PoolError
 
 from .campaign import Attempt, Campaign, Result
 

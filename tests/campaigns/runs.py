@@ -26,7 +26,7 @@ from ase import Atoms
 from ase.io import read
 from ase.io.formats import UnknownFileTypeError
 from conftest import Case, clean_environment
-from mixpi.records import read_steps
+from mixpi.output.records import read_steps
 
 from .campaign import VERDICTS, Result
 

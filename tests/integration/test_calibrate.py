@@ -18,12 +18,12 @@ from ase.build import bulk
 from ase.io import read, write
 from conftest import TERSOFF, clean_environment, command_driver, silicon
 from mixpi import MixpiError, build_regions
-from mixpi.calibration import calibrate
+from mixpi.calibrate.calibration import calibrate
+from mixpi.calibrate.thermal import read_frames, thermal_run
 from mixpi.cli import main
 from mixpi.config import LammpsConfig
 from mixpi.drivers.mace import MaceEngine
 from mixpi.structure import read_structure
-from mixpi.thermal import read_frames, thermal_run
 
 
 pytestmark = pytest.mark.full

@@ -16,11 +16,11 @@ from ase.constraints import FixAtoms, FixCartesian
 from ase.io import write
 from conftest import ROOT, TERSOFF, clean_environment, mixpi, silicon
 from mixpi import MixpiError
-from mixpi.check_structure import VELOCITY
-from mixpi.checking import check
+from mixpi.check.checking import check
+from mixpi.check.structure import VELOCITY
 from mixpi.drivers.lammps import potential_folders
-from mixpi.ipi_input import read_ipi_input
-from mixpi.ipi_view import ask_ipi
+from mixpi.ipi.input import read_ipi_input
+from mixpi.ipi.view import ask_ipi
 
 
 pytestmark = pytest.mark.full
@@ -181,7 +181,7 @@ def test_where_it_stands_is_said(make_case):
 @pytest.mark.parametrize(
     ("pes", "message"),
     [
-        ("from mixpi.ipi_pes import MixingPE", "cannot import name 'MixingPE'"),
+        ("from mixpi.ipi.pes import MixingPE", "cannot import name 'MixingPE'"),
         ("from mixpi.ipi_pes import MixingPES", "must hold"),
         (
             "from ipi.pes.dummy import Dummy_driver\n"

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from conftest import PES, clean_environment, faulty_driver
 from ipi.engine.outputs import CheckpointOutput
-from mixpi.records import read_steps
-from mixpi.whole_checkpoints import keep_checkpoints_whole
+from mixpi.output.records import read_steps
+from mixpi.output.whole_checkpoints import keep_checkpoints_whole
 
 
 #: Ends i-PI in its Nth checkpoint: the file that it writes is open and empty, or half written.

@@ -7,8 +7,8 @@ import pytest
 from ase.build import bulk, make_supercell
 from conftest import TERSOFF, silicon
 from mixpi.drivers.mace import MaceEngine
-from mixpi.folding import HomeImages
-from mixpi.records import read_steps
+from mixpi.ipi.folding import HomeImages
+from mixpi.output.records import read_steps
 from mixpi.structure import read_structure
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from ase.io import read
 from conftest import command_driver, evaluations, faulty_driver, wait_for
-from mixpi.records import read_steps
+from mixpi.output.records import read_steps
 
 
 def run(case, *arguments, timeout=120.0):

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from ase.units import Bohr
 from conftest import TERSOFF, command_driver, silicon
-from mixpi.clusters import Cluster
-from mixpi.first_look import exactly_zero, far_apart
-from mixpi.records import read_steps
+from mixpi.blend.clusters import Cluster
+from mixpi.ipi.first_look import exactly_zero, far_apart
+from mixpi.output.records import read_steps
 from test_faults import run
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from conftest import TERSOFF, clean_environment, evaluations, faulty_driver, silicon, wait_for
-from mixpi.checkpoints import newest_checkpoint, read_checkpoint
 from mixpi.errors import MixpiError
-from mixpi.locking import lock
+from mixpi.output.checkpoints import newest_checkpoint, read_checkpoint
+from mixpi.run.locking import lock
 
 
 #: What batch systems send before a time limit, at preemption, on request; and a lost terminal.

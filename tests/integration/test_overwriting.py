@@ -10,13 +10,13 @@ import yaml
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from mixpi import MixpiError
-from mixpi.calibration import calibrate
+from mixpi.calibrate.calibration import calibrate
+from mixpi.check.overwriting import check_plain_start, continued_checkpoint
 from mixpi.config import load_config
-from mixpi.continuing import keep_beside, put_aside
 from mixpi.distil import distil
-from mixpi.ipi_input import read_ipi_input
-from mixpi.overwriting import check_plain_start, continued_checkpoint
-from mixpi.replacing import replace_file, replace_text
+from mixpi.files.replacing import replace_file, replace_text
+from mixpi.ipi.input import read_ipi_input
+from mixpi.output.continuing import keep_beside, put_aside
 
 
 def start(case, output):

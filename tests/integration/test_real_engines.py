@@ -9,7 +9,7 @@ import signal
 import numpy as np
 import pytest
 from conftest import TERSOFF, silicon
-from mixpi.records import read_steps
+from mixpi.output.records import read_steps
 from test_faults import evaluations, run, wait_for
 
 

@@ -15,7 +15,7 @@ from ase.build import bulk, make_supercell
 from ase.io import read
 from ase.units import Bohr
 from conftest import PES, command_driver, faulty_driver, silicon
-from mixpi.records import read_steps
+from mixpi.output.records import read_steps
 from test_faults import evaluations, run, steps_in, wait_for
 
 
@@ -372,7 +372,7 @@ def test_files_of_a_system_with_a_prefix(make_case):
 
 #: i-PI hands its outputs to threads one by one; ours may join while it is still doing so.
 JOINS_EARLY = """
-from mixpi.simulation import RunningSimulation
+from mixpi.ipi.simulation import RunningSimulation
 
 join = RunningSimulation.after_each_step
 

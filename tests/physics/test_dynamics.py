@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from conftest import ROOT, silicon
-from mixpi.records import read_steps
+from mixpi.output.records import read_steps
 
 
 pytestmark = pytest.mark.full

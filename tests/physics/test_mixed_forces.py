@@ -209,7 +209,7 @@ def test_momentum_is_conserved(make_case, mace_tiny):
     done = case.mixpi("run", "input.xml", "--no-reference", "--quiet")
     assert done.returncode == 0, done.stderr
     assert np.abs(case.forces().sum(axis=1)).max() < 1e-4  # 216 atoms, printed to 1e-8
-    from mixpi.records import read_steps
+    from mixpi.output.records import read_steps
 
     assert read_steps(case.folder / "mix.steps")["net_force"].max() > 1e-2, "nothing was removed"
 

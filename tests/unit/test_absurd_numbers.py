@@ -9,9 +9,9 @@ import pytest
 from ase.build import bulk
 from ase.calculators.calculator import Calculator
 from mixpi import MixingCalculator, MixpiError
+from mixpi.blend.mixer import Mixer
 from mixpi.config import LimitsConfig, load_config
-from mixpi.limits import Limits, Monitor
-from mixpi.mixer import Mixer
+from mixpi.ipi.limits import Limits, Monitor
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from ase.build import bulk
 from ase.units import Bohr
 from conftest import silicon
 from mixpi import MixpiError
-from mixpi.agreement import require_same_system
+from mixpi.ipi.agreement import require_same_system
 
 
 def alloy():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from ase.calculators.lj import LennardJones
 from mixpi import Mixer, MixingCalculator, blend_forces, build_regions, extract_cluster
-from mixpi.blending import without_net_force
-from mixpi.mixer import Mixed, WorkOfCorrection
+from mixpi.blend.blending import without_net_force
+from mixpi.blend.mixer import Mixed, WorkOfCorrection
 
 
 RADII = {"core": 3.0, "blend": 2.5, "buffer": 3.0}

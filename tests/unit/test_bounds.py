@@ -9,8 +9,8 @@ import textwrap
 import numpy as np
 import pytest
 from mixpi import build_regions
-from mixpi.bins import BINS_PER_ATOM, numbers_of_bins
-from mixpi.positions import beyond
+from mixpi.regions.bins import BINS_PER_ATOM, numbers_of_bins
+from mixpi.regions.positions import beyond
 
 
 RADII = {"core": 4.0, "blend": 4.0, "buffer": 6.0}

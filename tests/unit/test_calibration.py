@@ -13,7 +13,7 @@ from ase.build import bulk
 from brute_force import all_distances
 from conftest import silicon
 from mixpi import MixpiError
-from mixpi.buffers import (
+from mixpi.calibrate.buffers import (
     BufferResult,
     ForceError,
     force_error,
@@ -23,19 +23,19 @@ from mixpi.buffers import (
     snapshot_error,
     upper,
 )
-from mixpi.drivers.mace import MaceEngine
-from mixpi.mismatch import advice, measure_mismatch
-from mixpi.periodic import PeriodicCell
-from mixpi.reference import Clusters, Snapshot
-from mixpi.snapshots import (
+from mixpi.calibrate.mismatch import advice, measure_mismatch
+from mixpi.calibrate.reference import Clusters, Snapshot
+from mixpi.calibrate.snapshots import (
     correlation,
     displacements,
     distinct,
     doubts,
     nearest_distances,
 )
+from mixpi.calibrate.thermal import read_frames, temperature_of, thermal_width, time_step_of
+from mixpi.drivers.mace import MaceEngine
+from mixpi.regions.periodic import PeriodicCell
 from mixpi.structure import read_structure
-from mixpi.thermal import read_frames, temperature_of, thermal_width, time_step_of
 
 
 RADII = {"core": 2.5, "blend": 2.5, "profile": "linear"}

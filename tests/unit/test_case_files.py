@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from mixpi.case_files import mixing_yaml
 from mixpi.config import MaceConfig, MixingConfig
-from mixpi.starting_radii import StartingRadii
-from mixpi.yaml_files import UniqueKeys
+from mixpi.files.yaml_files import UniqueKeys
+from mixpi.init.case_files import mixing_yaml
+from mixpi.init.starting_radii import StartingRadii
 
 
 @pytest.mark.parametrize("head", ["pbe", "1e5", "010", "yes", "a: b", "1:30", "#1", "0.5"])

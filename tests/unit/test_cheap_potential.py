@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 from conftest import ROOT, TERSOFF
-from mixpi.cheap_potential import read_potential
 from mixpi.errors import MixpiError
+from mixpi.init.cheap_potential import read_potential
 
 
 POTENTIALS = ROOT / "ipi_inputs" / "potentials"

@@ -16,9 +16,9 @@ from conftest import TERSOFF, silicon
 from mixpi.drivers import lammps
 from mixpi.drivers.lammps import LammpsSetup
 from mixpi.errors import MixpiError
-from mixpi.ipi_input import read_ipi_input
-from mixpi.ipi_view import ask_ipi
-from mixpi.running import Run
+from mixpi.ipi.input import read_ipi_input
+from mixpi.ipi.view import ask_ipi
+from mixpi.run.running import Run
 from mixpi.structure import read_structure
 
 

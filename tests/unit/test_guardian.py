@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from conftest import wait_for
 from ipi.utils.softexit import Softexit
-from mixpi import guardian
 from mixpi.cli import main
 from mixpi.errors import MixpiError
-from mixpi.processes import LINUX, Child, dying_with_us, guarded, stop_all
-from mixpi.stopping import hear_once
+from mixpi.run import guardian
+from mixpi.run.processes import LINUX, Child, dying_with_us, guarded, stop_all
+from mixpi.run.stopping import hear_once
 
 
 pytestmark = pytest.mark.skipif(not LINUX, reason="needs /proc")
@@ -81,7 +81,7 @@ def test_killed_launcher(tmp_path, watched):
     text = f"""
 import os, signal, time
 from pathlib import Path
-from mixpi.processes import Child, guarded
+from mixpi.run.processes import Child, guarded
 folder = Path({str(tmp_path)!r})
 with guarded(sockets=[folder / "socket"]):
     for name in ("i-pi", "cheap-0"):
@@ -154,7 +154,7 @@ def test_no_warning_is_early_enough(tmp_path):
 
 def test_what_is_deaf_to_warnings_still_ends_at_its_own_limit():
     """The bound on i-PI's look at an input is the signal by which batch systems warn."""
-    text = "from mixpi.ipi_probe import limit; limit(1, 4 * 2**30)\nwhile True: pass"
+    text = "from mixpi.ipi.probe import limit; limit(1, 4 * 2**30)\nwhile True: pass"
     done = subprocess.run(dying_with_us([sys.executable, "-c", text]), timeout=60)
     assert done.returncode == -signal.SIGXCPU
 

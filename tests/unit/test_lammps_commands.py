@@ -11,11 +11,11 @@ import time
 import pytest
 from conftest import silicon
 from mixpi import MixpiError
-from mixpi.commands import lammps_command
 from mixpi.config import LammpsConfig
 from mixpi.drivers import lammps
 from mixpi.drivers.lammps import LammpsSetup
 from mixpi.drivers.lammps_potential import linked, read_lines
+from mixpi.run.commands import lammps_command
 
 
 STYLE, COEFF = "pair_style zero 4.0", "pair_coeff * *"

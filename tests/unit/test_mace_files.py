@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from conftest import silicon
 from mixpi import MixpiError
-from mixpi.checking import check
+from mixpi.check.checking import check
 from mixpi.cli import main
-from mixpi.commands import driver_command, mace_engine
 from mixpi.config import MaceConfig
 from mixpi.drivers.mace import MaceEngine
 from mixpi.drivers.mace_files import file_hash
-from mixpi.ipi_input import read_ipi_input
+from mixpi.ipi.input import read_ipi_input
+from mixpi.run.commands import driver_command, mace_engine
 from numpy.testing import assert_allclose
 
 

@@ -8,12 +8,12 @@ import subprocess
 
 import pytest
 from ipi.utils.softexit import softexit
-from mixpi.checkpoints import newest_checkpoint
-from mixpi.crew import STOPPED_LOOKS, Crew, Watched
-from mixpi.guardian import Process
-from mixpi.ipi_input import read_ipi_input
-from mixpi.ipi_pes import FAILURE_FILE, MixingPES
-from mixpi.outcome import Evidence, Outcome, judge
+from mixpi.ipi.input import read_ipi_input
+from mixpi.ipi.pes import FAILURE_FILE, MixingPES
+from mixpi.output.checkpoints import newest_checkpoint
+from mixpi.run.crew import STOPPED_LOOKS, Crew, Watched
+from mixpi.run.guardian import Process
+from mixpi.run.outcome import Evidence, Outcome, judge
 
 
 def state(path, step, total=10, *, whole=True):

@@ -10,11 +10,11 @@ from conftest import silicon
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from mixpi import MixpiError, build_regions
-from mixpi.frames import last_frame
-from mixpi.ipi_input import read_ipi_input
-from mixpi.plotting import MOST_POINTS, draw_cell, draw_steps, make_whole, plot
-from mixpi.properties import Series
-from mixpi.records import StepRecord, StepsFile
+from mixpi.analysis.plotting import MOST_POINTS, draw_cell, draw_steps, make_whole, plot
+from mixpi.analysis.properties import Series
+from mixpi.ipi.input import read_ipi_input
+from mixpi.output.frames import last_frame
+from mixpi.output.records import StepRecord, StepsFile
 
 
 RNG = np.random.default_rng(2)

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from conftest import silicon
 from mixpi import MixpiError
-from mixpi.commands import driver_command, lammps_command
 from mixpi.config import LammpsConfig
 from mixpi.drivers.lammps import serving
 from mixpi.drivers.programs import find_program, launch_prefix
-from mixpi.ipi_input import read_ipi_input
+from mixpi.ipi.input import read_ipi_input
+from mixpi.run.commands import driver_command, lammps_command
 
 
 ODD = "ü #1 $x 'q' \"d\" & * %s (a)"

@@ -9,7 +9,8 @@ from ase.io import read, write
 from conftest import silicon
 from mixpi import build_regions
 from mixpi.config import OutputConfig
-from mixpi.continuing import (
+from mixpi.errors import MixpiError
+from mixpi.output.continuing import (
     OutputFile,
     cut_frames,
     cut_table,
@@ -17,9 +18,8 @@ from mixpi.continuing import (
     require_no_gap,
     step_column,
 )
-from mixpi.errors import MixpiError
-from mixpi.frames import Evaluated, Frames, bead_paths
-from mixpi.records import StepRecord, StepsFile, last_of_each_step, read_steps
+from mixpi.output.frames import Evaluated, Frames, bead_paths
+from mixpi.output.records import StepRecord, StepsFile, last_of_each_step, read_steps
 
 
 def record(step: int, **changes) -> StepRecord:

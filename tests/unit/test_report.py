@@ -7,12 +7,12 @@ import json
 import numpy as np
 import pytest
 from mixpi import MixpiError
-from mixpi.ipi_input import read_ipi_input
-from mixpi.properties import read_properties, written_last
-from mixpi.records import StepRecord, StepsFile
-from mixpi.report import add_speed_up, make_report
-from mixpi.report_text import sentences
-from mixpi.speed_up import SpeedUp
+from mixpi.analysis.properties import read_properties, written_last
+from mixpi.analysis.report import add_speed_up, make_report
+from mixpi.analysis.report_text import sentences
+from mixpi.ipi.input import read_ipi_input
+from mixpi.output.records import StepRecord, StepsFile
+from mixpi.run.speed_up import SpeedUp
 
 
 RNG = np.random.default_rng(11)

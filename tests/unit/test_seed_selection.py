@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bcc100, bulk, diamond111
-from mixpi.coordination import coordination, nearest_distance
 from mixpi.errors import MixpiError
-from mixpi.seed_selection import select_seeds
+from mixpi.regions.coordination import coordination, nearest_distance
+from mixpi.regions.seeds import select_seeds
 
 
 CRYSTALS = {

@@ -16,21 +16,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mixpi.addresses import claim, unix_path, unix_socket_is_live
 from mixpi.config import DriverConfig, SocketConfig
 from mixpi.drivers.client import connect, serve
 from mixpi.drivers.proof import read_token
 from mixpi.drivers.toy import ToyEngine
 from mixpi.errors import MixpiError
-from mixpi.guardian import MARK, ancestors, belongs_to, own_family
-from mixpi.peers import Peer, peer_of
-from mixpi.pool import DriverPool, init_text, wait
+from mixpi.run.guardian import MARK, ancestors, belongs_to, own_family
+from mixpi.sockets.addresses import claim, unix_path, unix_socket_is_live
+from mixpi.sockets.peers import Peer, peer_of
+from mixpi.sockets.pool import DriverPool, init_text, wait
 
 
 POSITIONS = np.random.default_rng(1).uniform(1.0, 9.0, (4, 3))
 #: As if this process had been a launcher.
 FAMILY = f"{os.getpid()}-secret:"
 #: A driver in a process of its own, given its arguments.
+OTHER = Peer("process 1 (x)", uid=4242, pid=1)
 PROCESS = [sys.executable, "-m", "mixpi.cli", "driver", "toy"]
 
 
@@ -108,7 +109,9 @@ def test_nobody_else_may_write_to_the_socket(make_pool):
 
 def test_another_user_is_refused(make_pool, monkeypatch, capfd):
     pool = make_pool(connect_deadline=0.3)
-    monkeypatch.setattr("mixpi.server.peer_of", lambda _: Peer("process 1 (x)", uid=4242, pid=1))
+    monkeypatch.setattr(
+        "mixpi.sockets.server.peer_of", lambda _: Peer("process 1 (x)", uid=4242, pid=1)
+    )
     drive(pool)
     with pytest.raises(MixpiError, match="1 connections were refused"):
         evaluate(pool)
@@ -208,7 +211,7 @@ def test_drivers_of_other_hosts_prove_the_token(make_pool, token, monkeypatch, k
         mode="inet", address="127.0.0.1", port=port, token=str(token), reply_deadline=5.0
     )
     far = Peer("10.0.0.7:4444", local=False)
-    monkeypatch.setattr("mixpi.server.peer_of", lambda _: far)
+    monkeypatch.setattr("mixpi.sockets.server.peer_of", lambda _: far)
     right = read_token(token)
     if not known:
         first = drive(pool, b"another secret")
@@ -228,7 +231,7 @@ def test_drivers_of_other_hosts_prove_the_token(make_pool, token, monkeypatch, k
 def test_a_driver_without_token_says_so(token, make_pool, monkeypatch):
     port = free_port()
     pool = make_pool(mode="inet", address="127.0.0.1", port=port, token=str(token))
-    monkeypatch.setattr("mixpi.server.peer_of", lambda _: Peer("far", local=False))
+    monkeypatch.setattr("mixpi.sockets.server.peer_of", lambda _: Peer("far", local=False))
     errors = []
 
     def run() -> None:

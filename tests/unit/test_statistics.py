@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from mixpi.statistics import inefficiency, mean, settled_from, slope
+from mixpi.analysis.statistics import inefficiency, mean, settled_from, slope
 from scipy.signal import lfilter
 
 

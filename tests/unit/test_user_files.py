@@ -16,9 +16,9 @@ from conftest import silicon
 from mixpi import MixpiError
 from mixpi.config import load_config
 from mixpi.drivers.mace_files import file_hash
-from mixpi.ipi_input import read_ipi_input
+from mixpi.files.user_files import require_file
+from mixpi.ipi.input import read_ipi_input
 from mixpi.structure import read_structure
-from mixpi.user_files import require_file
 
 
 #: s; each takes a fraction of one.

@@ -1,0 +1,1 @@
+"""After a run: its trajectories, tables and report."""

@@ -1,0 +1,1 @@
+"""From weights to mixed forces: the cluster, the blend, one evaluation without sockets."""

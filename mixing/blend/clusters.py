@@ -1,0 +1,70 @@
+"""Regions → the cluster that the expensive driver evaluates.
+
+A cluster keeps the periodic cell of the whole system. Its atoms then have exactly
+their own neighbours, whatever the shape of the region (around a corner, across
+the whole cell, in a cell smaller than the radii), nothing has to be unwrapped,
+and a region that covers everything is the whole system itself. Empty space costs
+a cell-list neighbour search next to nothing (measured: ``docs/decisions.md``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..regions.growth import Regions
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The atoms whose expensive forces are needed, with their surroundings.
+
+    Attributes
+    ----------
+    indices : ndarray of int, shape (m,)
+        Atoms of the whole system, ascending.
+    numbers : ndarray of int, shape (m,)
+        Atomic numbers.
+    weights : ndarray of float, shape (m,)
+        Weights; zero for buffer atoms.
+    """
+
+    indices: np.ndarray
+    numbers: np.ndarray
+    weights: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def positions(self, positions: np.ndarray) -> np.ndarray:
+        """The cluster's part (m, 3) of the whole system's positions (n, 3), Å."""
+        return positions[self.indices]
+
+
+def extract_cluster(regions: Regions, numbers) -> Cluster:
+    """Carve the core, blend and buffer atoms out of the system.
+
+    Parameters
+    ----------
+    regions : Regions
+        Of the whole system, n atoms.
+    numbers : array_like of int, shape (n,)
+        Atomic numbers of the whole system.
+
+    Returns
+    -------
+    Cluster
+
+    Raises
+    ------
+    ValueError
+        If ``numbers`` does not fit the regions.
+    """
+    numbers = np.asarray(numbers)
+    if numbers.shape != regions.weights.shape:
+        raise ValueError(
+            f"numbers must have shape {regions.weights.shape} like the weights, got {numbers.shape}"
+        )
+    indices = regions.cluster
+    return Cluster(indices, numbers[indices], regions.weights[indices])

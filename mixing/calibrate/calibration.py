@@ -1,0 +1,395 @@
+"""``mixpi calibrate``: how wide the buffer must be, and how good the cheap potential."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from .buffers import BufferResult, ForceError, buffer_grid, measure_buffers, root_mean_square, share_above, snapshot_error
+from ..check.checking import starting_regions
+from ..run.commands import mace_engine
+from ..errors import MixpiError
+from ..ipi.input import IpiInput, read_ipi_input
+from .mismatch import Mismatch, measure_mismatch
+from ..check.overwriting import inputs_of_run, require_safe_outputs
+from ..regions.periodic import PeriodicCell
+from ..run.progress import Tell, silent
+from .reference import Clusters, Reference, Snapshot, measure_reference
+from .snapshots import correlation, distinct, doubts
+from ..structure import read_structure
+from .thermal import APART, WARM_UP, lammps_forces, read_frames, split_index, temperature_of, thermal_run, thermal_width, time_step_of
+
+
+#: eV/Å; the weighted rms error that a buffer may leave unless another is asked for.
+TOLERANCE = 0.005
+#: What is written beside the input.
+REPORT_FILES = ("calibration.json", "calibration.md", "calibration.png")
+#: Atoms that a reference may have unless another number is asked for.
+LARGEST_REFERENCE = {"cpu": 3_000, "cuda": 10_000}
+#: Snapshots of a thermal run: as many as it takes for the upper value of those that decide
+#: to mean nine tenths, and one to check it.
+SNAPSHOTS = 12
+#: With so many snapshots the last is kept out of the decision, to check it.
+ENOUGH = 3
+
+
+@dataclass
+class Calibration:
+    """Everything that a calibration found; lengths in Å, forces in eV/Å, times in s.
+
+    Attributes
+    ----------
+    system : str
+        The structure, in words.
+    atoms : int
+        That it has.
+    radii : dict
+        ``core``, ``blend`` and ``profile``.
+    interaction_range : float
+        Of the model.
+    snapshots : str
+        Where the atoms' positions are from, in words.
+    deciding : int
+        Snapshots that the recommendation rests on.
+    correlation : float or None
+        How alike one snapshot is to the next, 0 to 1; None: too few to tell.
+    above : float
+        The share of fresh snapshots that are expected to have a larger error than the
+        table says, if these are independent.
+    tolerance : float
+        On the weighted rms error.
+    reference : Reference
+        What was compared with.
+    force : float
+        Rms force on the atoms of positive weight, over all snapshots.
+    full_seconds, full_measured : float, bool
+        Of an all-expensive evaluation: measured, or estimated from the reference.
+    configured : float
+        The buffer in the configuration.
+    results : list of BufferResult
+        Ascending.
+    recommended : float or None
+        The narrowest buffer within the tolerance.
+    check, check_source : ForceError or None, str
+        The error of the recommended (else the widest) buffer on another snapshot, and which.
+    mismatch, mismatch_skipped : Mismatch or None, str
+        Of the two potentials, or why it is not known.
+    warnings : list of str
+        Why the figures may mislead; empty if they need not.
+    alone : str
+        Species on which the cheap potential exerts no forces.
+    """
+
+    system: str
+    atoms: int
+    radii: dict
+    interaction_range: float
+    snapshots: str
+    deciding: int
+    correlation: float | None
+    above: float
+    tolerance: float
+    reference: Reference
+    force: float
+    full_seconds: float
+    full_measured: bool
+    configured: float
+    results: list[BufferResult] = field(default_factory=list)
+    recommended: float | None = None
+    check: ForceError | None = None
+    check_source: str = ""
+    mismatch: Mismatch | None = None
+    mismatch_skipped: str = ""
+    warnings: list[str] = field(default_factory=list)
+    alone: str = ""
+
+    @property
+    def chosen(self) -> BufferResult:
+        """The result for the recommended buffer; without one, for the widest."""
+        return next((r for r in self.results if r.buffer == self.recommended), self.results[-1])
+
+
+def calibrate(
+    path: str | Path,
+    *,
+    frame: str | Path | None = None,
+    check_frame: str | Path | None = None,
+    buffers: Sequence[float] | None = None,
+    tolerance: float = TOLERANCE,
+    temperature: float | None = None,
+    snapshots: int = SNAPSHOTS,
+    full_atoms: int | None = None,
+    masked: Sequence[float] | None = None,
+    tell: Tell = silent,
+) -> Calibration:
+    """Measure what buffers of all widths leave and cost, for a simulation.
+
+    Parameters
+    ----------
+    path : path-like
+        The i-PI input.
+    frame : path-like, optional
+        Snapshots of the system (``file`` or ``file@index``), in either orientation, wrapped
+        or not. All decide on the buffer but the last of three or more, which checks it.
+        Default: a short run of the cheap potential.
+    check_frame : path-like, optional
+        Another snapshot to check the answer on; all others then decide.
+    buffers : sequence of float, optional
+        Å. Default: from 2 Å to twice the interaction range, until the error is negligible.
+    tolerance : float
+        eV/Å; what the weighted rms error of the recommended buffer is below.
+    temperature : float, optional
+        K, of the thermal run. Default: the input's.
+    snapshots : int
+        Of the thermal run.
+    full_atoms : int, optional
+        Atoms that the reference may have. Default: ``LARGEST_REFERENCE``.
+    masked : sequence of float, optional
+        Depths (Å) of masks of site energies to compare with; an empty one for the
+        model's cutoff and its interaction range. Default: none.
+    tell : callable
+        Gets the progress.
+
+    Returns
+    -------
+    Calibration
+
+    Raises
+    ------
+    MixpiError
+        If an argument, the input, a snapshot or an engine is not what it must be.
+    """
+    _require_sense(buffers, tolerance, temperature, snapshots, full_atoms, masked, frame)
+    ipi_input = read_ipi_input(path)
+    config, home = ipi_input.config, ipi_input.config_path.parent
+    if config.seeds == "none":
+        raise MixpiError(
+            f"{ipi_input.config_path} has 'seeds: none': there is no region to calibrate; list "
+            "the atoms that the expensive potential is for"
+        )
+    if config.expensive.mace is None:
+        raise MixpiError(
+            f"{ipi_input.config_path}: the expensive driver is '{config.expensive.kind}'; "
+            "calibrate evaluates the model itself, which it can for 'mace' only. Without it, "
+            "compare runs with different buffers, or take twice the model's interaction range"
+        )
+    sources = [split_index(source) for source in (frame, check_frame) if source]
+    frames = {Path(name): "frames to look at" for name, _ in sources}
+    reports = [(name, "the report of calibrate") for name in REPORT_FILES]
+    require_safe_outputs(reports, {**inputs_of_run(ipi_input), **frames}, ipi_input.folder, ())
+    atoms = read_structure(home / config.structure)
+    starting_regions(ipi_input, atoms)  # says what is wrong with seeds
+    given = read_frames(frame, atoms) if frame else None
+    to_check = read_frames(check_frame, atoms)[-1] if check_frame else None
+
+    tell("loading the model", 0.0)
+    engine = mace_engine(config.expensive.mace, home)
+    engine.require(sorted(set(atoms.symbols)))
+    radii = config.regions.model_dump()
+    configured = radii.pop("buffer")
+    clusters = Clusters(atoms, config.seed_indices, radii, engine)
+
+    if given:
+        frames, source = given, f"{len(given)} given: {frame}"
+    else:
+        kelvin = temperature or temperature_of(ipi_input)
+        frames, source = _thermal(ipi_input, atoms, clusters, kelvin, snapshots, tell)
+    cell = PeriodicCell(atoms.cell.array)
+    kept = distinct(frames, cell)
+    warnings = _warnings(ipi_input, len(frames) - len(kept), bool(given))
+    frames = [frames[number] for number in kept]
+    warnings += doubts(frames, atoms)
+    deciding, checked = len(frames), str(check_frame)
+    if to_check is not None and len(distinct([*frames, to_check], cell)) == len(frames):
+        warnings.append("the snapshot that checks the answer is one of those that decide on it")
+    if to_check is None and len(frames) >= ENOUGH:
+        deciding, checked = len(frames) - 1, "the last snapshot"
+
+    # first, because a wrong cheap potential would else cost all that follows
+    cheap, no_cheap = _cheap_forces(ipi_input, atoms, frames, tell)
+    limit = full_atoms or LARGEST_REFERENCE[config.expensive.mace.device.split(":")[0]]
+    exact, reference = measure_reference(
+        clusters, frames[0], engine.interaction_range, limit, tell=tell
+    )
+    grid = buffer_grid(buffers, configured, reference)
+    known = [clusters.snapshot(frames[0], exact)]
+    others = frames[1:] if to_check is None else [*frames[1:], to_check]
+    for number, positions in enumerate(others, 1):
+        tell(f"reference on {len(others)} more snapshots", number / (len(others) + 1))
+        known.append(clusters.snapshot(positions, clusters.exact(positions, reference.buffer)))
+    depths = [engine.cutoff, engine.interaction_range] if masked is not None else []
+    results, recommended = measure_buffers(
+        clusters,
+        known[:deciding],
+        grid,
+        tolerance=tolerance,
+        depths=masked or depths,
+        always=configured,
+        refine=buffers is None,
+        tell=tell,
+    )
+    found = Calibration(
+        system=f"{config.structure}, {len(atoms)} atoms, {atoms.symbols.formula}",
+        atoms=len(atoms),
+        radii=radii,
+        interaction_range=engine.interaction_range,
+        snapshots=source,
+        deciding=deciding,
+        correlation=correlation(frames, cell) if given or config.cheap.lammps else 0.0,
+        above=share_above(deciding),
+        tolerance=tolerance,
+        reference=reference,
+        force=root_mean_square(np.concatenate([s.exact for s in known[: len(frames)]])),
+        full_seconds=reference.seconds * len(atoms) / reference.atoms,
+        full_measured=reference.buffer is None,
+        configured=configured,
+        results=results,
+        recommended=recommended,
+        warnings=warnings,
+    )
+    if len(known) > deciding:
+        tell("checking the answer on another snapshot", 0.0)
+        found.check = snapshot_error(clusters, known[-1], found.chosen.buffer)
+        found.check_source = checked
+    found.alone = _left_alone(atoms, cheap)
+    if found.alone.split() == sorted(set(atoms.symbols)):
+        warnings.append(
+            "the cheap potential exerts no force on any atom: does it name the species in the "
+            "order of LAMMPS's atom types (alphabetical, or lammps: species)?"
+        )
+    if found.alone and not given:
+        warnings.append(
+            f"the cheap potential leaves {found.alone} alone, so in its thermal run they come "
+            "closer to others than the expensive one allows, and errors are larger than in a "
+            "mixed run; give snapshots of one (--frame)"
+        )
+    found.mismatch_skipped = no_cheap
+    if cheap is not None:
+        found.mismatch = _mismatch(known[: len(frames)], cheap)
+    return found
+
+
+def _require_sense(
+    buffers, tolerance, temperature, snapshots, full_atoms, masked, frame
+) -> None:
+    def positive(name: str, value: float | None, unit: str = "") -> None:
+        if value is not None and not (np.isfinite(value) and value > 0.0):
+            raise MixpiError(f"{name} must be a number above 0{unit}, got {value:g}")
+
+    positive("tolerance", tolerance, " (eV/Å)")
+    positive("temperature", temperature, " (K)")
+    positive("snapshots", snapshots)
+    if frame is not None and temperature is not None:
+        raise MixpiError("a temperature is for the thermal run, which a given frame replaces")
+    positive("full-atoms", full_atoms)
+    for depth in masked or ():
+        positive("a mask's depth", depth, " (Å)")
+    if buffers is not None and not len(buffers):
+        raise MixpiError("no buffers to try: give at least one, Å")
+    for buffer in buffers or ():
+        if not (np.isfinite(buffer) and buffer >= 0.0):
+            raise MixpiError(f"a buffer must be a number >= 0 (Å), got {buffer:g}")
+
+
+def _thermal(
+    ipi_input: IpiInput,
+    atoms: Atoms,
+    clusters: Clusters,
+    kelvin: float,
+    count: int,
+    tell: Tell,
+) -> tuple[list[np.ndarray], str]:
+    """Snapshots at a temperature, and where they are from."""
+    config, home = ipi_input.config, ipi_input.config_path.parent
+    if config.cheap.lammps:
+        frames = thermal_run(
+            config.cheap.lammps,
+            home,
+            atoms,
+            temperature=kelvin,
+            time_step=time_step_of(ipi_input),
+            count=count,
+            tell=tell,
+        )
+        return frames, (
+            f"{count} from a run of the cheap potential at {kelvin:g} K, {APART:g} fs apart after "
+            f"{WARM_UP:g} fs"
+        )
+    # without LAMMPS nothing moves the atoms: let each be an oscillator of its own
+    rng = np.random.default_rng(20261)
+    tell("stiffness of the expensive potential", 0.0)
+    cluster = clusters.carve(atoms.positions, config.regions.buffer)
+    probe = rng.normal(0.0, 0.01, atoms.positions.shape)
+    change = clusters.forces(atoms.positions + probe, cluster)
+    change -= clusters.forces(atoms.positions, cluster)
+    inside = cluster.weights > 0.0
+    steps = probe[cluster.indices][inside]
+    stiffness = -float(np.sum(change[inside] * steps) / np.sum(steps**2))
+    if not stiffness > 0.0:
+        raise MixpiError(
+            "the structure is at no minimum of the expensive potential, so its thermal "
+            "displacements cannot be guessed: give a snapshot with --frame"
+        )
+    width = thermal_width(stiffness, kelvin)
+    frames = [atoms.positions + rng.normal(0.0, width, probe.shape) for _ in range(count)]
+    return frames, (
+        f"{count} with random displacements of {width:.3f} Å per coordinate, independent "
+        f"oscillators at {kelvin:g} K (the cheap driver is no LAMMPS that could run them)"
+    )
+
+
+def _left_alone(atoms: Atoms, cheap: Sequence[np.ndarray] | None) -> str:
+    """Species with atoms on which the cheap potential exerts no forces."""
+    if cheap is None:
+        return ""
+    strength = np.median([np.linalg.norm(forces, axis=1) for forces in cheap], axis=0)
+    return " ".join(sorted(set(atoms.symbols[strength == 0.0])))
+
+
+def _warnings(ipi_input: IpiInput, copies: int, given: bool) -> list[str]:
+    """What is known of the snapshots before anything is computed on them."""
+    found = []
+    if copies:
+        found.append(
+            f"{copies} of the snapshots are copies of earlier ones and are left out: has the file "
+            "two parts that overlap?"
+        )
+    if ipi_input.beads > 1 and not given:
+        found.append(
+            f"the input has {ipi_input.beads} beads, which spread further than the atoms of this "
+            "classical run: errors are larger there; give snapshots of a bead (--frame)"
+        )
+    return found
+
+
+def _cheap_forces(
+    ipi_input: IpiInput, atoms: Atoms, frames: Sequence[np.ndarray], tell: Tell
+) -> tuple[list[np.ndarray] | None, str]:
+    """The cheap forces (n, 3) on each snapshot, or None and why not."""
+    driver, home = ipi_input.config.cheap, ipi_input.config_path.parent
+    if driver.lammps:
+        return lammps_forces(driver.lammps, home, atoms, frames, tell=tell), ""
+    if driver.mace:
+        engine = mace_engine(driver.mace, home)
+        fold, forces = PeriodicCell(atoms.cell.array).fold, []
+        for number, positions in enumerate(frames):
+            tell("cheap forces", number / len(frames))
+            forces.append(engine.evaluate(atoms.numbers, fold(positions), atoms.cell.array)[1])
+        return forces, ""
+    return None, (
+        f"the cheap driver is '{driver.kind}': its forces are known only in a run, so the "
+        "two potentials are not compared"
+    )
+
+
+def _mismatch(snapshots: Sequence[Snapshot], cheap: Sequence[np.ndarray]) -> Mismatch:
+    """How far apart the two potentials' forces are along the snapshots."""
+    return measure_mismatch(
+        [snapshot.exact for snapshot in snapshots],
+        [forces[s.indices] for s, forces in zip(snapshots, cheap, strict=True)],
+        [snapshot.weights for snapshot in snapshots],
+    )

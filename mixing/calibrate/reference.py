@@ -1,0 +1,199 @@
+"""The expensive forces that those of clusters are compared with.
+
+The exact forces on the atoms of positive weight are those of the full cell, or, to
+the last digit, of a cluster with a buffer of twice the model's interaction range R:
+every atom that such an atom shares a site energy with has its own surroundings
+complete.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+
+from ..blend.clusters import Cluster, extract_cluster
+from ..errors import MixpiError
+from ..regions.growth import build_regions
+from ..regions.periodic import PeriodicCell
+from ..run.progress import Tell, silent
+
+
+#: Å; how much narrower than a reference that is not exact the buffers must be.
+MARGIN = 1.0
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Positions of the whole system, and the exact forces on its atoms of positive weight.
+
+    Attributes
+    ----------
+    positions : ndarray, shape (n, 3)
+        Å.
+    indices : ndarray of int, shape (k,)
+        The atoms of positive weight, ascending.
+    weights : ndarray, shape (k,)
+        Theirs.
+    exact : ndarray, shape (k, 3)
+        eV/Å.
+    """
+
+    positions: np.ndarray
+    indices: np.ndarray
+    weights: np.ndarray
+    exact: np.ndarray
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the clusters are compared with.
+
+    Attributes
+    ----------
+    buffer : float or None
+        Å; None: the full cell.
+    atoms : int
+        That it has.
+    exact : bool
+        False for a cluster that had to be smaller than twice the range asks for.
+    widest : float
+        Å; the widest buffer that can be compared with it.
+    seconds : float
+        Of one evaluation.
+    """
+
+    buffer: float | None
+    atoms: int
+    exact: bool
+    widest: float
+    seconds: float
+
+
+class Clusters:
+    """The clusters of one system for any buffer, and the expensive forces on them.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        The system.
+    seeds : sequence of int
+        Seed atoms.
+    radii : dict
+        ``core``, ``blend`` and ``profile`` of :func:`mixpi.build_regions`.
+    engine : MaceEngine
+        The expensive potential.
+    """
+
+    def __init__(self, atoms: Atoms, seeds: Sequence[int], radii: dict, engine) -> None:
+        self.numbers, self.cell = atoms.numbers, atoms.cell.array
+        self._periodic = PeriodicCell(self.cell)
+        self._seeds, self._radii, self._engine = seeds, radii, engine
+
+    def carve(self, positions: np.ndarray, buffer: float | None) -> Cluster:
+        """The cluster with a buffer (Å), the full cell with None."""
+        regions = build_regions(
+            positions, self.cell, self._seeds, **self._radii, buffer=buffer or 0.0
+        )
+        if buffer is None:
+            return Cluster(np.arange(len(self.numbers)), self.numbers, regions.weights)
+        return extract_cluster(regions, self.numbers)
+
+    def forces(self, positions: np.ndarray, cluster: Cluster, mask=None) -> np.ndarray:
+        """Expensive forces (m, 3) on a cluster, eV/Å; ``mask`` as for ``MaceEngine``."""
+        try:
+            # far from home a model's float32 has no digits left for the distances
+            inside = self._periodic.fold(cluster.positions(positions))
+            return self._engine.evaluate(cluster.numbers, inside, self.cell, mask=mask)[1]
+        except RuntimeError as error:  # torch has no other word for it
+            if "memory" not in str(error):
+                raise
+            raise MixpiError(
+                f"not enough memory for {len(cluster)} atoms: allow a smaller reference with "
+                "--full-atoms"
+            ) from None
+
+    def exact(self, positions: np.ndarray, buffer: float | None) -> np.ndarray:
+        """Forces (n, 3) from a reference's buffer (Å; None: full cell); NaN outside, eV/Å."""
+        forces = np.full((len(self.numbers), 3), np.nan)
+        whole = self.carve(positions, buffer)
+        forces[whole.indices] = self.forces(positions, whole)
+        return forces
+
+    def snapshot(self, positions: np.ndarray, exact: np.ndarray) -> Snapshot:
+        """What is needed of a snapshot with exact forces (n, 3), eV/Å."""
+        inside = self.carve(positions, 0.0)
+        return Snapshot(positions, inside.indices, inside.weights, exact[inside.indices])
+
+    def complete(self, positions: np.ndarray, cluster: Cluster, depth: float) -> np.ndarray:
+        """Mask (m,) of the atoms with nothing missing from the cluster within ``depth`` Å."""
+        outside = np.setdiff1d(np.arange(len(self.numbers)), cluster.indices)
+        distance = self._periodic.nearest(cluster.positions(positions), positions[outside], depth)
+        return np.isinf(distance)
+
+    def reference(self, positions: np.ndarray, reach: float, limit: int) -> float | None:
+        """The smallest exact reference: None for the full cell, or a cluster's buffer (Å).
+
+        Where even that has more than ``limit`` atoms, the widest buffer that has not.
+        """
+        exact = 2.0 * reach
+        atoms = len(self.carve(positions, exact))
+        if min(len(self.numbers), atoms) <= limit:
+            return exact if atoms < len(self.numbers) else None
+        for buffer in np.arange(np.ceil(2 * exact) / 2 - 0.5, 0.0, -0.5):
+            if len(self.carve(positions, float(buffer))) <= limit:
+                return float(buffer)
+        raise MixpiError(f"the region alone has more than {limit} atoms: raise --full-atoms")
+
+
+def measure_reference(
+    clusters: Clusters,
+    positions: np.ndarray,
+    reach: float,
+    limit: int,
+    *,
+    tell: Tell = silent,
+) -> tuple[np.ndarray, Reference]:
+    """The forces that clusters are compared with.
+
+    Parameters
+    ----------
+    clusters : Clusters
+        The system.
+    positions : ndarray, shape (n, 3)
+        A snapshot, Å.
+    reach : float
+        Interaction range of the model, Å.
+    limit : int
+        Atoms that the reference may have.
+    tell : callable
+        Gets the progress.
+
+    Returns
+    -------
+    exact : ndarray, shape (n, 3)
+        eV/Å; NaN outside the reference, meaningful where the weight is positive.
+    reference : Reference
+        What they are from.
+    """
+    buffer = clusters.reference(positions, reach, limit)
+    cluster = clusters.carve(positions, buffer)
+    tell("warming up", 0.0)
+    small = clusters.carve(positions, 2.0)
+    for _ in range(3):  # torch optimises a model during its first calls
+        clusters.forces(positions, small)
+    tell(f"reference, {len(cluster)} atoms", 0.0)
+    exact = np.full((len(clusters.numbers), 3), np.nan)
+    times: list[float] = []
+    while len(times) < 3 and sum(times) < 5.0:
+        start = time.perf_counter()
+        exact[cluster.indices] = clusters.forces(positions, cluster)
+        times.append(time.perf_counter() - start)
+    is_exact = buffer is None or buffer >= 2.0 * reach
+    widest = 2.0 * reach if is_exact else buffer - MARGIN
+    seconds = statistics.median(times)
+    return exact, Reference(buffer, len(cluster), is_exact, widest, seconds)

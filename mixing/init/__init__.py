@@ -1,0 +1,1 @@
+"""A new folder from a structure, a model and a cheap potential."""

@@ -1,0 +1,258 @@
+"""What the mixing layer may know of the i-PI simulation that it computes forces for.
+
+i-PI hands a PES positions and a cell, nothing else. The rest (which step this is, which
+atoms, their masses and momenta, where the outputs go) stands in its ``Simulation`` object,
+which registers itself for an orderly exit and is found there.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from ipi.engine import outputs as ipi_outputs
+from ipi.engine.outputs import CheckpointOutput, PropertyOutput, TrajectoryOutput
+from ipi.engine.simulation import Simulation
+from ipi.utils.messages import get_identification_info
+from ipi.utils.softexit import softexit
+from ipi.utils.units import unit_to_user
+
+from ..errors import MixpiError
+from ..output.continuing import OutputFile
+from ..regions.periodic import PeriodicCell
+
+
+#: bohr; i-PI may have wrapped the positions that it hands over.
+SAME_PLACE = 1e-6
+
+
+class RunningSimulation:
+    """The simulation that i-PI runs in this process.
+
+    Parameters
+    ----------
+    simulation : ipi.engine.simulation.Simulation
+        With one system.
+
+    Attributes
+    ----------
+    first_step : int
+        The step that this process begins with: 0, or that of a RESTART.
+    """
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        self._system = simulation.syslist[0]
+        self._inverse_masses = 1.0 / np.repeat(self._system.beads.m, 3)
+        self._largest_inverse = float(self._inverse_masses.max())
+        self._start: list[np.ndarray] | None = None
+        # before the first step, while it writes the start, i-PI counts from -1
+        self._first_count = int(simulation.step)
+        self.first_step = max(self._first_count, 0)
+
+    @property
+    def continues(self) -> bool:
+        """Whether i-PI goes on from a state of its own: a RESTART, or ``<file mode='chk'>``."""
+        read = getattr(getattr(self._system, "init", None), "queue", [])
+        modes = {getattr(item, "mode", "") for _, item in read}
+        return self.first_step > 0 or not modes.isdisjoint({"chk", "checkpoint"})
+
+    @property
+    def symbols(self) -> list[str]:
+        """Chemical symbols in i-PI's order."""
+        return [str(name) for name in self._system.beads.names]
+
+    @property
+    def masses(self) -> np.ndarray:
+        """Masses (n,), Dalton."""
+        return unit_to_user("mass", "dalton", np.array(self._system.beads.m))
+
+    def step_of(self, geometries: Sequence[np.ndarray]) -> int:
+        """The step that geometries under evaluation belong to: the one they are on the way to.
+
+        The first ones are the start; a continued run evaluates that step once more.
+        """
+        if self._start is None:
+            self._start = [np.array(positions) for positions in geometries]
+            self._at_start = True
+        elif self._at_start:
+            # atoms that do not move are at the start, but not on the way there
+            self._at_start = int(self._simulation.step) <= self._first_count and all(
+                map(np.array_equal, geometries, self._start)
+            )
+        return self.first_step if self._at_start else int(self._simulation.step) + 1
+
+    def require_own_beads(self, geometries: Sequence[np.ndarray], cell: np.ndarray) -> None:
+        """Refuse geometries that are not all the beads of a force, in their order.
+
+        The energy estimate is the work along the path of each bead, and a row and a frame
+        belong to a step; other geometries would go into all of them without a word.
+
+        Parameters
+        ----------
+        geometries : sequence of ndarray, shape (n, 3)
+            bohr.
+        cell : ndarray, shape (3, 3)
+            Rows are lattice vectors, bohr.
+
+        Raises
+        ------
+        MixpiError
+            What i-PI may have been asked for.
+        """
+        beads = [np.array(mine.q) for mine in self._system.forces.mbeads]  # contracted ones too
+        found = np.reshape(geometries, (len(geometries), -1))
+        mine = [q for q in beads if q.shape == found.shape]
+        if any(np.array_equal(found, q) for q in mine):
+            return
+        periodic = PeriodicCell(cell)
+        moved = [periodic.fold((found - q).reshape(-1, 3)) for q in mine]
+        if any(np.abs(vectors).max() < SAME_PLACE for vectors in moved):
+            return
+        numbers = sorted({len(q) for q in beads})
+        if len(geometries) not in numbers:
+            raise MixpiError(
+                f"i-PI hands over {len(geometries)} geometries at a time, but there are "
+                f"{' or '.join(map(str, numbers))} beads: write <batch_size>{numbers[-1]}"
+                "</batch_size> into the mixing layer's <ffdirect>, so that they come together"
+            )
+        raise MixpiError(
+            "i-PI asks for energies and forces of displaced atoms, not of its beads: mixed forces "
+            "have no energy to compare such geometries by. Leave out what needs it: properties "
+            "such as isotope_scfep, scaledcoords, sc_op_scaledcoords or displacedpath, and motions "
+            "other than dynamics"
+        )
+
+    @property
+    def step(self) -> int:
+        """Steps done, while i-PI writes its output."""
+        return int(self._simulation.step) + 1
+
+    @property
+    def time(self) -> float:
+        """Time at the end of the last whole step, fs."""
+        return float(unit_to_user("time", "femtosecond", float(self._system.ensemble.time)))
+
+    @property
+    def ensemble_temperature(self) -> float:
+        """That of the thermostat, K; 0 without one."""
+        return max(unit_to_user("temperature", "kelvin", float(self._system.ensemble.temp)), 0.0)
+
+    @property
+    def temperature(self) -> float:
+        """That of the velocities of all atoms, without their common one, as they are now, K."""
+        momenta = np.asarray(self._system.beads.p)
+        squares = np.einsum("ij,ij->j", momenta, momenta)
+        atoms, mass = np.ones(self._system.beads.natoms), np.sum(self._system.beads.m)
+        common = sum(float(np.sum((atoms @ p.reshape(-1, 3)) ** 2)) for p in momenta) / mass
+        return self._kelvin(float(np.dot(squares, self._inverse_masses)) - common)
+
+    @property
+    def highest_temperature(self) -> float:
+        """No lower than :attr:`temperature`, and found in a fraction of the time, K."""
+        momenta = np.ravel(self._system.beads.p)
+        return self._kelvin(float(np.dot(momenta, momenta)) * self._largest_inverse)
+
+    def _kelvin(self, energy: float) -> float:
+        """Temperature for a momentum² / mass of all beads in atomic units."""
+        beads = self._system.beads
+        per_freedom = energy / (3 * beads.natoms * beads.nbeads**2)
+        return float(unit_to_user("temperature", "kelvin", per_freedom))
+
+    @property
+    def conserved(self) -> float:
+        """i-PI's conserved quantity, eV; only at the end of a step, or it asks for forces."""
+        return float(unit_to_user("energy", "electronvolt", float(self._system.ensemble.econs)))
+
+    def velocities(self, beads: int) -> list[np.ndarray] | None:
+        """Velocities (n, 3) of each bead, Å/fs; None if there are not as many beads."""
+        system = self._system.beads
+        if system.nbeads != beads:
+            return None
+        unit = unit_to_user("length", "angstrom", 1.0) / unit_to_user("time", "femtosecond", 1.0)
+        masses = np.array(system.m)[:, None]
+        return [unit * np.array(p).reshape(-1, 3) / masses for p in system.p]
+
+    def after_each_step(self, function: Callable[[], None], file: str) -> None:
+        """Call a function, which writes a file, when i-PI writes its own: at the end of a step."""
+        self._simulation.outputs.append(_AsOutput(function, file))
+
+    def tell_of_lost_output(self, tell: Callable[[str], None]) -> None:
+        """Call a function with the reason when a file of the run cannot be written.
+
+        i-PI itself would end there and then, without a RESTART.
+        """
+
+        def lost(reason: str) -> None:
+            # the state of this step is not stored: one row of it is missing
+            self._simulation.safe_stride = sys.maxsize
+            tell(reason)
+
+        for output in self._simulation.outputs:
+            if not isinstance(output, CheckpointOutput):
+                output.write = _telling(output, lost)
+
+    def files(self) -> list[OutputFile]:
+        """The files of rows and frames that i-PI appends to."""
+        found = []
+        for output in self._simulation.outputs:
+            if isinstance(output, CheckpointOutput):
+                continue
+            streams = output.out if isinstance(output.out, list) else [output.out]
+            if isinstance(output, PropertyOutput | TrajectoryOutput):
+                frames, stride = isinstance(output, TrajectoryOutput), int(output.stride)
+                found += [OutputFile(Path(s.name), frames, stride) for s in streams if s]
+        return found
+
+
+def _telling(output, tell: Callable[[str], None]) -> Callable[[], None]:
+    write = output.write
+
+    def write_or_tell() -> None:
+        try:
+            write()
+        except OSError as error:
+            tell(f"{output.filename} cannot be written: {error.strerror or error}")
+
+    return write_or_tell
+
+
+class _AsOutput:
+    """What i-PI calls at the end of a step, between its own outputs."""
+
+    def __init__(self, function: Callable[[], None], file: str) -> None:
+        self.write, self.filename = function, file
+
+    def active(self) -> bool:
+        return True
+
+
+def running_simulation() -> RunningSimulation | None:
+    """The simulation of this process; None where a PES is used without one.
+
+    Raises
+    ------
+    MixpiError
+        If it has several systems.
+    """
+    for function, *_ in softexit.flist:
+        owner = getattr(function, "__self__", None)
+        if isinstance(owner, Simulation):
+            if len(owner.syslist) != 1:
+                raise MixpiError(
+                    f"i-PI's simulation has {len(owner.syslist)} systems: one mixing layer serves "
+                    "one system (its beads share a region)"
+                )
+            return RunningSimulation(owner)
+    return None
+
+
+def keep_restarts_readable() -> None:
+    """Let i-PI write checkpoints that it can read in a folder with ``--`` in its name.
+
+    It puts the working folder into a comment, where XML does not allow that.
+    """
+    ipi_outputs.get_identification_info = lambda: re.sub("-(?=-)", "- ", get_identification_info())

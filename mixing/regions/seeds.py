@@ -1,0 +1,165 @@
+"""Words that say which atoms are the seeds → their indices."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_numbers, chemical_symbols
+
+from ..errors import MixpiError
+from .coordination import coordination
+from .growth import valid_seeds
+from .periodic import PeriodicCell
+
+
+GRAMMAR = """\
+  species He                 all atoms of one or more elements
+  near 5.4 5.4 5.4 within 4  atoms closer than 4 Å to a point (x y z in Å, as in the file)
+  undercoordinated           atoms with fewer neighbours than is usual for their element:
+                             around a vacancy, at a surface
+  overcoordinated            atoms with more neighbours: around an interstitial
+  undercoordinated within 3  the same with a cutoff (Å) of your own
+  183 205 299                atoms by number, from 0; also [183, 205, 299]
+  none                       no atoms: every force is cheap"""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The seeds, and why these.
+
+    Attributes
+    ----------
+    indices : list of int
+        Ascending, from 0.
+    why : str
+        A phrase for people.
+    """
+
+    indices: list[int]
+    why: str
+
+
+def select_seeds(words: str | Sequence[int], atoms: Atoms) -> Selection:
+    """Choose seed atoms.
+
+    Parameters
+    ----------
+    words : str or sequence of int
+        A selection in the words of :data:`GRAMMAR`, or the indices themselves.
+    atoms : Atoms
+        Periodic in all directions, any cell; coordinates in the words are in its
+        frame.
+
+    Returns
+    -------
+    Selection
+
+    Raises
+    ------
+    MixpiError
+        If the words are not understood, or no atom or every atom matches.
+    """
+    if not isinstance(words, str):
+        return _checked(_by_index(words, atoms), "as given", "the list of seeds", atoms)
+    parts = re.sub(r"[\[\](),;]", " ", words).split()
+    kind = parts[0].lower() if parts else ""
+    if kind == "none" and len(parts) == 1:
+        return Selection([], "none: every force is cheap")
+    if kind == "species" and len(parts) > 1:
+        indices, why = _by_species(parts[1:], atoms), f"all {' and '.join(parts[1:])} atoms"
+    elif kind == "near" and len(parts) == 6 and parts[4].lower() == "within":
+        point, reach = _numbers(parts[1:4], words), _length(parts[5], words)
+        indices = _near(point, reach, atoms)
+        why = f"atoms within {reach:g} Å of ({', '.join(f'{x:g}' for x in point)})"
+    elif kind in ("undercoordinated", "overcoordinated") and (
+        len(parts) == 1 or (len(parts) == 3 and parts[1].lower() == "within")
+    ):
+        cutoff = _length(parts[2], words) if len(parts) == 3 else None
+        indices, why = _by_coordination(kind, cutoff, atoms)
+    elif re.fullmatch(r"(index |indices )?-?\d+( -?\d+)*", " ".join(parts).lower()):
+        indices, why = _by_index([int(p) for p in parts if p[-1].isdigit()], atoms), "as given"
+    else:
+        raise MixpiError(f"seeds: {words!r} is not understood; it can be\n{GRAMMAR}")
+    return _checked(indices, why, f"'{words.strip()}'", atoms)
+
+
+def _checked(indices: np.ndarray, why: str, what: str, atoms: Atoms) -> Selection:
+    if len(indices) == 0:
+        raise MixpiError(f"seeds: no atom matches {what} (for no seeds at all write none)")
+    if len(indices) == len(atoms):
+        raise MixpiError(
+            f"seeds: all {len(atoms)} atoms match {what}, which leaves none to the cheap "
+            "potential: choose the few atoms that the expensive one is for"
+        )
+    return Selection([int(k) for k in indices], why)
+
+
+def _by_index(indices: Sequence[int], atoms: Atoms) -> np.ndarray:
+    try:
+        return valid_seeds(list(indices), len(atoms))
+    except (ValueError, IndexError) as error:
+        raise MixpiError(f"seeds: {error}") from None
+
+
+def _by_species(symbols: Sequence[str], atoms: Atoms) -> np.ndarray:
+    present = sorted(set(atoms.symbols))
+    for symbol in symbols:
+        if symbol not in atomic_numbers:
+            raise MixpiError(f"seeds: {symbol!r} is no chemical symbol (as in 'species He')")
+        if symbol not in present:
+            raise MixpiError(
+                f"seeds: no atom matches 'species {symbol}': the structure has {' '.join(present)}"
+            )
+    return np.flatnonzero(np.isin(atoms.numbers, [atomic_numbers[s] for s in symbols]))
+
+
+def _near(point: Sequence[float], reach: float, atoms: Atoms) -> np.ndarray:
+    cell, target = PeriodicCell(atoms.cell.array), np.array([point], dtype=float)
+    indices = np.flatnonzero(np.isfinite(cell.nearest(atoms.positions, target, reach)))
+    if len(indices) == 0:
+        # no point of a cell is further from another's images than the sum of its edges
+        distances = cell.nearest(atoms.positions, target, float(atoms.cell.lengths().sum()))
+        raise MixpiError(
+            f"seeds: no atom is within {reach:g} Å of ({', '.join(f'{x:g}' for x in point)}): the "
+            f"nearest, atom {int(np.argmin(distances))}, is {distances.min():.2f} Å away"
+        )
+    return indices
+
+
+def _by_coordination(kind: str, cutoff: float | None, atoms: Atoms) -> tuple[np.ndarray, str]:
+    try:
+        found = coordination(atoms.numbers, atoms.positions, atoms.cell.array, cutoff=cutoff)
+    except ValueError as error:
+        raise MixpiError(f"seeds: {error}; give one: '{kind} within 2.9' (Å)") from None
+    usual = ", ".join(f"{n} for {chemical_symbols[z]}" for z, n in found.usual.items())
+    fewer = kind == "undercoordinated"
+    why = (
+        f"{'fewer' if fewer else 'more'} neighbours within {found.cutoff:.2f} Å than usual "
+        f"({usual})"
+    )
+    indices = np.flatnonzero(found.too_few if fewer else found.too_many)
+    if len(indices) == 0:
+        raise MixpiError(f"seeds: no atom has {why}; another cutoff: '{kind} within 2.9' (Å)")
+    return indices, why
+
+
+def _numbers(parts: Sequence[str], words: str) -> list[float]:
+    try:
+        values = [float(part) for part in parts]
+    except ValueError:
+        values = [math.nan]
+    if not all(math.isfinite(value) for value in values):
+        raise MixpiError(f"seeds: {words!r}: {' '.join(parts)} should be numbers, in Å")
+    return values
+
+
+def _length(part: str, words: str) -> float:
+    (value,) = _numbers([part], words)
+    if value <= 0:
+        raise MixpiError(f"seeds: {words!r}: a distance must be positive (Å), got {part}")
+    return value

@@ -1,0 +1,198 @@
+"""``mixpi run``: start i-PI and the drivers, watch them, stop them, report."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+from ..check.checking import check
+from ..config import POOLS, MixingConfig
+from ..drivers.programs import find_program
+from ..errors import MixpiError
+from ..ipi.input import IpiInput, read_ipi_input
+from ..ipi.pes import FAILURE_FILE
+from ..sockets.addresses import claim, unix_path
+from ..sockets.server import WARNING
+from ..structure import read_structure
+from .crew import LOOK_EVERY, STOPPED_LOOKS, Crew
+from .guardian import FIRST, STOP_PATIENCE
+from .locking import LOGS, lock
+from .outcome import Evidence, Outcome, judge
+from .processes import PYTHON_OUTPUT, Child, describe_end, guarded
+from .progress import Progress
+from .stopping import Stops
+
+
+#: s; how long i-PI may take to end where it has nowhere to write to.
+SHORT_PATIENCE = 10.0
+
+
+def unix_sockets(config: MixingConfig) -> list[Path]:
+    """The socket files of a run."""
+    sockets = [getattr(config, pool).socket for pool in POOLS]
+    return [unix_path(socket.address) for socket in sockets if socket.mode == "unix"]
+
+
+class Run:
+    """One simulation with its processes.
+
+    Parameters
+    ----------
+    path : path-like
+        The i-PI input, or a RESTART of one.
+    logs : str
+        Folder for logs and drivers' files, beside the input.
+
+    Raises
+    ------
+    MixpiError
+        If something is wrong that can be seen without starting anything.
+    """
+
+    def __init__(self, path: str | Path, *, logs: str = LOGS) -> None:
+        self.ipi_input: IpiInput = read_ipi_input(path)
+        self.notes = list(check(path, drivers=False))
+        self.atoms = read_structure(
+            self.ipi_input.config_path.parent / self.ipi_input.config.structure
+        )
+        self.logs = self.ipi_input.folder / logs
+        self._lock = lock(self.logs)
+        self.evidence = Evidence(self.ipi_input)
+        self._ipi: Child | None = None
+        self._crew = Crew(self.ipi_input, self.atoms, self.logs)
+        self._outcome = Outcome(restarts=self._crew.restarts)
+        self._looked, self._stopped = 0.0, 0
+
+    def execute(self, *, quiet: bool = False, stops: Stops | None = None) -> Outcome:
+        """Run to the end; everything that was started has ended when this returns.
+
+        Parameters
+        ----------
+        quiet : bool
+            No progress bar.
+        stops : Stops, optional
+            That the caller has entered, and which is then told of signals.
+
+        Returns
+        -------
+        Outcome
+        """
+        start = time.perf_counter()
+        config = self.ipi_input.config
+        progress = Progress(
+            self.ipi_input.folder / config.output.steps,
+            first=self.ipi_input.first_step,
+            total=self.ipi_input.total_steps,
+            quiet=quiet,
+        )
+        with self._lock, contextlib.nullcontext(stops) if stops else Stops() as self._stops:
+            try:
+                with guarded(keep=[self._lock], sockets=unix_sockets(config)):
+                    try:
+                        with progress:
+                            self._start_ipi()
+                            self._crew.start(self._ipi, lambda: self._stops.signum is not None)
+                            self._watch(progress)
+                    finally:
+                        self._stop()
+            except MixpiError as error:
+                self._outcome.message = str(error)
+            except OSError as error:  # a folder that is gone, a disk that is full
+                self._outcome.message = f"{error.strerror}: {error.filename or self.logs}"
+            self._judge()
+        self._outcome.seconds = time.perf_counter() - start
+        return self._outcome
+
+    def _start_ipi(self) -> None:
+        program = find_program("i-pi")
+        if program is None:
+            raise MixpiError("the program i-pi is not found: pip install ipi")
+        log = self.logs / "i-pi.log"
+        log.unlink(missing_ok=True)
+        # With more threads, OpenBLAS makes i-PI's small matrix products slower.
+        env = os.environ | PYTHON_OUTPUT | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        env["PYTHONUTF8"] = "1"  # files have Å in them, whatever the locale
+        # what an earlier run left must not be taken for this one's
+        (self.ipi_input.folder / FAILURE_FILE).unlink(missing_ok=True)
+        self._ipi = Child(
+            FIRST,
+            [sys.executable, program, self.ipi_input.path.name],
+            cwd=self.ipi_input.folder,
+            log=log,
+            env=env,
+            keep=[self._lock],
+        )
+
+    def _watch(self, progress: Progress) -> None:
+        while self._ipi.returncode is None and self._stops.signum is None:
+            progress.update()
+            self._listen()
+            self._crew.look_after(progress.evaluations, self._is_over)
+            if time.monotonic() - self._looked > LOOK_EVERY:
+                self._looked = time.monotonic()
+                self._look_around()
+            time.sleep(0.05)
+        progress.update()
+        self._listen()
+
+    def _is_over(self) -> bool:
+        """Whether the mixing layer has given up: its reason is the better message."""
+        return self._ipi.wait(0.0) or self.evidence.failure is not None
+
+    def _look_around(self) -> None:
+        if not self.evidence.folder_is_there:
+            raise MixpiError(self.evidence.surroundings())
+        was, self._stopped = self._stopped, self._stopped + 1 if self._ipi.state == "T" else 0
+        if self._stopped == STOPPED_LOOKS:
+            print(
+                f"mixpi: warning: i-PI (process {self._ipi.pid}) is stopped (SIGSTOP), and the run "
+                f"with it: 'kill -CONT {self._ipi.pid}' lets it go on, Ctrl-C ends it",
+                file=sys.stderr,
+            )
+        elif was >= STOPPED_LOOKS and not self._stopped:
+            print("mixpi: i-PI goes on", file=sys.stderr)
+
+    def _listen(self) -> None:
+        """Do what the mixing layer says in i-PI's log."""
+        text = self._ipi.fresh()
+        for warning in re.findall(rf"^ {re.escape(WARNING)} (.+)$", text, re.M):
+            self._outcome.warnings.append(warning)
+            print(f"mixpi: warning: {warning}", file=sys.stderr)
+        self._crew.listen(text)
+
+    def _stop(self) -> None:
+        """i-PI first, so that it writes RESTART and says EXIT to the drivers."""
+        if self._ipi is not None and self._ipi.returncode is None:
+            there = self.evidence.folder_is_there
+            if not self._ipi.ask_to_end(STOP_PATIENCE if there else SHORT_PATIENCE):
+                self._ipi.signal(signal.SIGKILL)
+                self._ipi.wait(5.0)
+        self._crew.stop()
+        for pool in POOLS:
+            socket = getattr(self.ipi_input.config, pool).socket
+            if socket.mode == "unix" and unix_path(socket.address).exists():
+                with contextlib.suppress(MixpiError):  # another run may have taken it already
+                    claim(socket)
+
+    def _judge(self) -> None:
+        log, end = "", "i-PI was not started"
+        if self._ipi:
+            log = self._ipi.output()
+            end = (
+                f"i-PI {describe_end(self._ipi.returncode)}. Last lines of {self._ipi.log}:\n"
+                f"{self._ipi.tail()}"
+            )
+        judge(
+            self._outcome,
+            self.evidence,
+            signum=self._stops.signum,
+            total_steps=self.ipi_input.total_steps,
+            log=log,
+            end=end,
+            stories=self._crew.stories(),
+        )

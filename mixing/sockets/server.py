@@ -1,0 +1,336 @@
+"""The server of one pool of drivers: whom it lets in, who computes what, who is given up.
+
+It never waits: :meth:`Server.poll` does what can be done at once, so that one thread
+serves two pools, and a driver that stalls holds up nobody but itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import socket
+import time
+from collections import deque
+
+from ipi.utils.messages import verbosity, warning
+
+from ..config import SocketConfig
+from ..drivers.proof import read_token
+from ..errors import MixpiError
+from ..run.guardian import belongs_to
+from .addresses import describe, unix_path
+from .connection import Connection, Lost, Request, State, WrongAtoms
+from .peers import Peer, is_loopback, peer_of
+
+
+#: A request whose drivers keep dying is given up: the structure is what kills them.
+MAX_ATTEMPTS = 5
+#: Refusals that are said aloud before it is only counted.
+MOST_SAID = 5
+#: Connections beyond the expected ones that may still have to show what they are.
+STRANGERS = 8
+#: Connections that the kernel keeps for the next look, and that one look takes.
+BACKLOG = 64
+#: s without listening when the process can open no further files.
+DEAF = 1.0
+
+#: What i-PI's log says of drivers, for the launcher: it waits for them, and ends those that hang.
+CONNECTED = "@mixpi: {pool} driver connected, process {pid}"
+DROPPED = "@mixpi: a {pool} driver {reason}; dropped process {pid}"
+#: How a line of i-PI's log begins that the launcher shows the user.
+WARNING = "!MIXPI! warning:"
+#: The way out for drivers that know one structure only.
+ONE_STRUCTURE = (
+    "Regions change from step to step: use 'mace:', or a client that answers NEEDINIT and takes "
+    "changing numbers of atoms, as 'mixpi driver' does"
+)
+
+
+def say_aloud(text: str) -> None:
+    """Say something in i-PI's log, whatever its verbosity; the launcher repeats it."""
+    print(f" {WARNING} {text}", flush=True)
+
+
+class PoolError(MixpiError):
+    """A pool cannot deliver: no driver, or a driver that replies nonsense."""
+
+
+class Server:
+    """Listens, lets drivers in, and hands requests to those that are free.
+
+    Parameters
+    ----------
+    name : str
+        "cheap" or "expensive", for messages.
+    config : SocketConfig
+        Where, and how long a reply may take.
+    count : int
+        Drivers that may be connected at a time.
+    launched_by : str, optional
+        Mark of the family (:mod:`mixpi.run.guardian`) that the drivers are of: others are refused.
+    """
+
+    def __init__(
+        self, name: str, config: SocketConfig, *, count: int, launched_by: str | None = None
+    ) -> None:
+        self.name, self.config, self.count, self.launched_by = name, config, count, launched_by
+        self.token = read_token(config.token) if config.token else None
+        self.queue: deque[Request] = deque()
+        #: Drivers given up so far, and what was wrong with the last one.
+        self.lost, self.last_reason = 0, ""
+        self._refused = 0
+        self._connections: list[Connection] = []
+        self._selector = selectors.DefaultSelector()
+        self._listener: socket.socket | None = None
+        self._deaf_until: float | None = None
+
+    def open(self) -> None:
+        """Listen; nobody but the user may connect to the socket file.
+
+        Raises
+        ------
+        OSError
+            If the address cannot be listened on.
+        """
+        unix = self.config.mode == "unix"
+        listener = socket.socket(socket.AF_UNIX if unix else socket.AF_INET)
+        try:
+            if unix:
+                path = unix_path(self.config.address)
+                listener.bind(str(path))
+                os.chmod(path, 0o600)  # whatever the umask; nobody can connect before listen()
+            else:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind((self.config.address, self.config.port))
+            listener.listen(BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+        listener.setblocking(False)
+        self._listener = listener
+        self._selector.register(listener, selectors.EVENT_READ)
+        if not unix and not is_loopback(self.config.address):
+            self._warn_of_the_network()
+
+    def fileno(self) -> int:
+        """Readable when there is something to do, for selectors."""
+        return self._selector.fileno()
+
+    @property
+    def has_drivers(self) -> bool:
+        """Whether a driver is connected that has answered as drivers do."""
+        return any(connection.introduced for connection in self._connections)
+
+    @property
+    def expects_drivers(self) -> bool:
+        """Whether somebody has connected who may still turn out to be a driver."""
+        return bool(self._connections)
+
+    def poll(self) -> None:
+        """Do what can be done without waiting.
+
+        Raises
+        ------
+        PoolError
+            If a reply makes no sense, or a structure has cost too many drivers.
+        """
+        knock = False
+        for key, events in self._selector.select(0):
+            if key.fileobj is self._listener:
+                knock = True  # later: a driver may have ended to make room
+                continue
+            self._serve(key.fileobj, events)
+        if knock:
+            self._accept()
+        elif self._deaf_until is not None and time.monotonic() > self._deaf_until:
+            self._deaf_until = None
+            self._selector.register(self._listener, selectors.EVENT_READ)
+        for connection in list(self._connections):
+            with self._guarding(connection):
+                connection.require_in_time()
+        self._dispatch()
+
+    def close(self) -> None:
+        """Tell the drivers that all is over, and stop listening."""
+        for connection in self._connections:
+            connection.say_exit()
+        self._connections.clear()
+        self._selector.close()
+        if self._listener is not None:
+            self._listener.close()
+            if self.config.mode == "unix":
+                with contextlib.suppress(OSError):
+                    os.unlink(unix_path(self.config.address))
+
+    def _serve(self, connection: Connection, events: int) -> None:
+        with self._guarding(connection):
+            if events & selectors.EVENT_WRITE:
+                connection.send()
+            if events & selectors.EVENT_READ:
+                known = connection.introduced
+                connection.receive()
+                if connection.introduced and not known:
+                    self._welcome(connection)
+            if connection in self._connections:
+                self._selector.modify(connection, connection.events)
+
+    @contextlib.contextmanager
+    def _guarding(self, connection: Connection):
+        """Give up a driver that cannot be worked with, and its work to another."""
+        request = connection.request
+        try:
+            yield
+        except Lost as lost:
+            self._drop(connection, lost)
+        except WrongAtoms as error:
+            raise PoolError(
+                f"a {self.name} driver returned forces for {error.found} atoms, "
+                f"{request.atoms} were asked for: it was started for another structure"
+            ) from None
+
+    def _drop(self, connection: Connection, lost: Lost) -> None:
+        reason, pid = str(lost), connection.peer.pid
+        if lost.gone:
+            text = f" @mixpi: lost a {self.name} driver; its work is given to another"
+            warning(text, verbosity.low)
+        else:
+            print(" " + DROPPED.format(pool=self.name, reason=reason, pid=pid), flush=True)
+        self.lost += 1
+        self.last_reason = reason
+        request = connection.request
+        if request is not None and request.reply is None:
+            request.attempts += 1
+            self.queue.appendleft(request)
+        self._remove(connection)
+
+    def _remove(self, connection: Connection) -> None:
+        self._connections.remove(connection)
+        self._selector.unregister(connection)
+        connection.close()
+
+    def _accept(self) -> None:
+        for _ in range(BACKLOG):
+            try:
+                sock, _ = self._listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionError:
+                continue  # it has gone again
+            except OSError as error:
+                # no further files: those who wait are looked at when some were closed
+                self._selector.unregister(self._listener)
+                self._deaf_until = time.monotonic() + DEAF
+                warning(f" @mixpi: no driver can be let in ({error.strerror})", verbosity.low)
+                return
+            try:
+                self._admit(sock)
+            except (OSError, Lost):
+                sock.close()
+
+    def _admit(self, sock: socket.socket) -> None:
+        peer = peer_of(sock)
+        refusal = self._refusal(peer)
+        if refusal:
+            self._refuse(peer, refusal)
+            sock.close()
+            return
+        if sock.family == socket.AF_INET:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a host may vanish
+        connection = Connection(
+            sock,
+            peer,
+            patience=self.config.reply_deadline,
+            token=None if peer.local else self.token,
+        )
+        self._connections.append(connection)
+        self._selector.register(connection, connection.events)
+
+    def _refusal(self, peer: Peer) -> str | None:
+        """Why somebody is not let in."""
+        if peer.uid is not None and peer.uid != os.geteuid():
+            return f"it belongs to user {peer.uid}"
+        seen = self.launched_by and peer.local and peer.pid
+        if seen and not belongs_to(peer.pid, self.launched_by):
+            return "it is none of the drivers of this run"
+        if len(self._connections) >= self.count + STRANGERS:
+            return f"{len(self._connections)} are connected already"
+        return None
+
+    def _welcome(self, connection: Connection) -> None:
+        """Take up who has answered as a driver does, unless it is one too many."""
+        if sum(other.introduced for other in self._connections) > self.count:
+            why = f"{self.count} are connected already, and 'count' allows no more"
+            self._refuse(connection.peer, why)
+            self._remove(connection)
+            return
+        # whatever the verbosity: who computes can be looked up afterwards
+        print(" " + CONNECTED.format(pool=self.name, pid=connection.peer.pid), flush=True)
+
+    def _refuse(self, peer: Peer, why: str) -> None:
+        self._refused += 1
+        if self._refused <= MOST_SAID:
+            more = "; further refusals are not said" if self._refused == MOST_SAID else ""
+            say_aloud(
+                f"{peer.where} has connected as {self.name} driver at {describe(self.config)} and "
+                f"was refused: {why}{more}"
+            )
+
+    def refusals(self) -> str:
+        """Who was not let in, as the end of a sentence about drivers that are missing."""
+        return f"; {self._refused} connections were refused" if self._refused else ""
+
+    def _dispatch(self) -> None:
+        for connection in list(self._connections):
+            if not self.queue:
+                return
+            if connection.state is not State.FREE:
+                continue
+            request = self.queue[0]
+            if request.attempts >= MAX_ATTEMPTS:
+                raise PoolError(
+                    f"{MAX_ATTEMPTS} {self.name} drivers in a row were lost while computing the "
+                    f"same structure, the last because it {self.last_reason}; see their logs"
+                )
+            self._require_right_structure(connection, request)
+            self.queue.popleft()
+            with self._guarding(connection):
+                connection.give(request)
+                self._selector.modify(connection, connection.events)
+
+    def _warn_of_the_network(self) -> None:
+        where = describe(self.config)
+        if self.token:
+            say_aloud(
+                f"the {self.name} drivers connect over the network at {where}: those of other "
+                "hosts must know the token, but what is sent is not encrypted"
+            )
+        else:
+            say_aloud(
+                f"whoever reaches {where} over the network can connect as {self.name} driver and "
+                "compute wrong forces. Use the default address with a tunnel (ssh -R), or a "
+                "'token' (cheap/expensive: socket: token), which the drivers of mixpi understand"
+            )
+
+    def _require_right_structure(self, connection: Connection, request: Request) -> None:
+        """Refuse a driver that does not ask what the atoms are, once they may be others.
+
+        It computes one structure, whose atoms it was told when it was started; given
+        others it would take them for those.
+        """
+        if not request.init or connection.wants_init:
+            return
+        if connection.told is None:
+            connection.told = request.init  # it was started for this structure, one must believe
+            say_aloud(
+                f"the {self.name} driver does not ask what the atoms are (NEEDINIT): it "
+                "must have been started for exactly the atoms of this region, in this order. "
+                f"{ONE_STRUCTURE}"
+            )
+        elif connection.told != request.init:
+            raise PoolError(
+                f"the atoms of the region have changed, but the {self.name} driver does not ask "
+                f"what they are (NEEDINIT) before each evaluation: it can compute one structure "
+                f"only. {ONE_STRUCTURE}"
+            )
