@@ -14,47 +14,14 @@ import signal
 import socket
 import sys
 import time
-from typing import Protocol
 
 import numpy as np
 from ase.calculators.socketio import IPIProtocol, SocketClosed
 
 from ..errors import MixpiError
 from ..sockets.peers import peer_of
+from .engine import Answers
 from .proof import proof, read_token
-
-
-class Engine(Protocol):
-    """What a driver computes.
-
-    An engine that does not care for species sets ``needs_species = False`` and may be
-    given None for them.
-    """
-
-    def evaluate(
-        self, numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray
-    ) -> tuple[float, np.ndarray, np.ndarray]:
-        """Energy and forces of a periodic structure.
-
-        Parameters
-        ----------
-        numbers : ndarray of int, shape (m,)
-            Atomic numbers.
-        positions : ndarray, shape (m, 3)
-            Å.
-        cell : ndarray, shape (3, 3)
-            Rows are lattice vectors, Å.
-
-        Returns
-        -------
-        energy : float
-            eV.
-        forces : ndarray, shape (m, 3)
-            eV/Å.
-        virial : ndarray, shape (3, 3)
-            eV; NaN if unknown.
-        """
-        ...
 
 
 class _Tape:
@@ -167,7 +134,7 @@ def connect(
 
 
 def serve(
-    engine: Engine,
+    engine: Answers,
     sock: socket.socket,
     *,
     numbers: np.ndarray | None = None,
@@ -177,7 +144,7 @@ def serve(
 
     Parameters
     ----------
-    engine : Engine
+    engine : Answers
         Does the work.
     sock : socket.socket
         Connected.
@@ -279,7 +246,7 @@ def run_driver(
     Parameters
     ----------
     make_engine : callable
-        Returns the :class:`Engine`; called before connecting, because a connected
+        Returns the engine; called before connecting, because a connected
         driver is expected to answer.
     address, mode, port, deadline
         As for :func:`connect`.

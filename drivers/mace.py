@@ -15,11 +15,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 
 from ..errors import MixpiError
-from .mace_files import heads_of, load_network, require_head
-
-
-#: Names that end so are files, not foundation models.
-MODEL_SUFFIXES = (".model", ".pt", ".pth")
+from .mace_files import MODEL_SUFFIXES, heads_of, load_network, require_head
 
 
 class MaceEngine:
@@ -45,6 +41,8 @@ class MaceEngine:
     ----------
     numbers : tuple of int
         Atomic numbers that the model knows.
+    has_site_energies : bool
+        True.
     cutoff : float
         Å; how far an atom sees in one message-passing layer.
     interaction_range : float
@@ -62,6 +60,8 @@ class MaceEngine:
         If mace-torch is not installed, the device is not there, the model cannot be
         loaded, is another than the hash says, or the head is not one of its heads.
     """
+
+    has_site_energies = True
 
     def __init__(
         self,
@@ -122,6 +122,11 @@ class MaceEngine:
     def calculator(self):
         """The model as an ASE calculator."""
         return self._calculator
+
+    def facts(self) -> dict:
+        """What the model is, in plain values."""
+        names = ("numbers", "interaction_range", "heads", "head", "sha256")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def species(self) -> str:

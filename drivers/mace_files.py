@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import MixpiError
-from ..files.user_files import MiB, open_file
+from ..files.user_files import MiB, open_file, special_kind
+from .programs import own_path
+
+
+#: Names that end so are files, not foundation models.
+MODEL_SUFFIXES = (".model", ".pt", ".pth")
 
 
 #: Bytes of a model; the largest of the foundation models have a few hundred MiB.
@@ -25,6 +31,37 @@ def file_hash(path: Path) -> str:
         while chunk := stream.read(16 * MiB):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def model_path(name: str, sha256: str | None, home: Path) -> str:
+    """The model's file, absolute, or the name of a foundation model.
+
+    Parameters
+    ----------
+    name : str
+        As configured.
+    sha256 : str or None
+        That it must have.
+    home : Path
+        Folder of the configuration.
+
+    Raises
+    ------
+    MixpiError
+        If the name is that of a file, and the file is missing.
+    """
+    given, model = home / name, own_path(name, home)
+    if special := special_kind(given):
+        raise MixpiError(f"model file {given} is {special}, no ordinary file (mace: model)")
+    if model.endswith(MODEL_SUFFIXES) and not os.path.isfile(model):
+        state = "is no file" if os.path.exists(given) else "does not exist"
+        raise MixpiError(f"model file {given} {state} (mace: model)")
+    if sha256 and not os.path.isfile(model):
+        raise MixpiError(
+            f"{model!r} is no file, so it cannot have a sha256 (mace: sha256): give the file that "
+            "mace-torch has downloaded, or leave the sha256 out"
+        )
+    return model
 
 
 def require_hash(found: str, wanted: str | None, path: Path) -> None:

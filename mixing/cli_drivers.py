@@ -7,15 +7,24 @@ import json
 import os
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from .drivers.config import KINDS
+from .drivers.engine_driver import EngineDriver
 from .errors import MixpiError
+
+
+if TYPE_CHECKING:
+    from .drivers.engine import Engine
 
 
 def add_driver_commands(commands) -> None:
     """Add ``driver`` and its kinds to the commands of the parser."""
     driver = commands.add_parser("driver", help="start one driver by hand")
     kinds = driver.add_subparsers(required=True, metavar="KIND")
-    _add_mace(kinds)
+    for kind in KINDS.values():
+        if issubclass(kind, EngineDriver):
+            _add_engine(kinds, kind)
     _add_lammps(kinds)
     for kind, text in (("toy", "an analytic field"), ("zero", "no forces")):
         toy = kinds.add_parser(kind, help=f"{text}: for tests and timing")
@@ -23,27 +32,18 @@ def add_driver_commands(commands) -> None:
         toy.set_defaults(run=_drive_toy, kind=kind, serves=True)
 
 
-def _add_mace(kinds) -> None:
-    mace = kinds.add_parser("mace", help="a MACE model, on clusters or (--template) whole systems")
-    mace.add_argument(
-        "--model",
-        required=True,
-        help="model file (it is code: only one that you trust), or name of a foundation model",
-    )
-    mace.add_argument("--sha256", help="of the model file: refuse another one")
-    mace.add_argument("--head", help="which head of a model with several")
-    mace.add_argument("--device", default="cpu", help="cpu, cuda or cuda:<n> (default: cpu)")
-    mace.add_argument("--dtype", default="float64", choices=["float64", "float32"])
-    mace.add_argument("--threads", type=int, help="torch threads on the CPU")
-    mace.add_argument(
+def _add_engine(kinds, kind: type[EngineDriver]) -> None:
+    engine = kinds.add_parser(kind.kind, help=kind.help)
+    kind.add_flags(engine)
+    engine.add_argument(
         "--template",
         type=Path,
         help="structure with the species: be an ordinary i-PI client of that system",
     )
-    mace.add_argument("--species", help="refuse to start unless the model knows these, e.g. Si,He")
-    mace.add_argument("--describe", action="store_true", help="print what the model is and end")
-    _add_socket_options(mace, required=False)
-    mace.set_defaults(run=_drive_mace, serves=True, prints=True)
+    engine.add_argument("--species", help="refuse to start unless it knows these, e.g. Si,He")
+    engine.add_argument("--describe", action="store_true", help="print what it is and end")
+    _add_socket_options(engine, required=False)
+    engine.set_defaults(run=_drive_engine, kind=kind, serves=True, prints=True)
 
 
 def _add_lammps(kinds) -> None:
@@ -71,32 +71,24 @@ def _add_socket_options(parser: argparse.ArgumentParser, *, required: bool = Tru
     )
 
 
-def _drive_mace(arguments: argparse.Namespace) -> int:
+def _drive_engine(arguments: argparse.Namespace) -> int:
     from .drivers.client import run_driver
-    from .drivers.mace import MaceEngine
     from .structure import read_structure
 
-    def engine() -> MaceEngine:
-        made = MaceEngine(
-            arguments.model,
-            device=arguments.device,
-            dtype=arguments.dtype,
-            threads=arguments.threads,
-            head=arguments.head,
-            sha256=arguments.sha256,
-        )
+    section = arguments.kind.from_flags(arguments)
+
+    def engine() -> Engine:
+        made = section.load(Path("."))
         made.require(arguments.species.split(",") if arguments.species else [])
         return made
 
     if arguments.describe:
-        made = engine()
-        facts = ("numbers", "interaction_range", "heads", "head", "sha256")
-        print(json.dumps({fact: getattr(made, fact) for fact in facts}))
+        print(json.dumps(engine().facts()))
         return 0
     if not arguments.address:
         raise MixpiError("--address is needed: the name or host where i-PI listens")
     numbers = read_structure(arguments.template).numbers if arguments.template else None
-    return run_driver(engine, numbers=numbers, label="mace", **_socket(arguments))
+    return run_driver(engine, numbers=numbers, label=section.kind, **_socket(arguments))
 
 
 def _drive_toy(arguments: argparse.Namespace) -> int:
@@ -108,21 +100,22 @@ def _drive_toy(arguments: argparse.Namespace) -> int:
 
 
 def _drive_lammps(arguments: argparse.Namespace) -> int:
+    from .drivers.lammps_driver import LammpsDriver
     from .ipi.input import read_ipi_input
-    from .run.commands import driver_command, driver_environment
+    from .run.starting import place_of
     from .structure import read_structure
 
     ipi_input = read_ipi_input(arguments.input)
-    driver = getattr(ipi_input.config, arguments.pool)
-    if driver.lammps is None:
+    driver = getattr(ipi_input.config, arguments.pool).driver
+    if not isinstance(driver, LammpsDriver):
         raise MixpiError(f"{ipi_input.config_path}: {arguments.pool} is no LAMMPS driver")
     atoms = read_structure(ipi_input.config_path.parent / ipi_input.config.structure)
-    argv = driver_command(arguments.pool, ipi_input, atoms, arguments.folder)
+    argv = driver.argv(place_of(arguments.pool, ipi_input, atoms), arguments.folder)
     if arguments.write_only:
         print(shlex.join(argv))
         return 0
     os.chdir(arguments.folder)
-    os.execvpe(argv[0], argv, driver_environment(driver))
+    os.execvpe(argv[0], argv, driver.environment())
 
 
 def _socket(arguments: argparse.Namespace) -> dict:

@@ -11,42 +11,19 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
+from .drivers.config import DriverConfig
 from .errors import MixpiError
+from .files.names import FileName, OutputName
 from .files.yaml_files import Section, as_yaml, read_yaml
 
 
 Radius = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-Seconds = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 
-
-def _file_name(name: str) -> str:
-    """A name that a file can have; ~ is the home folder."""
-    if not name.strip() or "\n" in name or "\t" in name:
-        raise ValueError("a file's name is needed, in one line and without tabs")
-    if any(len(os.fsencode(part)) > LONGEST_NAME for part in name.split("/")):
-        raise ValueError(f"no file's name is longer than {LONGEST_NAME} bytes")
-    if len(os.fsencode(name)) > LONGEST_PATH:
-        raise ValueError(f"no path is longer than {LONGEST_PATH} bytes")
-    return os.path.expanduser(name)
-
-
-def _output_name(name: str) -> str:
-    if os.path.basename(_file_name(name)) in ("", ".", ".."):
-        raise ValueError(f"{name!r} is a folder's name, not a file's")
-    return name
-
-
-#: Bytes of a file's name, without its folders and with them, on all usual systems.
-LONGEST_NAME, LONGEST_PATH = 255, 4095
-FileName = Annotated[str, AfterValidator(_file_name)]
-OutputName = Annotated[str, AfterValidator(_output_name)]
-
-
-#: Bytes; a socket's path has at most 107, with /tmp/ipi_ before it.
-LONGEST_ADDRESS = 98
+#: The two driver pools, in the order in which they are started.
+POOLS = ("cheap", "expensive")
 
 
 class RegionConfig(Section):
@@ -66,164 +43,6 @@ class RegionConfig(Section):
     profile: Literal["linear", "cubic"] = Field(
         "linear", description="Shape of the weight across the blend."
     )
-
-
-class SocketConfig(Section):
-    """Where the drivers of one pool connect, and how long they are waited for."""
-
-    mode: Literal["unix", "inet"] = Field(
-        "unix", description="unix (this machine) or inet (TCP, also from other hosts)."
-    )
-    address: str | None = Field(
-        None,
-        min_length=1,
-        description="unix: name of the socket file /tmp/ipi_<address> (default: a name made from "
-        "the path of this file); inet: host to listen on (default: localhost, which other hosts "
-        "reach through a tunnel only).",
-    )
-    port: int | None = Field(None, ge=1025, le=65535, description="inet only; TCP port.")
-    token: FileName | None = Field(
-        None,
-        min_length=1,
-        description="inet only; file with a secret, relative to this one, readable by its owner "
-        "alone. Drivers on other hosts must then prove with every reply that they have it, too "
-        "(mixpi driver … --token FILE); clients that cannot, such as LAMMPS, need a tunnel.",
-    )
-    connect_deadline: Seconds = Field(
-        120.0, description="s; the run stops if no driver has connected by then."
-    )
-    reply_deadline: Seconds = Field(
-        600.0,
-        description="s; a driver that computes longer is dropped and its work given to another.",
-    )
-
-    @model_validator(mode="after")
-    def _port_belongs_to_inet(self):
-        if self.mode == "inet" and self.port is None:
-            raise ValueError("mode inet needs a port, e.g. port: 31415")
-        if self.mode == "unix" and self.port is not None:
-            raise ValueError("port is for mode inet; with unix give an address or nothing")
-        if self.mode == "unix" and self.token is not None:
-            raise ValueError("token is for mode inet: a unix socket lets nobody else in anyway")
-        if self.mode == "unix" and self.address and "/" in self.address:
-            raise ValueError("a unix address is a plain name without '/' (LAMMPS fixes /tmp/ipi_)")
-        if self.address and ("\n" in self.address or "\t" in self.address):
-            raise ValueError("an address is one line without tabs")
-        if self.address and len(os.fsencode(self.address)) > LONGEST_ADDRESS:
-            raise ValueError(f"an address has {LONGEST_ADDRESS} bytes at most")
-        return self
-
-
-class LammpsConfig(Section):
-    """A stock LAMMPS as driver, through ``fix ipi``; mixpi writes its files."""
-
-    potential: list[str] = Field(
-        min_length=1,
-        description="The pair_style and pair_coeff lines (other setting commands may follow; those "
-        "that run programs or write files are refused, those that only say how a run goes or what "
-        "it prints are left out). "
-        "Potential files are looked for beside this file, then in LAMMPS's own folder.",
-    )
-    species: list[str] | None = Field(
-        None,
-        description="Chemical symbols in the order of LAMMPS atom types (default: alphabetical).",
-    )
-    executable: FileName = Field(
-        "lmp", description="LAMMPS program, by name or path. 'mixpi check' runs it, too."
-    )
-    launch: str = Field(
-        "",
-        description="Prefix of the command line, e.g. 'mpirun -n 4' or 'srun'. 'mixpi check' runs "
-        "it, too.",
-    )
-    arguments: str = Field(
-        "", description="Command line flags, e.g. '-k on g 1 -sf kk' for Kokkos on one GPU."
-    )
-
-
-class MaceConfig(Section):
-    """A MACE model as driver (``mixpi driver mace``)."""
-
-    model: FileName = Field(
-        description="Model file (relative to this file), or the name of a MACE foundation model "
-        "such as 'medium-mpa-0', which mace-torch then looks up in its cache or downloads. A model "
-        "is code (a pickle), which loading it runs: use only models that you trust."
-    )
-    sha256: str | None = Field(
-        None,
-        pattern=r"^[0-9a-f]{64}$",
-        description="SHA-256 of the model file, as 'mixpi check' and sha256sum print it: another "
-        "file is refused by check and by the driver, before anything in it is run.",
-    )
-    head: str | None = Field(
-        None,
-        min_length=1,
-        description="Which head of a model with several (one for each level of theory that it was "
-        "trained on).",
-    )
-    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:<n>.")
-    dtype: Literal["float64", "float32"] = Field("float64", description="Floating point type.")
-    threads: int | None = Field(
-        None, ge=1, description="Threads for torch on the CPU (default: torch's choice)."
-    )
-    launch: str = Field(
-        "",
-        description="Prefix of the command line, e.g. 'srun --gpus 1'. 'mixpi check' only looks "
-        "for its program.",
-    )
-
-
-class DriverConfig(Section):
-    """One pool of drivers: what to start, how many, where they connect.
-
-    Exactly one of ``lammps``, ``mace``, ``command`` or ``external``.
-    """
-
-    lammps: LammpsConfig | None = Field(None, description="LAMMPS through fix ipi.")
-    mace: MaceConfig | None = Field(None, description="A MACE model.")
-    command: str | None = Field(
-        None,
-        description="Any other i-PI client; {address}, {port} and {mode} are filled in. Files are "
-        "found relative to this one; it runs in logs/<pool>-<n>. On the expensive side it must "
-        "answer NEEDINIT before every evaluation, read the species from the INIT text (JSON: "
-        '{"numbers": [14, ...]}) and accept another number of atoms each time: `mixpi driver '
-        "mace` does, LAMMPS's fix ipi and ASE's SocketClient do not.",
-    )
-    external: bool = Field(
-        False,
-        description="true: mixpi starts nothing, the drivers are started by hand. What is said of "
-        "a command holds for them too.",
-    )
-    count: int = Field(
-        1,
-        ge=1,
-        le=1024,
-        description="Drivers of this kind: so many are started (external: expected), and no more "
-        "may be connected at a time.",
-    )
-    max_restarts: int = Field(
-        3,
-        ge=0,
-        description="How often each driver of this pool may be replaced within an hour, "
-        "when it has died or hangs, before the run stops.",
-    )
-    socket: SocketConfig = Field(
-        default_factory=SocketConfig, description="Where the drivers connect."
-    )
-
-    @model_validator(mode="after")
-    def _one_kind(self):
-        kinds = [k for k in ("lammps", "mace", "command", "external") if getattr(self, k)]
-        if len(kinds) != 1:
-            raise ValueError(
-                f"give exactly one of lammps, mace, command, external (found: {kinds or 'none'})"
-            )
-        return self
-
-    @property
-    def kind(self) -> str:
-        """lammps, mace, command or external."""
-        return next(k for k in ("lammps", "mace", "command", "external") if getattr(self, k))
 
 
 class OutputConfig(Section):
@@ -392,10 +211,6 @@ def without_quotes(name: str) -> str:
     if len(name) > 1 and name[0] == name[-1] and name[0] in "'\"":
         return name[1:-1]
     return name
-
-
-#: The two driver pools, in the order in which they are started.
-POOLS = ("cheap", "expensive")
 
 
 def _with_socket(driver: DriverConfig, unix_name: str, home: Path) -> DriverConfig:

@@ -34,7 +34,6 @@ from mixpi.config import load_config
 from mixpi.drivers import lammps
 from mixpi.drivers.mace import MaceEngine
 from mixpi.ipi.input import read_ipi_input
-from mixpi.run.commands import lammps_setup
 from mixpi.structure import read_structure
 
 
@@ -155,7 +154,7 @@ def _lammps_alone(case: Path, atoms: Atoms, pin: list[str]) -> float:
     config = load_config(case / "mixing.yaml")
     folder = case / "alone"
     commands = ["timestep 0.001", "fix 1 all nve", "run 20", "run 60"]
-    lammps_setup(config.cheap.lammps, case).write(atoms, folder, commands)
+    config.cheap.lammps.setup(case).write(atoms, folder, commands)
     done = subprocess.run(
         [*pin, *lammps.command()],
         cwd=folder,

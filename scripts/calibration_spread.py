@@ -23,7 +23,6 @@ from mixpi.calibrate.buffers import (
 from mixpi.calibrate.reference import Clusters, measure_reference
 from mixpi.calibrate.thermal import temperature_of, thermal_run, time_step_of
 from mixpi.ipi.input import read_ipi_input
-from mixpi.run.commands import mace_engine
 from mixpi.run.progress import StageProgress
 from mixpi.structure import read_structure
 
@@ -37,7 +36,7 @@ def errors_of(path: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
     ipi_input = read_ipi_input(path)
     config, home = ipi_input.config, ipi_input.config_path.parent
     atoms = read_structure(home / config.structure)
-    engine = mace_engine(config.expensive.mace, home)
+    engine = config.expensive.driver.load(home)
     radii = config.regions.model_dump(exclude={"buffer"})
     clusters = Clusters(atoms, config.seed_indices, radii, engine)
     with StageProgress() as tell:

@@ -18,7 +18,10 @@ import yaml
 from ase import Atoms
 from ase.build import bulk
 from ase.io import read
+from mixpi.ipi.input import read_ipi_input
 from mixpi.output.records import read_steps
+from mixpi.run.starting import place_of
+from mixpi.structure import read_structure
 
 
 ROOT = Path(__file__).parent.parent
@@ -140,6 +143,14 @@ def silicon(repeat: int = 2, *, rattle: float = 0.05, seed: int = 3) -> Atoms:
     atoms = bulk("Si", "diamond", a=5.46, cubic=True) * (repeat, repeat, repeat)
     atoms.rattle(rattle, seed=seed)
     return atoms
+
+
+def driver_argv(case: Case, pool: str) -> list[str]:
+    """The command line of a pool's drivers, with their files written into ``logs``."""
+    ipi_input = read_ipi_input(case.input)
+    atoms = read_structure(case.folder / ipi_input.config.structure)
+    place = place_of(pool, ipi_input, atoms)
+    return getattr(ipi_input.config, pool).driver.argv(place, case.folder / "logs")
 
 
 def ipi_xml(

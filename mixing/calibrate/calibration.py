@@ -9,19 +9,39 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from .buffers import BufferResult, ForceError, buffer_grid, measure_buffers, root_mean_square, share_above, snapshot_error
 from ..check.checking import starting_regions
-from ..run.commands import mace_engine
+from ..check.overwriting import inputs_of_run, require_safe_outputs
+from ..drivers.driver import known_engines
+from ..drivers.engine_driver import EngineDriver
+from ..drivers.lammps_driver import LammpsDriver
 from ..errors import MixpiError
 from ..ipi.input import IpiInput, read_ipi_input
-from .mismatch import Mismatch, measure_mismatch
-from ..check.overwriting import inputs_of_run, require_safe_outputs
 from ..regions.periodic import PeriodicCell
 from ..run.progress import Tell, silent
+from ..structure import read_structure
+from .buffers import (
+    BufferResult,
+    ForceError,
+    buffer_grid,
+    measure_buffers,
+    root_mean_square,
+    share_above,
+    snapshot_error,
+)
+from .mismatch import Mismatch, measure_mismatch
 from .reference import Clusters, Reference, Snapshot, measure_reference
 from .snapshots import correlation, distinct, doubts
-from ..structure import read_structure
-from .thermal import APART, WARM_UP, lammps_forces, read_frames, split_index, temperature_of, thermal_run, thermal_width, time_step_of
+from .thermal import (
+    APART,
+    WARM_UP,
+    lammps_forces,
+    read_frames,
+    split_index,
+    temperature_of,
+    thermal_run,
+    thermal_width,
+    time_step_of,
+)
 
 
 #: eV/Å; the weighted rms error that a buffer may leave unless another is asked for.
@@ -171,11 +191,13 @@ def calibrate(
             f"{ipi_input.config_path} has 'seeds: none': there is no region to calibrate; list "
             "the atoms that the expensive potential is for"
         )
-    if config.expensive.mace is None:
+    expensive = config.expensive.driver
+    if not isinstance(expensive, EngineDriver):
         raise MixpiError(
             f"{ipi_input.config_path}: the expensive driver is '{config.expensive.kind}'; "
-            "calibrate evaluates the model itself, which it can for 'mace' only. Without it, "
-            "compare runs with different buffers, or take twice the model's interaction range"
+            f"calibrate evaluates the model itself, which it can for {known_engines()} only. "
+            "Without it, compare runs with different buffers, or take twice the model's "
+            "interaction range"
         )
     sources = [split_index(source) for source in (frame, check_frame) if source]
     frames = {Path(name): "frames to look at" for name, _ in sources}
@@ -187,7 +209,7 @@ def calibrate(
     to_check = read_frames(check_frame, atoms)[-1] if check_frame else None
 
     tell("loading the model", 0.0)
-    engine = mace_engine(config.expensive.mace, home)
+    engine = expensive.load(home)
     engine.require(sorted(set(atoms.symbols)))
     radii = config.regions.model_dump()
     configured = radii.pop("buffer")
@@ -211,7 +233,7 @@ def calibrate(
 
     # first, because a wrong cheap potential would else cost all that follows
     cheap, no_cheap = _cheap_forces(ipi_input, atoms, frames, tell)
-    limit = full_atoms or LARGEST_REFERENCE[config.expensive.mace.device.split(":")[0]]
+    limit = full_atoms or LARGEST_REFERENCE[getattr(expensive, "device", "cpu").split(":")[0]]
     exact, reference = measure_reference(
         clusters, frames[0], engine.interaction_range, limit, tell=tell
     )
@@ -273,9 +295,7 @@ def calibrate(
     return found
 
 
-def _require_sense(
-    buffers, tolerance, temperature, snapshots, full_atoms, masked, frame
-) -> None:
+def _require_sense(buffers, tolerance, temperature, snapshots, full_atoms, masked, frame) -> None:
     def positive(name: str, value: float | None, unit: str = "") -> None:
         if value is not None and not (np.isfinite(value) and value > 0.0):
             raise MixpiError(f"{name} must be a number above 0{unit}, got {value:g}")
@@ -370,11 +390,11 @@ def _cheap_forces(
     ipi_input: IpiInput, atoms: Atoms, frames: Sequence[np.ndarray], tell: Tell
 ) -> tuple[list[np.ndarray] | None, str]:
     """The cheap forces (n, 3) on each snapshot, or None and why not."""
-    driver, home = ipi_input.config.cheap, ipi_input.config_path.parent
-    if driver.lammps:
-        return lammps_forces(driver.lammps, home, atoms, frames, tell=tell), ""
-    if driver.mace:
-        engine = mace_engine(driver.mace, home)
+    driver, home = ipi_input.config.cheap.driver, ipi_input.config_path.parent
+    if isinstance(driver, LammpsDriver):
+        return lammps_forces(driver, home, atoms, frames, tell=tell), ""
+    if isinstance(driver, EngineDriver):
+        engine = driver.load(home)
         fold, forces = PeriodicCell(atoms.cell.array).fold, []
         for number, positions in enumerate(frames):
             tell("cheap forces", number / len(frames))

@@ -14,12 +14,11 @@ from ase.cell import Cell
 from ase.io import read
 from ipi.utils.units import unit_to_internal, unit_to_user
 
-from ..config import LammpsConfig
 from ..drivers import lammps
+from ..drivers.lammps_driver import LammpsDriver
 from ..errors import MixpiError
 from ..ipi.input import IpiInput
 from ..regions.periodic import PeriodicCell
-from ..run.commands import lammps_command, lammps_setup
 from ..run.processes import Child, guarded, stop_all
 from ..run.progress import Tell
 from .snapshots import NEAR, nearest_distances, typical_distance
@@ -230,7 +229,7 @@ def _in_units(node, family: str, unit: str) -> float | None:
 
 
 def thermal_run(
-    config: LammpsConfig,
+    config: LammpsDriver,
     home: Path,
     atoms: Atoms,
     *,
@@ -244,7 +243,7 @@ def thermal_run(
 
     Parameters
     ----------
-    config : LammpsConfig
+    config : LammpsDriver
         The cheap potential.
     home : Path
         Where its files are looked for.
@@ -315,7 +314,7 @@ def thermal_run(
 
 
 def lammps_forces(
-    config: LammpsConfig, home: Path, atoms: Atoms, frames: Sequence[np.ndarray], *, tell: Tell
+    config: LammpsDriver, home: Path, atoms: Atoms, frames: Sequence[np.ndarray], *, tell: Tell
 ) -> list[np.ndarray]:
     """The cheap forces on whole snapshots, from LAMMPS.
 
@@ -367,7 +366,7 @@ def thermal_width(stiffness: float, temperature: float) -> float:
 
 
 def _run_lammps(
-    config: LammpsConfig,
+    config: LammpsDriver,
     home: Path,
     atoms: Atoms,
     commands: Sequence[str],
@@ -375,14 +374,14 @@ def _run_lammps(
     watch: Callable[[str], None],
 ) -> None:
     """Let LAMMPS execute commands in a folder; it is gone when this returns or raises."""
-    lammps_setup(config, home).write(atoms, folder, commands)
+    config.setup(home).write(atoms, folder, commands)
     with guarded():
         child = Child(
             "lammps",
-            lammps_command(config, home),
+            config.program(home),
             cwd=folder,
             log=folder / "output.log",
-            env=lammps.environment(config.executable),
+            env=config.environment(),
         )
         try:
             while not child.wait(0.2):

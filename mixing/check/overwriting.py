@@ -12,10 +12,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ..config import LONGEST_NAME, MixingConfig
-from ..drivers.lammps import potential_folders
-from ..drivers.lammps_potential import read_lines
+from ..config import MixingConfig
 from ..errors import MixpiError
+from ..files.names import LONGEST_NAME
 from ..files.user_files import special_kind
 from ..ipi.input import IpiInput, read_ipi_input
 from ..output.frames import bead_paths
@@ -119,18 +118,7 @@ def inputs_of(config: MixingConfig, home: Path) -> dict[Path, str]:
     found = {home / config.structure: "the structure"}
     for pool in ("cheap", "expensive"):
         driver = getattr(config, pool)
-        words = [driver.socket.token or ""]
-        if driver.mace:
-            words += [driver.mace.model, *driver.mace.launch.split()]
-        elif driver.lammps:
-            # the names as written, for included files, and what the lines in them name
-            words += [word for line in driver.lammps.potential for word in line.split()]
-            lines = read_lines(driver.lammps.potential, home, potential_folders())
-            words += [word.file for line in lines for word in line.words if word.file]
-            words += [driver.lammps.executable, *driver.lammps.launch.split()]
-        elif driver.command:
-            words += driver.command.split()
-        for word in words:
+        for word in [driver.socket.token or "", *driver.driver.inputs(home)]:
             if os.path.isfile(home / word):
                 found[home / word] = f"a file of the {pool} driver"
     return found

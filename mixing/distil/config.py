@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from ..config import MaceConfig
+from ..drivers.mace_driver import MaceDriver
 from ..files.yaml_files import Section, read_yaml
 
 
@@ -169,7 +169,7 @@ class DistilConfig(Section):
         description="The perfect crystal, any format that ASE reads; its conventional cell, "
         "because strains are along x, y, z. It is relaxed first."
     )
-    expensive: MaceConfig = Field(description="The potential to learn from.")
+    expensive: MaceDriver = Field(description="The potential to learn from.")
     basis: BasisConfig = Field(description="The family of cheap potentials.")
     hard: HardConfig = Field(default_factory=HardConfig, description="What must be reproduced.")
     soft: SoftConfig = Field(default_factory=SoftConfig, description="What should be.")

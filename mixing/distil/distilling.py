@@ -15,7 +15,6 @@ from matscipy.neighbours import neighbour_list
 
 from ..check.overwriting import require_safe_outputs
 from ..errors import MixpiError
-from ..run.commands import mace_engine, model_path
 from ..run.progress import Tell, silent
 from ..structure import require_periodic
 from .bases import make_basis
@@ -291,9 +290,9 @@ def _expensive(config: DistilConfig, home: Path, species, calculator, identity: 
         raise MixpiError(
             "expensive: dtype must be float64: the constraint is finer than float32 can tell"
         )
-    engine = mace_engine(mace, home)
+    engine = mace.load(home)
     engine.require(species)
-    path = Path(model_path(mace, home))
+    path = Path(mace.located(home).model)
     digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else mace.model
     # a file with several heads holds several potentials
     head = {"head": mace.head} if mace.head else {}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import yaml
 
-from ..config import MaceConfig
+from ..drivers.mace_driver import MaceDriver
 from ..files.yaml_files import UniqueKeys
 from .starting_radii import StartingRadii
 
@@ -118,7 +118,7 @@ def mixing_yaml(
     radii: StartingRadii,
     potential: Sequence[str],
     species: Sequence[str] | None,
-    mace: MaceConfig,
+    mace: MaceDriver,
 ) -> str:
     """The commented configuration of the mixing layer.
 
@@ -134,7 +134,7 @@ def mixing_yaml(
         LAMMPS lines, files by their names in the folder.
     species : sequence of str or None
         In the order of LAMMPS's atom types.
-    mace : MaceConfig
+    mace : MaceDriver
         The expensive model.
 
     Returns

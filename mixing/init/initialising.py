@@ -16,13 +16,12 @@ from ase.constraints import FixAtoms, FixCartesian
 from pydantic import ValidationError
 
 from ..check.checking import check
-from ..config import MaceConfig
-from ..drivers.mace import MODEL_SUFFIXES
+from ..drivers.mace_driver import MaceDriver
+from ..drivers.mace_files import MODEL_SUFFIXES
 from ..errors import MixpiError
 from ..files.yaml_files import explain
 from ..output.continuing import put_aside
 from ..regions.seeds import Selection, select_seeds
-from ..run.commands import mace_engine
 from ..structure import read_frames, read_structure, require_periodic
 from .case_files import PES, input_xml, mixing_yaml
 from .cheap_potential import CheapPotential, local_name, read_potential
@@ -259,16 +258,16 @@ def _model(model: str | Path, taken: set[str]) -> tuple[str, dict[str, Path]]:
     return str(model), {}
 
 
-def _mace_config(name: str, device: str, head: str | None) -> MaceConfig:
+def _mace_config(name: str, device: str, head: str | None) -> MaceDriver:
     settings = {"model": name, "device": device, "threads": 1 if device == "cpu" else None}
     try:
-        return MaceConfig(**settings, **({"head": head} if head else {}))
+        return MaceDriver(**settings, **({"head": head} if head else {}))
     except ValidationError as error:
         raise MixpiError(f"model {name}:\n{explain(error)}") from None
 
 
 def _interaction_range(
-    mace: MaceConfig, files: dict[str, Path], atoms: Atoms
+    mace: MaceDriver, files: dict[str, Path], atoms: Atoms
 ) -> tuple[float, list[str]]:
     """How far the model sees (Å), and what to say if that was not looked up."""
     assumed = f"the buffer is for an interaction range of {FOUNDATION_RANGE:g} Å (MACE-MP)"
@@ -277,7 +276,7 @@ def _interaction_range(
     if find_spec("mace") is None:
         return FOUNDATION_RANGE, [f"warning: mace-torch is not installed here; {assumed}"]
     here = {"model": str(files[mace.model].resolve()), "device": "cpu", "threads": None}
-    engine = mace_engine(mace.model_copy(update=here), Path("."))
+    engine = mace.model_copy(update=here).make_engine()
     engine.require(sorted(set(atoms.symbols)))
     return engine.interaction_range, []
 

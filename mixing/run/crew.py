@@ -12,15 +12,15 @@ from pathlib import Path
 
 from ase import Atoms
 
-from ..config import DriverConfig
-from ..drivers import lammps
+from ..drivers.config import DriverConfig
+from ..drivers.driver import Driver
 from ..errors import MixpiError
 from ..ipi.input import IpiInput
 from ..sockets.addresses import describe, is_listening
 from ..sockets.server import CONNECTED, DROPPED
-from .commands import start_driver
 from .guardian import Process, look_at
 from .processes import Child, describe_end, stop_all
+from .starting import start_driver
 
 
 #: s; how long a driver that ended by itself may be a sign that the run is over: if it says
@@ -216,7 +216,7 @@ class Crew:
         child, code = one.child, one.child.returncode
         if code is None:
             return
-        normal = code == 0 or lammps.NORMAL_END in child.output()
+        normal = code == 0 or self._driver(name).ended_in_order(child.output())
         one.ended = one.ended or time.monotonic()
         grace = GRACE if normal else SHORT_GRACE if code > 0 else 0.0
         if time.monotonic() - one.ended < grace:
@@ -235,7 +235,7 @@ class Crew:
                 else f" after {len(recent)} restarts within {RESTART_WINDOW / 60:g} minutes "
                 "(max_restarts)"
             )
-            raise MixpiError(f"driver {name} {describe_end(code)}{count}.\n{story(child)}")
+            raise MixpiError(f"driver {name} {describe_end(code)}{count}.\n{self._story(child)}")
         self._restarted[name] = [*recent, time.monotonic()]
         self.restarts[name] = self.restarts.get(name, 0) + 1
         child.signal(signal.SIGKILL)  # its own children, if it was only a launcher
@@ -250,18 +250,21 @@ class Crew:
         """Last lines of the drivers that ended badly."""
         text = ""
         for one in self._watched.values():
-            failed = one.child.returncode not in (0, None, -signal.SIGTERM)
-            if failed and lammps.NORMAL_END not in one.child.output():
-                text += f"\n{story(one.child)}"
+            child, driver = one.child, self._driver(one.child.name)
+            failed = child.returncode not in (0, None, -signal.SIGTERM)
+            if failed and not driver.ended_in_order(child.output()):
+                text += f"\n{self._story(child)}"
         return text
 
+    def _driver(self, name: str) -> Driver:
+        return getattr(self.ipi_input.config, name.rpartition("-")[0]).driver
 
-def story(child: Child) -> str:
-    """What a driver has said last, for a message."""
-    error = lammps.error_in(child.output())
-    if error:
-        return f"LAMMPS says:\n{error}\n(whole log: {child.log})"
-    return f"Last lines of {child.log}:\n{child.tail()}"
+    def _story(self, child: Child) -> str:
+        """What a driver has said last, for a message."""
+        error = self._driver(child.name).error_in(child.output())
+        if error:
+            return f"{error}\n(whole log: {child.log})"
+        return f"Last lines of {child.log}:\n{child.tail()}"
 
 
 def _pattern(line: str, pool: str) -> str:

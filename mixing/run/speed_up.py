@@ -16,7 +16,6 @@ import numpy as np
 from ase.units import Bohr
 
 from ..blend.mixer import Mixer, Plan
-from ..drivers import lammps
 from ..errors import MixpiError
 from ..files.user_files import special_kind
 from ..ipi.folding import HomeImages
@@ -25,11 +24,11 @@ from ..output.frames import bead_paths, last_frame
 from ..sockets.pool import DriverPool, init_text, wait
 from ..sockets.server import ONE_STRUCTURE
 from ..structure import read_oriented
-from .commands import start_driver
 from .locking import lock
 from .processes import Child, describe_end, guarded, stop_all
 from .progress import Tell, silent
 from .running import unix_sockets
+from .starting import start_driver
 from .stopping import Stops
 
 
@@ -248,7 +247,8 @@ class _Drivers:
             if lost:
                 child.wait(1.0)  # it may be about to end, and then says more
             if child.returncode is not None:
-                said = lammps.error_in(child.output()) or child.tail(1).strip()
+                driver = getattr(self._input.config, name).driver
+                said = driver.error_in(child.output()) or child.tail(1).strip()
                 raise MixpiError(
                     f"the {name} driver {describe_end(child.returncode)}"
                     f"{': ' + said if said else ''} (log: {child.log})"

@@ -9,9 +9,9 @@ import socket
 import stat
 from pathlib import Path
 
-from ..config import SocketConfig
 from ..errors import MixpiError
 from ..run.guardian import bound_sockets
+from .config import SocketConfig
 
 
 #: Fixed in LAMMPS's ``fix ipi`` and in ASE.

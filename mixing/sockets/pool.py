@@ -12,7 +12,7 @@ import numpy as np
 from ipi.utils.messages import info, verbosity, warning
 from ipi.utils.softexit import softexit
 
-from ..config import DriverConfig
+from ..drivers.config import DriverConfig
 from ..errors import MixpiError
 from .addresses import claim, describe
 from .connection import Request

@@ -15,11 +15,11 @@ from collections import deque
 
 from ipi.utils.messages import verbosity, warning
 
-from ..config import SocketConfig
 from ..drivers.proof import read_token
 from ..errors import MixpiError
 from ..run.guardian import belongs_to
 from .addresses import describe, unix_path
+from .config import SocketConfig
 from .connection import Connection, Lost, Request, State, WrongAtoms
 from .peers import Peer, is_loopback, peer_of
 

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 from ase.calculators.socketio import IPIProtocol
 from ase.units import Bohr, Hartree
-from mixpi.config import DriverConfig
 from mixpi.drivers.client import connect, serve
+from mixpi.drivers.config import DriverConfig
 from mixpi.drivers.toy import ToyEngine
 from mixpi.sockets.pool import DriverPool, init_text, wait
 from mixpi.sockets.server import PoolError

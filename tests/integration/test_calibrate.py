@@ -21,7 +21,7 @@ from mixpi import MixpiError, build_regions
 from mixpi.calibrate.calibration import calibrate
 from mixpi.calibrate.thermal import read_frames, thermal_run
 from mixpi.cli import main
-from mixpi.config import LammpsConfig
+from mixpi.drivers.lammps_driver import LammpsDriver
 from mixpi.drivers.mace import MaceEngine
 from mixpi.structure import read_structure
 
@@ -245,7 +245,7 @@ def test_beads_spread_further_than_a_classical_run(make, run):
 def test_a_thermal_run_that_blows_up(tmp_path, potential, message):
     with pytest.raises(MixpiError, match=message):
         thermal_run(
-            LammpsConfig(potential=potential),
+            LammpsDriver(potential=potential),
             tmp_path,
             silicon(2),
             temperature=300.0,
@@ -288,7 +288,7 @@ def test_lammps_and_model_on_the_same_frame(make, tiny_model):
 def test_the_thermal_run_has_its_temperature(tmp_path):
     """Displacements of silicon: 0.076 Å at 300 K in experiments, more in proportion to √T."""
     start, widths = silicon(3, rattle=0.0), []
-    config = LammpsConfig(potential=TERSOFF)
+    config = LammpsDriver(potential=TERSOFF)
     for kelvin in (300.0, 900.0):
         frames = thermal_run(
             config,

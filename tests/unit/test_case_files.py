@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from mixpi.config import MaceConfig, MixingConfig
+from mixpi.config import MixingConfig
+from mixpi.drivers.mace_driver import MaceDriver
 from mixpi.files.yaml_files import UniqueKeys
 from mixpi.init.case_files import mixing_yaml
 from mixpi.init.starting_radii import StartingRadii
@@ -19,7 +20,7 @@ def test_words_come_back_as_they_were(head):
         radii=StartingRadii(3.0, 3.0, 5.0, "by rule"),
         potential=["pair_style zero 3", "pair_coeff * *"],
         species=["No", "Y"],
-        mace=MaceConfig(model="a.model", head=head),
+        mace=MaceDriver(model="a.model", head=head),
     )
     config = MixingConfig.model_validate(yaml.load(text, UniqueKeys))
     assert config.expensive.mace.head == head

@@ -11,11 +11,10 @@ import time
 import pytest
 from conftest import silicon
 from mixpi import MixpiError
-from mixpi.config import LammpsConfig
 from mixpi.drivers import lammps
 from mixpi.drivers.lammps import LammpsSetup
+from mixpi.drivers.lammps_driver import LammpsDriver
 from mixpi.drivers.lammps_potential import linked, read_lines
-from mixpi.run.commands import lammps_command
 
 
 STYLE, COEFF = "pair_style zero 4.0", "pair_coeff * *"
@@ -207,7 +206,7 @@ def test_what_lammps_gets_has_no_comments_and_no_line_ends(tmp_path):
 ])  # fmt: skip
 def test_flags_that_name_files_are_refused(flags, tmp_path):
     with pytest.raises(MixpiError, match=r"lammps: arguments: .* is not passed on"):
-        lammps_command(LammpsConfig(potential=["x"], arguments=flags), tmp_path)
+        LammpsDriver(potential=["x"], arguments=flags).program(tmp_path)
 
 
 @pytest.mark.parametrize("flags", [
@@ -215,7 +214,7 @@ def test_flags_that_name_files_are_refused(flags, tmp_path):
     "-log none", "-l none -sc none", "-cite none", "-c screen", "-reorder nth 2", "--log none",
 ])  # fmt: skip
 def test_flags_that_say_how_it_computes_stay(flags, tmp_path):
-    words = lammps_command(LammpsConfig(potential=["x"], arguments=flags), tmp_path)
+    words = LammpsDriver(potential=["x"], arguments=flags).program(tmp_path)
     assert words[-2 - len(flags.split()) : -2] == flags.split()
 
 

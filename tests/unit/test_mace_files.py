@@ -11,15 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import silicon
+from conftest import driver_argv, silicon
 from mixpi import MixpiError
 from mixpi.check.checking import check
 from mixpi.cli import main
-from mixpi.config import MaceConfig
 from mixpi.drivers.mace import MaceEngine
+from mixpi.drivers.mace_driver import MaceDriver
 from mixpi.drivers.mace_files import file_hash
-from mixpi.ipi.input import read_ipi_input
-from mixpi.run.commands import driver_command, mace_engine
 from numpy.testing import assert_allclose
 
 
@@ -186,10 +184,8 @@ def test_the_head_reaches_the_driver(torch, tmp_path, make_case, capsys):
     path = tmp_path / "two heads.model"
     torch.save(two_heads(torch, "dft", "cc"), path)
     case = make_case(expensive={"mace": {"model": str(path), "head": "cc"}})
-    ipi_input = read_ipi_input(case.input)
-    argv = driver_command("expensive", ipi_input, silicon(), case.folder)
-    assert argv[argv.index("--head") + 1] == "cc"
-    assert mace_engine(MaceConfig(model=str(path), head="cc"), tmp_path).head == "cc"
+    assert "--head=cc" in driver_argv(case, "expensive")
+    assert MaceDriver(model=str(path), head="cc").load(tmp_path).head == "cc"
     assert main(["driver", "mace", "--model", str(path), "--head", "cc", "--describe"]) == 0
     facts = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (facts["heads"], facts["head"]) == (["dft", "cc"], "cc")
@@ -257,12 +253,11 @@ class TestHash:
 
     def test_check_and_driver_are_told(self, make_case, model):
         case = make_case(expensive={"mace": {"model": str(model), "sha256": file_hash(model)}})
-        ipi_input = read_ipi_input(case.input)
         assert any(
             "has the sha256 that is expected" in line for line in check(case.input, drivers=False)
         )
-        argv = driver_command("expensive", ipi_input, silicon(), case.folder)
-        assert argv[argv.index("--sha256") + 1] == file_hash(model) and "-P" in argv
+        argv = driver_argv(case, "expensive")
+        assert f"--sha256={file_hash(model)}" in argv and "-P" in argv
         model.write_bytes(b"another")
         with pytest.raises(MixpiError, match="is not the one that was meant"):
             list(check(case.input, drivers=False))
@@ -270,7 +265,7 @@ class TestHash:
     def test_names_have_none(self, make_case):
         case = make_case(expensive={"mace": {"model": "medium-mpa-0", "sha256": "0" * 64}})
         with pytest.raises(MixpiError, match="is no file, so it cannot have a sha256"):
-            driver_command("expensive", read_ipi_input(case.input), silicon(), case.folder)
+            driver_argv(case, "expensive")
 
 
 class Evil:

@@ -8,13 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import silicon
+from conftest import driver_argv
 from mixpi import MixpiError
-from mixpi.config import LammpsConfig
 from mixpi.drivers.lammps import serving
+from mixpi.drivers.lammps_driver import LammpsDriver
 from mixpi.drivers.programs import find_program, launch_prefix
-from mixpi.ipi.input import read_ipi_input
-from mixpi.run.commands import driver_command, lammps_command
 
 
 ODD = "ü #1 $x 'q' \"d\" & * %s (a)"
@@ -29,7 +27,7 @@ def program(path: Path) -> Path:
 
 def argv(case, pool: str) -> list[str]:
     case.write()
-    return driver_command(pool, read_ipi_input(case.input), silicon(), case.folder / "logs")
+    return driver_argv(case, pool)
 
 
 def test_command_in_an_odd_folder(make_case):
@@ -105,8 +103,8 @@ def test_programs_are_found_for_another_folder(tmp_path, monkeypatch):
     assert find_program("./env", tmp_path) == str(tmp_path / "env")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert launch_prefix("~/bin/own x", "here") == [str(own), "x"]
-    config = LammpsConfig(potential=["x"], executable="bin/own", arguments="-pk omp '4 5'")
-    words = lammps_command(config, tmp_path)
+    config = LammpsDriver(potential=["x"], executable="bin/own", arguments="-pk omp '4 5'")
+    words = config.program(tmp_path)
     assert words[0] == str(own) and words[4:7] == ["-pk", "omp", "4 5"]
     assert os.path.isabs(find_program("i-pi"))
 

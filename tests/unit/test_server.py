@@ -16,13 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mixpi.config import DriverConfig, SocketConfig
 from mixpi.drivers.client import connect, serve
+from mixpi.drivers.config import DriverConfig
 from mixpi.drivers.proof import read_token
 from mixpi.drivers.toy import ToyEngine
 from mixpi.errors import MixpiError
 from mixpi.run.guardian import MARK, ancestors, belongs_to, own_family
 from mixpi.sockets.addresses import claim, unix_path, unix_socket_is_live
+from mixpi.sockets.config import SocketConfig
 from mixpi.sockets.peers import Peer, peer_of
 from mixpi.sockets.pool import DriverPool, init_text, wait
 

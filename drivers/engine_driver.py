@@ -1,0 +1,206 @@
+"""Drivers that evaluate in Python: ``mixpi driver KIND``, with a flag for each key."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from ase.data import chemical_symbols
+from pydantic import ValidationError
+from pydantic_core import PydanticUndefined
+
+from ..errors import MixpiError
+from ..files.yaml_files import explain
+from ..run.processes import PYTHON_OUTPUT, run_to_end
+from .driver import Driver, Place
+from .engine import Engine
+from .programs import launch_prefix
+
+
+#: s; for torch to be imported and a model to be loaded, also from a slow disk.
+PATIENCE = 600.0
+#: Keys that say how the process is started; the others go to it as flags.
+NOT_FLAGS = frozenset({"launch"})
+
+
+class EngineDriver(Driver):
+    """Base of the kinds that are an :class:`~mixpi.drivers.engine.Engine`.
+
+    A subclass has a field for each of its options and makes the engine from them.
+    """
+
+    #: For the list of ``mixpi driver``.
+    help: ClassVar[str]
+
+    def make_engine(self) -> Engine:
+        """The engine; file names are absolute, or seen from the current folder.
+
+        Raises
+        ------
+        MixpiError
+            If it cannot be made.
+        """
+        raise NotImplementedError
+
+    def located(self, home: Path) -> Self:
+        """The same with file names made absolute.
+
+        Raises
+        ------
+        MixpiError
+            If a file is missing.
+        """
+        return self
+
+    def load(self, home: Path, *, for_what: str = "") -> Engine:
+        """The engine in this process; see :meth:`Driver.load`."""
+        return self.located(home).make_engine()
+
+    def python(self) -> list[str]:
+        """What runs ``mixpi.cli``."""
+        # -P: a torch.py where the driver is started is not torch
+        return [sys.executable, "-P", "-m", "mixpi.cli"]
+
+    def command(self, home: Path) -> list[str]:
+        """``mixpi driver KIND`` with all flags but those of the socket."""
+        located, argv = self.located(home), [*self.python(), "driver", self.kind]
+        for name, info in type(self).model_fields.items():
+            value = getattr(located, name)
+            if name in NOT_FLAGS or value in (None, False) or value == info.default:
+                continue
+            # with =: a value may begin with a dash
+            argv.append(_flag(name) if value is True else f"{_flag(name)}={_text(value)}")
+        return argv
+
+    def argv(self, place: Place, folder: Path) -> list[str]:
+        """The whole command line; see :meth:`Driver.argv`."""
+        prefix = getattr(self, "launch", "")
+        template = str((place.home / place.structure).resolve())
+        return [
+            *launch_prefix(prefix, f"{place.pool}: {self.kind}: launch", place.home),
+            *self.command(place.home),
+            *("--species", ",".join(place.species)),
+            *(("--template", template) * (place.pool == "cheap")),
+            *place.socket.flags,
+        ]
+
+    def environment(self) -> dict[str, str]:
+        """Python that speaks at once, and as many threads as configured."""
+        env = os.environ | PYTHON_OUTPUT
+        threads = getattr(self, "threads", None)
+        if threads:
+            env["OMP_NUM_THREADS"] = str(threads)
+        return env
+
+    def try_out(self, place: Place) -> Iterator[str]:
+        """Load the engine in a process of its own and compare its species and its range."""
+        done = run_to_end(
+            [*self.command(place.home), "--describe"],
+            PATIENCE,
+            f"{place.pool}: loading the model",
+            env=self.environment(),
+        )
+        if done.returncode:
+            raise MixpiError(f"{place.pool}: {_last_error(done.stderr)}")
+        try:
+            facts = json.loads(done.stdout.strip().splitlines()[-1])
+        except (IndexError, ValueError):
+            raise MixpiError(f"{place.pool}: loading the model ended without a word") from None
+        known = facts["numbers"]
+        missing = sorted(set(place.atoms.numbers.tolist()) - set(known)) if known else []
+        if missing:
+            raise MixpiError(
+                f"the {place.pool} model does not know "
+                f"{' '.join(chemical_symbols[z] for z in missing)}, which {place.structure} has; "
+                f"it was trained for {' '.join(chemical_symbols[z] for z in known)}"
+            )
+        yield from (f"note: {note}" for note in facts.get("notes", ()))
+        reach = facts["interaction_range"]
+        if reach is None:
+            yield "the model loads; how far it sees is not known"
+            return
+        yield f"the model loads; its interaction range is {reach:g} Å"
+        if place.pool == "expensive" and place.buffer < reach / 2:
+            yield (
+                f"warning: a buffer of {place.buffer:g} Å is less than half the model's "
+                "interaction range; forces in the region will differ visibly from those in the "
+                "full cell"
+            )
+
+    @classmethod
+    def add_flags(cls, parser: argparse.ArgumentParser) -> None:
+        """A flag for each key of the section."""
+        for name, info in cls.model_fields.items():
+            if name in NOT_FLAGS:
+                continue
+            required = info.default is PydanticUndefined and info.default_factory is None
+            words = typing.get_args(info.annotation)
+            choice = typing.get_origin(info.annotation) is typing.Literal
+            parser.add_argument(
+                _flag(name),
+                required=required,
+                metavar="{" + ",".join(words) + "}" if choice else None,
+                help=_help(info.description, None if required else info.default),
+            )
+
+    @classmethod
+    def from_flags(cls, arguments: argparse.Namespace) -> Self:
+        """The section that the flags describe, validated as one in a file is.
+
+        Raises
+        ------
+        MixpiError
+            If a value is none for its key.
+        """
+        given = {}
+        for name, info in cls.model_fields.items():
+            text = None if name in NOT_FLAGS else getattr(arguments, name)
+            if text is not None:
+                given[name] = _value(text, info.annotation)
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            raise MixpiError(f"mixpi driver {cls.kind}:\n{explain(error)}") from None
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _help(description: str | None, default: Any) -> str:
+    text = (description or "").replace(" (relative to this file)", "")
+    if default is not None:
+        text += f" (default: {_text(default)})"
+    return text.replace("%", "%%")  # which argparse fills in
+
+
+def _text(value: Any) -> str:
+    """A value as a flag has it: texts as they are, lists and mappings as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _value(text: str, annotation: Any) -> Any:
+    """The other way round; what is no JSON is left for validation to refuse."""
+    options = [annotation]
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        options = list(typing.get_args(annotation))
+    kinds = {typing.get_origin(option) or option for option in options}
+    if kinds & {list, dict, int, float, bool}:
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return text
+
+
+def _last_error(text: str) -> str:
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    errors = [line for line in lines if "error:" in line]
+    return (errors or lines or ["no message"])[-1].removeprefix("mixpi: error: ")
