@@ -16,6 +16,7 @@ from ase.data import chemical_symbols
 
 from ..errors import MixpiError
 from .mace_files import MODEL_SUFFIXES, heads_of, load_network, require_head
+from .memory import keep_memory
 
 
 class MaceEngine:
@@ -73,6 +74,7 @@ class MaceEngine:
         head: str | None = None,
         sha256: str | None = None,
     ) -> None:
+        keep_memory()
         try:
             with _quiet():
                 import torch
