@@ -36,8 +36,9 @@ class SymmetrixEngine(TrainedEngine):
     sha256 : str, optional
         Of the model file; another file is refused before it is loaded.
     mode : {"plain", "direct"}, optional
-        "plain", the default, needs no compiler; "direct" needs one at the first start, is
-        a quarter faster in single precision, and uses several cores.
+        "plain", the default, runs on one core and needs no compiler; "direct" needs one at the
+        first start, and uses several cores. On one core "plain" is the faster one, but for a
+        tenth in single precision (measured: ``scripts/compare_engines.py``).
 
     Attributes
     ----------

@@ -185,6 +185,12 @@ def test_settings_that_are_none(tiny_model, tmp_path):
         SymmetrixEngine("medium-mpa-0")
 
 
+def test_it_is_not_installed(tiny_model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "symmetrix", None)
+    with pytest.raises(MixpiError, match=r"needs symmetrix .*pip install 'mixpi\[symmetrix\]'"):
+        SymmetrixEngine(tiny_model)
+
+
 def without_torch(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
     """A process in which torch and mace-torch cannot be imported evaluates an atom."""
     code = (
