@@ -8,6 +8,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms
@@ -15,14 +16,19 @@ from ase.data import chemical_symbols
 
 from ..errors import MixpiError
 from .mace_files import heads_of, load_network, require_head
-from .trained import NO_VIRIAL, TrainedEngine
+from .partial import LayeredEngine
+from .trained import NO_VIRIAL
+
+
+if TYPE_CHECKING:
+    from .mace_layers import TorchLayers
 
 
 #: Names that end so are files, not foundation models.
 MODEL_SUFFIXES = (".model", ".pt", ".pth")
 
 
-class MaceEngine(TrainedEngine):
+class MaceEngine(LayeredEngine):
     """Evaluates a MACE model on whatever arrives.
 
     Parameters
@@ -163,6 +169,11 @@ class MaceEngine(TrainedEngine):
             xx, yy, zz, yz, xz, xy = stress
             virial = -atoms.get_volume() * np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
         return float(results["energy"]), np.asarray(results["forces"], dtype=float), virial
+
+    def _layers(self) -> TorchLayers:
+        from .mace_layers import TorchLayers
+
+        return TorchLayers(self._calculator.models[0], self.heads.index(self.head))
 
     def site_energies(self, numbers, positions, cell) -> np.ndarray:
         """Energies of the single atoms (m,), eV; their sum is the energy."""

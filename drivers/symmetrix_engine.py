@@ -5,19 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from ase.data import chemical_symbols
 
 from ..errors import MixpiError
 from .neighbours import Graph, neighbour_graph
+from .partial import LayeredEngine
 from .symmetrix_files import converted
-from .trained import NO_VIRIAL, TrainedEngine
+from .symmetrix_network import CompiledNetwork, Network
+from .trained import NO_VIRIAL
 
 
 #: How a model is evaluated: as it is, or compiled for the model at the first start.
 MODES = ("plain", "direct")
 
 
-class SymmetrixEngine(TrainedEngine):
+class SymmetrixEngine(LayeredEngine):
     """Evaluates a two-layer MACE model on whatever arrives, without torch.
 
     The model is converted at its first start, which needs mace-torch
@@ -78,8 +79,6 @@ class SymmetrixEngine(TrainedEngine):
             raise MixpiError(
                 f"this driver needs symmetrix ({error}): pip install 'mixpi[symmetrix]'"
             ) from None
-        from .symmetrix_network import CompiledNetwork, Network
-
         path = Path(model)
         if not path.exists():
             raise MixpiError(
@@ -99,8 +98,6 @@ class SymmetrixEngine(TrainedEngine):
         self.cutoff = self._network.cutoff
         self.interaction_range = self.cutoff * facts.layers
         self._zbl = facts.zbl
-        self._types = np.full(max(self.numbers) + 1, -1, dtype=np.int32)
-        self._types[list(self.numbers)] = np.arange(len(self.numbers))
 
     def evaluate(self, numbers, positions, cell, mask=None):
         """Energy (eV), forces (eV/Å) and virial (eV) of a periodic structure.
@@ -137,10 +134,7 @@ class SymmetrixEngine(TrainedEngine):
 
     def _read(self, numbers, positions, cell) -> tuple[np.ndarray, Graph]:
         """Types and edges of a structure."""
-        numbers = np.asarray(numbers, dtype=int)
-        if not set(numbers.tolist()) <= set(self.numbers):
-            self.require(chemical_symbols[z] for z in np.unique(numbers))
-        return self._types[numbers], neighbour_graph(positions, cell, self.cutoff)
+        return self._types(numbers), neighbour_graph(positions, cell, self.cutoff)
 
     def _everything(self, types: np.ndarray, graph: Graph) -> tuple[np.ndarray, np.ndarray]:
         # compiled for graphs with edges
@@ -149,7 +143,7 @@ class SymmetrixEngine(TrainedEngine):
 
     def _masked(self, types: np.ndarray, positions, cell, mask) -> tuple[float, np.ndarray]:
         """The sum of some site energies, and minus its derivative."""
-        self._require_layers()
+        layers = self._layers()
         mask = np.asarray(mask, dtype=bool)
         forces = np.zeros((len(types), 3))
         if not mask.any():
@@ -157,16 +151,14 @@ class SymmetrixEngine(TrainedEngine):
         order = np.argsort(~mask, kind="stable")
         ordered = np.asarray(positions, dtype=float)[order]
         graph = neighbour_graph(ordered, cell, self.cutoff)
-        sites, pairs = self._network.some(
-            types[order], graph, sites=int(mask.sum()), features=len(types)
-        )
+        sites, pairs = layers.some(types[order], graph, sites=int(mask.sum()), features=len(types))
         forces[order] = graph.atom_forces(pairs)
         return float(sites.sum()), forces
 
-    def _require_layers(self) -> None:
-        """Refuse to evaluate some atoms only, where symmetrix has a call for all alone."""
+    def _layers(self) -> Network:
         if self._zbl:
             raise MixpiError(
                 "this model has a repulsion of pairs (ZBL), with which symmetrix cannot sum the "
                 "energies of some atoms only: take mace-torch for that"
             )
+        return self._network

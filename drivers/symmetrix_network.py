@@ -68,6 +68,11 @@ class Network:
             self._edge_bytes = numbers * evaluator.scalar_size_bytes / len(graph.senders)
         return np.array(evaluator.node_energies), self._pair_forces(graph)
 
+    @property
+    def scalars(self) -> int:
+        """So many of the features do not change when everything is turned: one a channel."""
+        return len(self._evaluator.H0_weights) // len(self.numbers)
+
     def features(self, types: np.ndarray, graph: Graph, atoms: int) -> np.ndarray:
         """First-layer features of the first so many atoms, (atoms, f).
 

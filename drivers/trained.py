@@ -47,6 +47,11 @@ class TrainedEngine:
                 f"the model does not know {' '.join(unknown)}; it was trained for {self.species}"
             )
 
+    def require_numbers(self, numbers: np.ndarray) -> None:
+        """As :meth:`require`, for atomic numbers."""
+        if not set(numbers.tolist()) <= set(self.numbers):
+            self.require(chemical_symbols[z] for z in np.unique(numbers))
+
     def evaluate(self, numbers, positions, cell, mask=None):
         """Energy (eV), forces (eV/Å) and virial (eV) of a periodic structure."""
         raise NotImplementedError
