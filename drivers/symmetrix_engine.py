@@ -87,7 +87,7 @@ class SymmetrixEngine(LayeredEngine):
             )
         with converted(path, head=head, sha256=sha256, dtype=dtype) as (file, facts, found):
             try:
-                self._network = Network(file, dtype)
+                self._network = Network(file, dtype, zbl=facts.zbl)
             except (RuntimeError, ValueError) as error:
                 raise MixpiError(f"symmetrix cannot read {file}: {error}") from None
             self._whole = self._network
@@ -97,7 +97,6 @@ class SymmetrixEngine(LayeredEngine):
         self.numbers = self._network.numbers
         self.cutoff = self._network.cutoff
         self.interaction_range = self.cutoff * facts.layers
-        self._zbl = facts.zbl
 
     def evaluate(self, numbers, positions, cell, mask=None):
         """Energy (eV), forces (eV/Å) and virial (eV) of a periodic structure.
@@ -156,9 +155,4 @@ class SymmetrixEngine(LayeredEngine):
         return float(sites.sum()), forces
 
     def _layers(self) -> Network:
-        if self._zbl:
-            raise MixpiError(
-                "this model has a repulsion of pairs (ZBL), with which symmetrix cannot sum the "
-                "energies of some atoms only: take mace-torch for that"
-            )
         return self._network

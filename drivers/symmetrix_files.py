@@ -43,6 +43,9 @@ POINTS = {"float64": 2048, "float32": 512}
 #: strongly disordered structure (or 1 eV/Å), is not used.
 TOLERANCE = {"float64": 1e-6, "float32": 1e-4}
 
+#: What symmetrix calls the parameters of a repulsion of pairs, in the order in which it takes them.
+ZBL = ("a_exp", "a_prefactor", "c", "covalent_radii", "p")
+
 _MARK = b',"mixpi":'
 
 
@@ -58,8 +61,8 @@ class Facts:
         The one that was converted.
     layers : int
         Of message passing.
-    zbl : bool
-        Whether pairs repel each other by a term of their own.
+    zbl : list or None
+        Parameters of the repulsion of pairs that it has, for ``symmetrix.ZBL``.
     deviation : float
         Largest difference of a force to mace-torch's, as ``TOLERANCE`` has it.
     """
@@ -67,7 +70,7 @@ class Facts:
     heads: list[str]
     head: str
     layers: int
-    zbl: bool
+    zbl: list | None
     deviation: float
 
 
@@ -210,7 +213,7 @@ def _convert(model: Path, file: Path, *, head: str | None, sha256: str, dtype: s
         heads=engine.heads,
         head=engine.head,
         layers=int(network.num_interactions),
-        zbl=bool(data["has_zbl"]),
+        zbl=[data[f"zbl_{key}"] for key in ZBL] if data["has_zbl"] else None,
         deviation=0.0,
     )
     _write(file, data, facts)

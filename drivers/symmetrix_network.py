@@ -7,6 +7,7 @@ atoms only. What is given here are types (places in the model's list of species)
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,8 @@ class Network:
         What :mod:`mixpi.drivers.symmetrix_files` has written.
     dtype : {"float64", "float32"}
         Floating point type.
+    zbl : sequence, optional
+        Parameters of the model's repulsion of pairs, if it has one, for ``symmetrix.ZBL``.
 
     Attributes
     ----------
@@ -38,7 +41,7 @@ class Network:
         Å.
     """
 
-    def __init__(self, path: Path, dtype: str) -> None:
+    def __init__(self, path: Path, dtype: str, *, zbl: Sequence | None = None) -> None:
         import symmetrix
 
         evaluators = {"float64": symmetrix.MACE, "float32": symmetrix.MACEFloat}
@@ -46,6 +49,8 @@ class Network:
         self._evaluator.set_streamed_edges("materialized")
         self.numbers = tuple(int(z) for z in self._evaluator.atomic_numbers)
         self.cutoff = float(self._evaluator.r_cut)
+        self._zbl = symmetrix.ZBL(*zbl) if zbl else None
+        self._radii = np.array(zbl[3])[list(self.numbers)] if zbl else None
         self._active = np.empty(0, dtype=np.int32)
         self._own: np.ndarray | None = None  # first-layer features that an atom has by itself
         self._edge_bytes = 0.0
@@ -150,7 +155,27 @@ class Network:
         evaluator.reverse_M0(features, known)
         evaluator.reverse_A0_scaled(features, known, *ends, vectors, graph.distances)
         evaluator.reverse_A0(features, known, *ends, vectors, graph.distances)
-        return np.array(evaluator.node_energies)[:sites], self._pair_forces(graph)
+        energies = np.array(evaluator.node_energies)[:sites]
+        pair_forces = self._pair_forces(graph)
+        if self._zbl:
+            self._repel(types, theirs, energies, pair_forces)
+        return energies, pair_forces
+
+    def _repel(
+        self, types: np.ndarray, graph: Graph, energies: np.ndarray, pair_forces: np.ndarray
+    ) -> None:
+        """Add the repulsion of pairs, which no call for some atoms has.
+
+        It ends at the sum of two covalent radii, where few edges are.
+        """
+        receivers, senders, lengths = graph.receivers, graph.senders, graph.distances
+        near = np.flatnonzero(lengths < self._radii[types[receivers]] + self._radii[types[senders]])
+        for edge in near.tolist():
+            ends = (self.numbers[types[end[edge]]] for end in (receivers, senders))
+            pair = (*ends, lengths[edge])
+            energies[receivers[edge]] += self._zbl.compute(*pair)
+            slope = self._zbl.compute_gradient(*pair)
+            pair_forces[edge] -= slope / lengths[edge] * graph.vectors[edge]
 
     def _first_layer(self, types: np.ndarray, graph: Graph, atoms: int) -> None:
         """Features of the first so many atoms; spherical harmonics of all edges."""
