@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms
@@ -17,9 +17,15 @@ from ase.data import chemical_symbols
 from ..errors import MixpiError
 from .mace_files import MODEL_SUFFIXES, heads_of, load_network, require_head
 from .memory import keep_memory
+from .partial import LayeredEngine
+from .trained import NO_VIRIAL
 
 
-class MaceEngine:
+if TYPE_CHECKING:
+    from .mace_layers import TorchLayers
+
+
+class MaceEngine(LayeredEngine):
     """Evaluates a MACE model on whatever arrives.
 
     Parameters
@@ -48,6 +54,8 @@ class MaceEngine:
         Å; how far an atom sees in one message-passing layer.
     interaction_range : float
         Å; cutoff times message-passing layers.
+    has_site_energies : bool
+        True.
     heads : list of str
         All that the model has.
     head : str
@@ -63,6 +71,7 @@ class MaceEngine:
     """
 
     has_site_energies = True
+    evaluated_by = "mace-torch"
 
     def __init__(
         self,
@@ -76,7 +85,7 @@ class MaceEngine:
     ) -> None:
         keep_memory()
         try:
-            with _quiet():
+            with quiet():
                 import torch
                 from mace.calculators import MACECalculator, mace_mp
         except ImportError as error:
@@ -94,7 +103,7 @@ class MaceEngine:
         settings = {"device": device, "default_dtype": dtype}
         settings |= {"head": head} if head else {}
         try:
-            with _quiet():
+            with quiet():
                 if path.exists():
                     network, self.sha256 = load_network(path, device, sha256)
                     # before mace-torch, which takes another one for a head that is not there
@@ -125,31 +134,6 @@ class MaceEngine:
         """The model as an ASE calculator."""
         return self._calculator
 
-    def facts(self) -> dict:
-        """What the model is, in plain values."""
-        names = ("numbers", "interaction_range", "heads", "head", "sha256")
-        return {name: getattr(self, name) for name in names}
-
-    @property
-    def species(self) -> str:
-        """The elements that the model knows, for messages."""
-        return " ".join(chemical_symbols[z] for z in self.numbers)
-
-    def require(self, symbols: Iterable[str]) -> None:
-        """Refuse species that the model was not trained for.
-
-        Raises
-        ------
-        MixpiError
-            If there is one.
-        """
-        known = self.species.split()
-        unknown = [symbol for symbol in symbols if symbol not in known]
-        if unknown:
-            raise MixpiError(
-                f"the model does not know {' '.join(unknown)}; it was trained for {self.species}"
-            )
-
     def evaluate(self, numbers, positions, cell, mask=None):
         """Energy (eV), forces (eV/Å) and virial (eV) of a periodic structure.
 
@@ -170,61 +154,66 @@ class MaceEngine:
         MixpiError
             If the model lacks a species.
         """
+        if len(numbers) == 0:
+            return 0.0, np.zeros((0, 3)), np.zeros((3, 3)) if mask is None else NO_VIRIAL.copy()
         self.require(chemical_symbols[z] for z in np.unique(numbers))
         atoms = Atoms(numbers, positions, cell=cell, pbc=True)
         # plain i-PI sends atoms any number of cells from home, where float32 loses digits
         atoms.wrap()
         if mask is not None:
-            return *self._evaluate_masked(atoms, mask), np.full((3, 3), np.nan)
+            return *self._evaluate_masked(atoms, mask), NO_VIRIAL.copy()
         self._calculator.calculate(atoms)
         results = self._calculator.results
         stress = results.get("stress")
-        virial = np.full((3, 3), np.nan)
+        virial = NO_VIRIAL.copy()
         if stress is not None:
             xx, yy, zz, yz, xz, xy = stress
             virial = -atoms.get_volume() * np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
         return float(results["energy"]), np.asarray(results["forces"], dtype=float), virial
 
-    def _evaluate_masked(self, atoms: Atoms, mask) -> tuple[float, np.ndarray]:
-        """The sum of some site energies, and minus its derivative.
+    def _layers(self) -> TorchLayers:
+        from .mace_layers import TorchLayers
 
-        The calculator itself sums over all atoms before it differentiates, so this
-        calls the network below it; of a committee the mean, as the calculator does.
-        """
+        return TorchLayers(self._calculator.models[0], self.heads.index(self.head))
+
+    def site_energies(self, numbers, positions, cell) -> np.ndarray:
+        """Energies of the single atoms (m,), eV; their sum is the energy."""
+        if len(numbers) == 0:
+            return np.zeros(0)
+        self.require(chemical_symbols[z] for z in np.unique(numbers))
+        atoms = Atoms(numbers, positions, cell=cell, pbc=True)
+        atoms.wrap()
+        found = [sites.detach().cpu().numpy() for sites, _ in self._sites(atoms)]
+        return np.mean(found, axis=0, dtype=float) * self._calculator.energy_units_to_eV
+
+    def _evaluate_masked(self, atoms: Atoms, mask) -> tuple[float, np.ndarray]:
+        """The sum of some site energies, and minus its derivative."""
         import torch
 
         calculator = self._calculator
-        batch = calculator._atoms_to_batch(atoms)
         energy, forces = 0.0, np.zeros((len(atoms), 3))
-        for network in calculator.models:
-            inputs = batch.clone().to_dict()
-            sites = network(inputs, compute_force=False)["node_energy"]
+        for sites, positions in self._sites(atoms):
             kept = sites[torch.as_tensor(np.asarray(mask, dtype=bool), device=sites.device)].sum()
-            (gradient,) = torch.autograd.grad(kept, inputs["positions"])
+            (gradient,) = torch.autograd.grad(kept, positions)
             energy += float(kept.detach())
             forces -= gradient.cpu().numpy()
         unit = calculator.energy_units_to_eV / len(calculator.models)
         return energy * unit, forces * unit / calculator.length_units_to_A
 
-    def time_one_call(self, atoms: Atoms) -> float:
-        """Seconds for one evaluation of ``atoms``, after warming up on a few of them.
+    def _sites(self, atoms: Atoms) -> Iterator[tuple]:
+        """Site energies of each network, and the positions that they depend on, as tensors.
 
-        Torch optimises a model during its first calls, whatever their size. Short
-        calls are repeated, and the median taken.
+        The calculator itself sums over all atoms before it differentiates, so this
+        calls the networks below it; of a committee the mean counts, as for the calculator.
         """
-        few = slice(0, 64)
-        for _ in range(3):
-            self.evaluate(atoms.numbers[few], atoms.positions[few], atoms.cell.array)
-        times: list[float] = []
-        while len(times) < 5 and sum(times) < 5.0:
-            start = time.perf_counter()
-            self.evaluate(atoms.numbers, atoms.positions, atoms.cell.array)
-            times.append(time.perf_counter() - start)
-        return float(np.median(times))
+        batch = self._calculator._atoms_to_batch(atoms)
+        for network in self._calculator.models:
+            inputs = batch.clone().to_dict()
+            yield network(inputs, compute_force=False)["node_energy"], inputs["positions"]
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence what mace-torch and its dependencies have to say about themselves.
 
     What matters is raised.

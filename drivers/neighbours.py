@@ -1,0 +1,105 @@
+"""Who sees whom in a periodic structure: the edges of a message-passing network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from matscipy.neighbours import neighbour_list
+
+from ..errors import MixpiError
+from ..regions.periodic import PeriodicCell
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Directed edges between atoms closer than a cutoff, images counted one by one.
+
+    Attributes
+    ----------
+    receivers : ndarray of int32, shape (e,)
+        Who sees; ascending.
+    senders : ndarray of int32, shape (e,)
+        Who is seen: an atom may see itself and another one several times, in a small cell.
+    vectors : ndarray, shape (e, 3)
+        From the receiver to that image of the sender, Å.
+    distances : ndarray, shape (e,)
+        Their lengths, Å.
+    counts : ndarray of int32, shape (m,)
+        Edges of each receiver.
+    """
+
+    receivers: np.ndarray
+    senders: np.ndarray
+    vectors: np.ndarray
+    distances: np.ndarray
+    counts: np.ndarray
+
+    def first(self, atoms: int) -> Graph:
+        """The edges whose receivers are the first so many atoms; all atoms stay."""
+        e = int(self.counts[:atoms].sum())
+        counts = self.counts.copy()
+        counts[atoms:] = 0
+        return Graph(
+            self.receivers[:e], self.senders[:e], self.vectors[:e], self.distances[:e], counts
+        )
+
+    def atom_forces(self, pair_forces: np.ndarray) -> np.ndarray:
+        """Forces on the atoms (m, 3) from those of the edges on their senders (e, 3), eV/Å."""
+        m = len(self.counts)
+        forces = np.empty((m, 3))
+        for axis in range(3):
+            pulls = pair_forces[:, axis]
+            forces[:, axis] = np.bincount(self.senders, pulls, m)
+            forces[:, axis] -= np.bincount(self.receivers, pulls, m)
+        return forces
+
+
+def neighbour_graph(positions, cell, cutoff: float) -> Graph:
+    """All edges shorter than a cutoff in a cell that is periodic in all directions.
+
+    It is found anew at every call: at 700 atoms it takes 1 to 2 ms, a fiftieth of the fastest
+    network.
+
+    Parameters
+    ----------
+    positions : array_like, shape (m, 3)
+        Å; atoms may be any number of cells from home.
+    cell : array_like, shape (3, 3)
+        Rows are lattice vectors, Å; any shape and handedness, also smaller than the cutoff.
+    cutoff : float
+        Å.
+
+    Returns
+    -------
+    Graph
+
+    Raises
+    ------
+    MixpiError
+        If the cell is singular, or anything is NaN or infinite.
+    """
+    positions = np.asarray(positions, dtype=float).reshape(-1, 3)
+    m = len(positions)
+    try:
+        periodic = PeriodicCell(cell)
+    except ValueError as error:
+        raise MixpiError(f"cannot look for neighbours: {error}") from None
+    if not np.isfinite(positions).all():
+        raise MixpiError("cannot look for neighbours: positions contain NaN or infinity")
+    if m == 0:
+        ends = np.empty(0, dtype=np.int32)
+        return Graph(ends, ends, np.empty((0, 3)), np.empty(0), ends)
+    # far from home digits are lost in the search
+    home = positions - np.floor(positions @ periodic.inverse) @ periodic.vectors
+    receivers, senders, vectors, distances = neighbour_list(
+        "ijDd", positions=home, cell=periodic.vectors, pbc=np.ones(3, dtype=bool), cutoff=cutoff
+    )
+    counts = np.bincount(receivers, minlength=m).astype(np.int32)
+    return Graph(
+        np.ascontiguousarray(receivers, dtype=np.int32),
+        np.ascontiguousarray(senders, dtype=np.int32),
+        np.ascontiguousarray(vectors),
+        np.ascontiguousarray(distances),
+        counts,
+    )

@@ -1,0 +1,267 @@
+"""MACE models in symmetrix's form: converted once, and kept.
+
+A conversion loads the model by mace-torch, a pickle that is code, and takes seconds. What is
+kept is data, and read without torch. It lies in ``MIXPI_CACHE``, else ``mixpi`` in
+``XDG_CACHE_HOME`` or ``~/.cache``, under a name made of the model's hash, its head, and what
+the conversion depends on. Behind the model each file has facts about it and a hash of all that
+stands before: what was damaged, or written half, is converted anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.metadata
+import io
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import MixpiError
+from ..files.replacing import replace_file
+from .mace_files import file_hash, require_hash
+from .neighbours import neighbour_graph
+
+
+#: Changes with what is written here.
+FORMAT = 1
+
+#: Points of the tables of radial functions. In double precision the error of the forces falls
+#: with the third power of their distance, and the time does not change: for silicon 4e-6 eV/Å
+#: with 256 (symmetrix's default), 8e-9 with 2048. In single precision it grows again: 5e-6 with
+#: 256, 3e-5 with 2048.
+POINTS = {"float64": 2048, "float32": 512}
+
+#: A conversion whose forces are further from mace-torch's, against the largest force of a
+#: strongly disordered structure (or 1 eV/Å), is not used.
+TOLERANCE = {"float64": 1e-6, "float32": 1e-4}
+
+#: What symmetrix calls the parameters of a repulsion of pairs, in the order in which it takes them.
+ZBL = ("a_exp", "a_prefactor", "c", "covalent_radii", "p")
+
+_MARK = b',"mixpi":'
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a model without loading it.
+
+    Attributes
+    ----------
+    heads : list of str
+        All that it has.
+    head : str
+        The one that was converted.
+    layers : int
+        Of message passing.
+    zbl : list or None
+        Parameters of the repulsion of pairs that it has, for ``symmetrix.ZBL``.
+    deviation : float
+        Largest difference of a force to mace-torch's, as ``TOLERANCE`` has it.
+    """
+
+    heads: list[str]
+    head: str
+    layers: int
+    zbl: list | None
+    deviation: float
+
+
+def cache_folder() -> Path:
+    """Where converted models are kept."""
+    if chosen := os.environ.get("MIXPI_CACHE"):
+        return Path(chosen)
+    home = os.environ.get("XDG_CACHE_HOME")
+    # the XDG specification: a path that is not absolute is to be ignored
+    base = Path(home) if home and os.path.isabs(home) else Path.home() / ".cache"
+    return base / "mixpi"
+
+
+@contextlib.contextmanager
+def converted(
+    model: Path, *, head: str | None, sha256: str | None, dtype: str
+) -> Iterator[tuple[Path, Facts, str]]:
+    """A model's converted file, made if it is not there.
+
+    Parameters
+    ----------
+    model : Path
+        A ``.model`` as training writes it.
+    head : str, optional
+        Which head of a model with several.
+    sha256 : str, optional
+        Of the model file; another one is refused before anything of it is loaded.
+    dtype : {"float64", "float32"}
+        What it is to be evaluated in.
+
+    Yields
+    ------
+    file : Path
+        To be read within the context.
+    facts : Facts
+        About the model.
+    sha256 : str
+        Of the model file.
+
+    Raises
+    ------
+    MixpiError
+        If the model is another, or cannot be converted: with the reason.
+    """
+    found = file_hash(model)
+    require_hash(found, sha256, model)
+    folder = cache_folder() / "symmetrix"
+    version = importlib.metadata.version("symmetrix-xl")
+    settings = json.dumps([found, head, version, POINTS[dtype], FORMAT])
+    file = folder / f"{model.stem[:40]}-{hashlib.sha256(settings.encode()).hexdigest()[:24]}.json"
+
+    def write(part: Path) -> None:
+        _convert(model, part, head=head, sha256=found, dtype=dtype)
+
+    with contextlib.ExitStack() as stack:
+        if _facts(file) is None:
+            try:
+                with _alone(folder):
+                    # another driver may have converted it in the meantime
+                    if _facts(file) is None:
+                        replace_file(file, write)
+            except OSError as error:
+                print(
+                    f"note: converted models cannot be kept in {folder} ({error.strerror}), so "
+                    f"{model} is converted at each start: name another folder by MIXPI_CACHE",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                file = Path(stack.enter_context(tempfile.TemporaryDirectory())) / file.name
+                write(file)
+        facts = _facts(file)
+        if facts is None:
+            raise MixpiError(f"{file} was written and cannot be read back: is the disk full?")
+        yield file, facts, found
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one process at a time convert, so that those that start with it need not."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (folder / "lock").open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def _facts(file: Path) -> Facts | None:
+    """What is said behind a converted model; None unless it is there and undamaged."""
+    try:
+        content, _, tail = file.read_bytes().rpartition(_MARK)
+        told = json.loads(tail[:-1])
+        if told["sha256"] != _seal(content, told["facts"]):
+            return None
+        return Facts(**told["facts"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _seal(content: bytes, facts: dict) -> str:
+    digest = hashlib.sha256(content)
+    digest.update(json.dumps(facts, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def _write(file: Path, data: dict, facts: Facts) -> None:
+    content = json.dumps(data, separators=(",", ":")).encode()[:-1]
+    told = {"facts": asdict(facts), "sha256": _seal(content, asdict(facts))}
+    file.write_bytes(content + _MARK + json.dumps(told).encode() + b"}")
+
+
+def _convert(model: Path, file: Path, *, head: str | None, sha256: str, dtype: str) -> None:
+    """Convert a model, and compare what came out with mace-torch.
+
+    Raises
+    ------
+    MixpiError
+        If it cannot be converted, or gives other forces.
+    """
+    from .mace import MaceEngine, quiet
+
+    what = f"symmetrix cannot evaluate {model}"
+    engine = MaceEngine(model, head=head, sha256=sha256)
+    network = engine.calculator.models[0]
+    try:
+        with quiet():
+            one_of_several = engine.head if len(engine.heads) > 1 else None
+            data = _extract(network, one_of_several, POINTS[dtype])
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise MixpiError(
+            f"{what}: it does not convert ({type(error).__name__}: {reason}); mace-torch does"
+        ) from None
+    if data.get("model_type", "MACE") != "MACE" or data.get("num_interactions") != 2:
+        kind = data.get("model_type", "MACE")
+        layers = data.get("num_interactions", int(network.num_interactions))
+        raise MixpiError(
+            f"{what}: it is a {kind} of {layers} layers, and mixpi knows the MACE of two; "
+            "mace-torch evaluates it"
+        )
+    facts = Facts(
+        heads=engine.heads,
+        head=engine.head,
+        layers=int(network.num_interactions),
+        zbl=[data[f"zbl_{key}"] for key in ZBL] if data["has_zbl"] else None,
+        deviation=0.0,
+    )
+    _write(file, data, facts)
+    deviation = _deviation(file, engine)
+    if not deviation < TOLERANCE[dtype]:
+        raise MixpiError(
+            f"{what}: the forces of the converted model differ from mace-torch's by "
+            f"{100 * deviation:.2g} %; mace-torch evaluates it"
+        )
+    _write(file, data, replace(facts, deviation=deviation))
+
+
+def _extract(network, head: str | None, points: int) -> dict:
+    """Symmetrix's form of a network, of one head."""
+    import torch
+    from mace.tools.scripts_utils import remove_pt_head
+    from symmetrix.extract_mace_data import extract_mace_data
+
+    # of several heads it would keep all, and choose one itself
+    if head is not None:
+        network = remove_pt_head(network, head)
+    # what was hashed and loaded is converted, and not what the file holds by now
+    stream = io.BytesIO()
+    torch.save(network, stream)
+    stream.seek(0)
+    return extract_mace_data(stream, num_spline_points=points)
+
+
+def _deviation(file: Path, engine) -> float:
+    """Largest difference of forces on a small disordered structure, against the largest force.
+
+    Each species meets the others at distances from 1.5 Å to the cutoff; of a model of many
+    species, the first and last few.
+    """
+    from .symmetrix_network import Network
+
+    numbers = np.array(engine.numbers)
+    if len(numbers) > 6:
+        numbers = np.concatenate([numbers[:3], numbers[-3:]])
+    sites = np.stack(np.meshgrid(*3 * [np.arange(3)], indexing="ij"), axis=-1).reshape(-1, 3)
+    generator = np.random.default_rng(0)
+    positions = 2.4 * sites + generator.uniform(-0.4, 0.4, size=sites.shape)
+    cell = np.diag([7.2, 7.4, 7.9]) + generator.uniform(-0.3, 0.3, size=(3, 3))
+    species = numbers[generator.permutation(len(sites)) % len(numbers)]
+    _, wanted, _ = engine.evaluate(species, positions, cell)
+    network = Network(file, "float64")
+    graph = neighbour_graph(positions, cell, network.cutoff)
+    types = np.searchsorted(network.numbers, species).astype(np.int32)
+    _, pairs = network.everything(types, graph)
+    difference = np.abs(graph.atom_forces(pairs) - wanted).max()
+    return float(difference / max(1.0, np.abs(wanted).max()))

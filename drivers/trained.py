@@ -1,0 +1,93 @@
+"""What the engines of trained models have in common."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import numpy as np
+from ase import Atoms
+from ase.data import chemical_symbols
+
+from ..errors import MixpiError
+
+
+#: eV; of what has none.
+NO_VIRIAL = np.full((3, 3), np.nan)
+
+
+class TrainedEngine:
+    """Knows the species that it was trained for, and how long it takes.
+
+    Attributes
+    ----------
+    numbers : tuple of int
+        Their atomic numbers.
+    interaction_range : float
+        Å.
+    heads : list of str
+        All that the model has.
+    head : str
+        The one that is evaluated.
+    sha256 : str or None
+        Of the model file.
+    evaluated_by : str
+        The library that computes.
+    """
+
+    numbers: tuple[int, ...]
+    interaction_range: float
+    heads: list[str]
+    head: str
+    sha256: str | None
+    evaluated_by: str
+
+    @property
+    def species(self) -> str:
+        """The elements that the model knows, for messages."""
+        return " ".join(chemical_symbols[z] for z in self.numbers)
+
+    def facts(self) -> dict:
+        """What the model is, in plain values."""
+        names = ("numbers", "interaction_range", "heads", "head", "sha256", "evaluated_by")
+        return {name: getattr(self, name) for name in names}
+
+    def require(self, symbols: Iterable[str]) -> None:
+        """Refuse species that the model was not trained for.
+
+        Raises
+        ------
+        MixpiError
+            If there is one.
+        """
+        known = self.species.split()
+        unknown = [symbol for symbol in symbols if symbol not in known]
+        if unknown:
+            raise MixpiError(
+                f"the model does not know {' '.join(unknown)}; it was trained for {self.species}"
+            )
+
+    def require_numbers(self, numbers: np.ndarray) -> None:
+        """As :meth:`require`, for atomic numbers."""
+        if not set(numbers.tolist()) <= set(self.numbers):
+            self.require(chemical_symbols[z] for z in np.unique(numbers))
+
+    def evaluate(self, numbers, positions, cell, mask=None):
+        """Energy (eV), forces (eV/Å) and virial (eV) of a periodic structure."""
+        raise NotImplementedError
+
+    def time_one_call(self, atoms: Atoms) -> float:
+        """Seconds for one evaluation of ``atoms``, after warming up on a few of them.
+
+        Torch optimises a model during its first calls, whatever their size. Short
+        calls are repeated, and the median taken.
+        """
+        few = slice(0, 64)
+        for _ in range(3):
+            self.evaluate(atoms.numbers[few], atoms.positions[few], atoms.cell.array)
+        times: list[float] = []
+        while len(times) < 5 and sum(times) < 5.0:
+            start = time.perf_counter()
+            self.evaluate(atoms.numbers, atoms.positions, atoms.cell.array)
+            times.append(time.perf_counter() - start)
+        return float(np.median(times))
