@@ -166,6 +166,7 @@ def serve(
     protocol = _Protocol(sock, token)
     fixed = numbers is not None
     needs_species = getattr(engine, "needs_species", True)
+    takes_depths, more = getattr(engine, "takes_depths", False), {}
     need_init, result, done = True, None, 0
     try:
         while True:
@@ -184,6 +185,7 @@ def serve(
                         "the server wants to know that this driver may connect: give it the "
                         "server's token file (--token FILE)"
                     )
+                more = _depths_from(told) if takes_depths else {}
                 _refuse_batches(text)
                 need_init = False
             elif message == "POSDATA":
@@ -203,7 +205,7 @@ def serve(
                         )
                     )
                 start = time.perf_counter()
-                result = engine.evaluate(numbers, positions, cell)
+                result = engine.evaluate(numbers, positions, cell, **more)
                 seconds = time.perf_counter() - start
             elif message == "GETFORCE":
                 if result is None:
@@ -266,6 +268,8 @@ def run_driver(
     try:
         secret = read_token(token) if token is not None else None
         engine = make_engine()
+        for note in getattr(engine, "notes", ()):
+            print(f"{label}: note: {note}", flush=True)
         print(f"{label}: ready, connecting to {address}", flush=True)
         sock = connect(address=address, mode=mode, port=port, deadline=deadline)
         print(f"{label}: connected", flush=True)
@@ -304,6 +308,23 @@ def _numbers_from(told: dict) -> np.ndarray | None:
         return np.array(told["numbers"], dtype=int)
     except (ValueError, KeyError, TypeError, OverflowError):
         return None
+
+
+def _depths_from(told: dict) -> dict:
+    """How deep each atom of a cluster lies, for an engine that takes it; empty of a whole system.
+
+    Raises
+    ------
+    MixpiError
+        If it is told in part, or is no numbers.
+    """
+    if "depths" not in told and "buffer" not in told:
+        return {}
+    try:
+        depths, buffer = np.array(told["depths"], dtype=float), float(told["buffer"])
+    except (KeyError, TypeError, ValueError):
+        raise MixpiError("the server told depths that are no numbers, or no buffer") from None
+    return {"depths": depths, "buffer": buffer}
 
 
 def _refuse_batches(text: str) -> None:

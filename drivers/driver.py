@@ -64,6 +64,11 @@ class Driver(Section):
     #: Whether what it can do is not known.
     unknown: ClassVar[bool] = False
 
+    @property
+    def wants_depths(self) -> bool:
+        """Whether it must know how far each atom of a cluster is from those that count."""
+        return False
+
     def inputs(self, home: Path) -> list[str]:
         """Words of the configuration that may be names of files that it reads."""
         return []

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from ase.data import chemical_symbols
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticUndefined
 
 from ..errors import MixpiError
 from ..files.yaml_files import explain
 from ..run.processes import PYTHON_OUTPUT, run_to_end
 from .driver import Driver, Place
-from .engine import Engine
+from .engine import Answers, Engine
+from .partial_engine import too_narrow
 from .programs import launch_prefix
 
 
@@ -48,6 +49,10 @@ class EngineDriver(Driver):
             If it cannot be made.
         """
         raise NotImplementedError
+
+    def serving_engine(self) -> Answers:
+        """What a driver process evaluates; differs where it gets more than a structure."""
+        return self.make_engine()
 
     def located(self, home: Path) -> Self:
         """The same with file names made absolute.
@@ -122,11 +127,15 @@ class EngineDriver(Driver):
                 f"it was trained for {' '.join(chemical_symbols[z] for z in known)}"
             )
         yield from (f"note: {note}" for note in facts.get("notes", ()))
+        needed = facts.get("needs_buffer", 0.0)
+        if place.pool == "expensive" and place.buffer < needed - 1e-6:
+            raise MixpiError(too_narrow(place.buffer, needed))
         reach = facts["interaction_range"]
         if reach is None:
             yield "the model loads; how far it sees is not known"
             return
-        yield f"the model loads; its interaction range is {reach:g} Å"
+        by = f" by {facts['evaluated_by']}" if "evaluated_by" in facts else ""
+        yield f"the model loads{by}; its interaction range is {reach:g} Å"
         if place.pool == "expensive" and place.buffer < reach / 2:
             yield (
                 f"warning: a buffer of {place.buffer:g} Å is less than half the model's "
@@ -182,7 +191,9 @@ def _help(description: str | None, default: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    """A value as a flag has it: texts as they are, lists and mappings as JSON."""
+    """A value as a flag has it: texts as they are, lists, mappings and sections as JSON."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(exclude_defaults=True)
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -192,7 +203,8 @@ def _value(text: str, annotation: Any) -> Any:
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         options = list(typing.get_args(annotation))
     kinds = {typing.get_origin(option) or option for option in options}
-    if kinds & {list, dict, int, float, bool}:
+    section = any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds)
+    if section or kinds & {list, dict, int, float, bool}:
         try:
             return json.loads(text)
         except ValueError:

@@ -33,6 +33,8 @@ class TrainedEngine:
         Of the model file.
     evaluated_by : str
         The library that computes.
+    notes : tuple of str
+        What the user should know.
     """
 
     numbers: tuple[int, ...]
@@ -41,6 +43,7 @@ class TrainedEngine:
     head: str
     sha256: str | None
     evaluated_by: str
+    notes: tuple[str, ...] = ()
 
     @property
     def species(self) -> str:
@@ -49,7 +52,7 @@ class TrainedEngine:
 
     def facts(self) -> dict:
         """What the model is, in plain values."""
-        names = ("numbers", "interaction_range", "heads", "head", "sha256", "evaluated_by")
+        names = ("numbers", "interaction_range", "heads", "head", "sha256", "evaluated_by", "notes")
         return {name: getattr(self, name) for name in names}
 
     def require(self, symbols: Iterable[str]) -> None:

@@ -78,7 +78,7 @@ def _drive_engine(arguments: argparse.Namespace) -> int:
     section = arguments.kind.from_flags(arguments)
 
     def engine() -> Engine:
-        made = section.load(Path("."))
+        made = section.located(Path(".")).serving_engine()
         made.require(arguments.species.split(",") if arguments.species else [])
         return made
 

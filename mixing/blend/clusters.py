@@ -9,11 +9,13 @@ a cell-list neighbour search next to nothing (measured: ``docs/decisions.md``).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..regions.growth import Regions
+from ..regions.periodic import PeriodicCell
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,39 @@ class Cluster:
     def positions(self, positions: np.ndarray) -> np.ndarray:
         """The cluster's part (m, 3) of the whole system's positions (n, 3), Å."""
         return positions[self.indices]
+
+
+def depths_of(
+    cluster: Cluster,
+    geometries: Sequence[np.ndarray],
+    cells: Sequence[np.ndarray],
+    buffer: float,
+) -> np.ndarray:
+    """How far each atom of a cluster is from those of positive weight.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        Shared by all geometries.
+    geometries : sequence of ndarray, shape (n, 3)
+        Of the whole system, Å; of several (beads, images) the shortest distance counts.
+    cells : sequence of ndarray, shape (3, 3)
+        Rows are lattice vectors, Å; one a geometry.
+    buffer : float
+        Å; none is further in all of them.
+
+    Returns
+    -------
+    ndarray, shape (m,)
+        Å; zero for atoms of positive weight.
+    """
+    weighted = cluster.weights > 0.0
+    depths = np.where(weighted, 0.0, buffer)
+    for positions, cell in zip(geometries, cells, strict=True):
+        own = cluster.positions(positions)
+        found = PeriodicCell(cell).nearest(own[~weighted], own[weighted], buffer)
+        depths[~weighted] = np.minimum(depths[~weighted], found)
+    return depths
 
 
 def extract_cluster(regions: Regions, numbers) -> Cluster:

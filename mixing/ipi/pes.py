@@ -22,6 +22,7 @@ from ase.units import Bohr, Hartree
 from ipi.pes.dummy import Dummy_driver
 from ipi.utils.softexit import softexit
 
+from ..blend.clusters import Cluster, depths_of
 from ..blend.mixer import Mixer, Plan, WorkOfCorrection
 from ..check.overwriting import check_plain_start
 from ..config import POOLS, load_config, without_quotes
@@ -148,7 +149,7 @@ class MixingPES(Dummy_driver):
         plan = self._mixer.plan(angstrom, cells_angstrom)
         planned = time.perf_counter()
 
-        jobs = self._submit(plan, cells, folded)
+        jobs = self._submit(plan, cells, folded, (angstrom, cells_angstrom))
         sent = time.perf_counter()
         seconds = wait({self._pools[name]: requests for name, requests in jobs.items()})
         received = time.perf_counter()
@@ -243,12 +244,15 @@ class MixingPES(Dummy_driver):
                 "this run, or the cheap potential has changed. The parts are not one simulation"
             )
 
-    def _submit(self, plan: Plan, cells: list, folded: list) -> dict[str, list]:
-        """Hand out the work of all beads; the requests of each pool that has any."""
+    def _submit(self, plan: Plan, cells: list, folded: list, where: tuple) -> dict[str, list]:
+        """Hand out the work of all beads; the requests of each pool that has any.
+
+        ``where`` are the geometries and cells once more, in Å.
+        """
         jobs: dict[str, list] = {}
         if len(plan.cluster):
             # the species of the cluster travel in the INIT text of its request
-            init = init_text(plan.cluster.numbers)
+            init = self._told(plan.cluster, *where)
             jobs["expensive"] = [
                 self._pools["expensive"].submit(
                     plan.cluster.positions(positions), cells[bead], bead, init
@@ -260,6 +264,13 @@ class MixingPES(Dummy_driver):
             for bead, positions in enumerate(folded)
         ]
         return jobs
+
+    def _told(self, cluster: Cluster, geometries: list, cells: list) -> str:
+        """What the expensive drivers are told of a cluster."""
+        if not self._config.expensive.driver.wants_depths:
+            return init_text(cluster.numbers)
+        buffer = self._config.regions.buffer
+        return init_text(cluster.numbers, depths_of(cluster, geometries, cells, buffer), buffer)
 
     def _start(self, h: np.ndarray, geometries: list[np.ndarray]) -> None:
         """Meet i-PI, open the output and the sockets; the first evaluation needs them."""

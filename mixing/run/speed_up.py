@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from ase.units import Bohr
 
+from ..blend.clusters import depths_of
 from ..blend.mixer import Mixer, Plan
 from ..errors import MixpiError
 from ..files.user_files import special_kind
@@ -231,12 +232,21 @@ class _Drivers:
     def _evaluate(self, **parts: np.ndarray | slice) -> None:
         jobs = {}
         for name, part in parts.items():
-            init = init_text(self._atoms.numbers[part]) if name == "expensive" else ""
+            init = self._told(part) if name == "expensive" else ""
             positions = self._geometries[0][part] / Bohr
             jobs[name] = self._pools[name].submit(positions, self._h, 0, init)
         wait({self._pools[name]: [job] for name, job in jobs.items()}, meanwhile=self._look)
         for name, job in jobs.items():
             self._pools[name].result(job)
+
+    def _told(self, part: np.ndarray | slice) -> str:
+        """What the expensive driver is told: of the whole system it evaluates the whole."""
+        numbers, config = self._atoms.numbers[part], self._input.config
+        if isinstance(part, slice) or not config.expensive.driver.wants_depths:
+            return init_text(numbers)
+        buffer, cell = config.regions.buffer, self._atoms.cell.array
+        depths = depths_of(self._plan.cluster, self._geometries[:1], [cell], buffer)
+        return init_text(numbers, depths, buffer)
 
     def _look(self) -> None:
         """End a wait that is in vain."""

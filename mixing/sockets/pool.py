@@ -211,6 +211,22 @@ def wait(
             selector.select(TICK)
 
 
-def init_text(numbers: np.ndarray) -> str:
-    """What a driver that asks is told of a structure: its atomic numbers (m,), as JSON."""
-    return json.dumps({"numbers": np.asarray(numbers).tolist()}, separators=(",", ":"))
+def init_text(
+    numbers: np.ndarray, depths: np.ndarray | None = None, buffer: float | None = None
+) -> str:
+    """What a driver that asks is told of a structure, as JSON.
+
+    Parameters
+    ----------
+    numbers : ndarray of int, shape (m,)
+        Atomic numbers.
+    depths : ndarray, shape (m,), optional
+        From each atom to the nearest of positive weight, Å, for drivers that want them.
+    buffer : float, optional
+        Up to which all atoms are there, Å.
+    """
+    told: dict = {"numbers": np.asarray(numbers).tolist()}
+    if depths is not None:
+        # text of a few digits travels faster; a membership changes at no special place
+        told |= {"depths": np.round(depths, 5).tolist(), "buffer": buffer}
+    return json.dumps(told, separators=(",", ":"))

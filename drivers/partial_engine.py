@@ -1,0 +1,86 @@
+"""An engine that evaluates what matters for the atoms of positive weight, as a driver needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from ..errors import MixpiError
+from .partial import LayeredEngine
+
+
+class PartialEngine:
+    """Evaluates a part of each cluster, and a structure without depths as a whole.
+
+    Parameters
+    ----------
+    engine : LayeredEngine
+        The model.
+    sites, features : float
+        Å; see :meth:`LayeredEngine.evaluate_partial`.
+
+    Attributes
+    ----------
+    takes_depths : bool
+        True: how far each atom is from those that count goes with the species.
+    """
+
+    takes_depths = True
+    has_site_energies = False
+
+    def __init__(self, engine: LayeredEngine, *, sites: float, features: float) -> None:
+        self._engine, self._radii = engine, {"sites": sites, "features": features}
+        self.numbers = engine.numbers
+        self.interaction_range = engine.interaction_range
+        #: Å; buffer that the clusters must have for all that is evaluated to see its neighbours.
+        self.needs_buffer = max(sites, features) + engine.cutoff
+
+    def facts(self) -> dict:
+        """What the model is, and the buffer that it needs."""
+        return {**self._engine.facts(), "needs_buffer": self.needs_buffer}
+
+    def require(self, symbols: Iterable[str]) -> None:
+        """See :meth:`LayeredEngine.require`."""
+        self._engine.require(symbols)
+
+    def evaluate(
+        self,
+        numbers: np.ndarray,
+        positions: np.ndarray,
+        cell: np.ndarray,
+        depths: np.ndarray | None = None,
+        buffer: float = 0.0,
+    ) -> tuple[float, np.ndarray, np.ndarray]:
+        """Energy (eV), forces (eV/Å) and virial (NaN) of what matters.
+
+        Parameters
+        ----------
+        numbers, positions, cell
+            As :meth:`LayeredEngine.evaluate`.
+        depths : ndarray, shape (m,), optional
+            From each atom to the nearest of positive weight, Å; without them the whole
+            structure is evaluated.
+        buffer : float
+            Of the cluster, Å.
+
+        Raises
+        ------
+        MixpiError
+            If the buffer is too narrow for what is to be evaluated.
+        """
+        if depths is None:
+            return self._engine.evaluate(numbers, positions, cell)
+        if buffer < self.needs_buffer - 1e-6:
+            raise MixpiError(too_narrow(buffer, self.needs_buffer))
+        return self._engine.evaluate_partial(
+            numbers, positions, cell, distance=depths, **self._radii
+        )
+
+
+def too_narrow(buffer: float, needed: float) -> str:
+    """What to say of a buffer (Å) that leaves neighbours out."""
+    return (
+        f"regions: a buffer of {buffer:g} Å is too narrow for partial evaluation: it takes "
+        f"{needed:.4g} Å, the larger of its radii and the model's cutoff"
+    )
