@@ -9,10 +9,13 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import Calculator
 from ase.data import chemical_symbols
+from numpy.typing import ArrayLike
 
 from ..errors import MixpiError
 from .mace_files import MODEL_SUFFIXES, heads_of, load_network, require_head
@@ -89,7 +92,7 @@ class MaceEngine:
         self.sha256: str | None = None
         if sha256 and not path.exists():
             raise MixpiError(f"{model!s} is no file, so it cannot have a sha256")
-        settings = {"device": device, "default_dtype": dtype}
+        settings: dict[str, Any] = {"device": device, "default_dtype": dtype}
         settings |= {"head": head} if head else {}
         try:
             with _quiet():
@@ -119,7 +122,7 @@ class MaceEngine:
         self.interaction_range = self.cutoff * int(network.num_interactions)
 
     @property
-    def calculator(self):
+    def calculator(self) -> Calculator:
         """The model as an ASE calculator."""
         return self._calculator
 
@@ -148,7 +151,13 @@ class MaceEngine:
                 f"the model does not know {' '.join(unknown)}; it was trained for {self.species}"
             )
 
-    def evaluate(self, numbers, positions, cell, mask=None):
+    def evaluate(
+        self,
+        numbers: ArrayLike,
+        positions: ArrayLike,
+        cell: ArrayLike,
+        mask: ArrayLike | None = None,
+    ) -> tuple[float, np.ndarray, np.ndarray]:
         """Energy (eV), forces (eV/Å) and virial (eV) of a periodic structure.
 
         Parameters
@@ -183,7 +192,7 @@ class MaceEngine:
             virial = -atoms.get_volume() * np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
         return float(results["energy"]), np.asarray(results["forces"], dtype=float), virial
 
-    def _evaluate_masked(self, atoms: Atoms, mask) -> tuple[float, np.ndarray]:
+    def _evaluate_masked(self, atoms: Atoms, mask: ArrayLike) -> tuple[float, np.ndarray]:
         """The sum of some site energies, and minus its derivative.
 
         The calculator itself sums over all atoms before it differentiates, so this
