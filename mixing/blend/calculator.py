@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from ase import Atoms
@@ -69,8 +69,13 @@ class MixingCalculator(Calculator):
         If an argument is wrong; at the first geometry, if it does not fit the seeds.
     """
 
-    implemented_properties: ClassVar = ["energy", "free_energy", "forces"]
-    default_parameters: ClassVar = {
+    # ASE declares neither as a variable of the class
+    implemented_properties: ClassVar = [  # type: ignore[misc]
+        "energy",
+        "free_energy",
+        "forces",
+    ]
+    default_parameters: ClassVar = {  # type: ignore[misc]
         "seeds": None,
         "core": None,
         "blend": None,
@@ -89,7 +94,7 @@ class MixingCalculator(Calculator):
         core: float,
         blend: float,
         buffer: float,
-        **options,
+        **options: Any,
     ) -> None:
         for name, calculator in (("cheap", cheap), ("expensive", expensive)):
             _require_forces(name, calculator)
@@ -98,7 +103,7 @@ class MixingCalculator(Calculator):
         self._evaluated: tuple[Plan, Atoms, Atoms] | None = None
         super().__init__(seeds=seeds, core=core, blend=blend, buffer=buffer, **options)
 
-    def set(self, **parameters) -> dict:
+    def set(self, **parameters: Any) -> dict:
         """Change parameters (seeds, radii, ...); what was computed or frozen is dropped.
 
         Returns
@@ -159,7 +164,12 @@ class MixingCalculator(Calculator):
         self._frozen = None
         self.reset()
 
-    def calculate(self, atoms=None, properties=("forces",), system_changes=all_changes) -> None:
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("forces",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
         """Fill ``results``: forces (eV/Å), weights and regions, the energy (eV) if asked for."""
         super().calculate(atoms, properties, system_changes)
         if self.atoms is None:
@@ -203,6 +213,7 @@ class MixingCalculator(Calculator):
         self._evaluated = plan, whole, cluster
 
     def _energy(self) -> float:
+        assert self._evaluated is not None  # calculate() has seen to it
         plan, whole, cluster = self._evaluated
         total = self._ask("cheap", "energy", whole)
         if len(cluster) == 0:
@@ -264,7 +275,7 @@ class MixingCalculator(Calculator):
             raise MixpiError(f"MixingCalculator: {error}") from None
 
 
-def _require_forces(name: str, calculator) -> None:
+def _require_forces(name: str, calculator: object) -> None:
     """Refuse what is no ASE calculator with forces."""
     if isinstance(calculator, type) or not callable(getattr(calculator, "get_forces", None)):
         raise MixpiError(f"{name} must be an ASE calculator, got {calculator!r}")

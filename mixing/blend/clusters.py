@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..regions.growth import Regions
 
@@ -42,7 +43,7 @@ class Cluster:
         return positions[self.indices]
 
 
-def extract_cluster(regions: Regions, numbers) -> Cluster:
+def extract_cluster(regions: Regions, numbers: ArrayLike) -> Cluster:
     """Carve the core, blend and buffer atoms out of the system.
 
     Parameters
