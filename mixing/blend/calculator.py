@@ -50,12 +50,10 @@ class MixingCalculator(Calculator):
         Indices of the seed atoms, or a mask; empty for no region.
     core, blend, buffer : float
         Radii, Å (see :func:`mixpi.build_regions`).
-    profile : {"linear", "cubic"}
-        Shape of the weight across the blend.
-    remove_net_force : bool
-        Subtract the net force, as :class:`mixpi.Mixer` does.
-    fixed_regions : bool
-        Keep the regions of the first geometry, whatever the atoms do.
+    **options
+        ``profile``, "linear" or "cubic": the shape of the weight across the blend;
+        ``remove_net_force``, bool: subtract the net force, as :class:`mixpi.Mixer` does;
+        ``fixed_regions``, bool: keep the regions of the first geometry, whatever the atoms do.
 
     Attributes
     ----------
@@ -106,6 +104,11 @@ class MixingCalculator(Calculator):
     def set(self, **parameters: Any) -> dict:
         """Change parameters (seeds, radii, ...); what was computed or frozen is dropped.
 
+        Parameters
+        ----------
+        **parameters
+            New values, by the names of the class's own.
+
         Returns
         -------
         dict
@@ -128,6 +131,18 @@ class MixingCalculator(Calculator):
 
         ASE looks at neither masses (the net force is removed by them) nor tags and
         ``info`` (which the two calculators are given).
+
+        Parameters
+        ----------
+        atoms : Atoms
+            To be evaluated next.
+        tol : float
+            By how much positions (Å) and the like may differ.
+
+        Returns
+        -------
+        list of str
+            Names; empty if all is as it was.
         """
         changes = super().check_state(atoms, tol)
         if not changes and self.atoms is not None:
@@ -170,7 +185,22 @@ class MixingCalculator(Calculator):
         properties: Sequence[str] = ("forces",),
         system_changes: Sequence[str] = all_changes,
     ) -> None:
-        """Fill ``results``: forces (eV/Å), weights and regions, the energy (eV) if asked for."""
+        """Fill ``results``: forces (eV/Å), weights and regions, the energy (eV) if asked for.
+
+        Parameters
+        ----------
+        atoms : Atoms, optional
+            Default: those of the last evaluation.
+        properties : sequence of str
+            What is asked for.
+        system_changes : sequence of str
+            What has changed since, as :meth:`check_state` says it.
+
+        Raises
+        ------
+        MixpiError
+            If there are no atoms, they do not fit the seeds, or a calculator returns nonsense.
+        """
         super().calculate(atoms, properties, system_changes)
         if self.atoms is None:
             raise MixpiError("MixingCalculator has been given no atoms yet")

@@ -39,7 +39,18 @@ class Cluster:
         return len(self.indices)
 
     def positions(self, positions: np.ndarray) -> np.ndarray:
-        """The cluster's part (m, 3) of the whole system's positions (n, 3), Å."""
+        """The cluster's part of the whole system's positions.
+
+        Parameters
+        ----------
+        positions : ndarray, shape (n, 3)
+            Å.
+
+        Returns
+        -------
+        ndarray, shape (m, 3)
+            Å.
+        """
         return positions[self.indices]
 
 
@@ -56,6 +67,7 @@ def extract_cluster(regions: Regions, numbers: ArrayLike) -> Cluster:
     Returns
     -------
     Cluster
+        All of the regions, in the order of the system.
 
     Raises
     ------

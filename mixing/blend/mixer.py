@@ -112,6 +112,7 @@ class Mixer:
         Returns
         -------
         Plan
+            The union of the regions, and its cluster.
         """
         regions = union(
             [
@@ -136,6 +137,7 @@ class Mixer:
         Returns
         -------
         Mixed
+            Forces on all atoms, and what the mixing did.
         """
         indices = plan.cluster.indices
         forces = blend_forces(cheap, expensive, plan.cluster)

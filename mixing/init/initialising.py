@@ -113,6 +113,7 @@ def init_case(
     Returns
     -------
     NewCase
+        What was written, and what is to be said of it.
 
     Raises
     ------

@@ -105,6 +105,7 @@ def build_regions(
     Returns
     -------
     Regions
+        Of all n atoms.
 
     Raises
     ------
