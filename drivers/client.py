@@ -14,6 +14,8 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
+from types import FrameType
 
 import numpy as np
 from ase.calculators.socketio import IPIProtocol, SocketClosed
@@ -69,9 +71,10 @@ class _Protocol(IPIProtocol):
             self._taken.append(data)
         return data
 
-    def send_reply(self, result: tuple, facts: dict) -> None:
+    def send_reply(self, result: tuple[float, np.ndarray, np.ndarray], facts: dict) -> None:
         """Energy, forces and virial with facts as extras, and a proof if it is asked for."""
         if self.nonce:
+            assert self._token is not None  # serve() refuses a nonce without one
             tape = _Tape()
             IPIProtocol(tape).sendforce(*result)
             _header, energy, _atoms, forces, *_ = tape.pieces
@@ -165,6 +168,7 @@ def serve(
     """
     protocol = _Protocol(sock, token)
     fixed = numbers is not None
+    species = np.empty(0, dtype=int) if numbers is None else numbers
     needs_species = getattr(engine, "needs_species", True)
     takes_depths, more = getattr(engine, "takes_depths", False), {}
     need_init, result, done = True, None, 0
@@ -178,7 +182,7 @@ def serve(
                 _, text = protocol.recvinit()
                 text = text.tobytes().decode("ascii", "replace")
                 told = _told(text)
-                numbers = numbers if fixed else _numbers_from(told)
+                species = species if fixed else _numbers_from(told)
                 protocol.nonce = str(told.get("nonce", ""))
                 if protocol.nonce and token is None:
                     raise MixpiError(
@@ -193,7 +197,7 @@ def serve(
                     cell, _, positions = protocol.recvposdata()
                 except AssertionError:
                     raise MixpiError("the server sent NaN or infinite positions") from None
-                known = 0 if numbers is None else len(numbers)
+                known = len(species)
                 if len(positions) != known and (known or needs_species):
                     raise MixpiError(
                         f"the server sent {len(positions)} atoms, but the species of "
@@ -205,7 +209,7 @@ def serve(
                         )
                     )
                 start = time.perf_counter()
-                result = engine.evaluate(numbers, positions, cell, **more)
+                result = engine.evaluate(species, positions, cell, **more)
                 seconds = time.perf_counter() - start
             elif message == "GETFORCE":
                 if result is None:
@@ -225,7 +229,7 @@ def serve(
 def stop_on_signals() -> None:
     """Turn SIGTERM and SIGINT into :class:`Stopped`, so that sockets are closed."""
 
-    def stop(signum, _frame):
+    def stop(signum: int, _frame: FrameType | None) -> None:
         raise Stopped(signal.Signals(signum).name)
 
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -233,7 +237,7 @@ def stop_on_signals() -> None:
 
 
 def run_driver(
-    make_engine,
+    make_engine: Callable[[], Answers],
     *,
     address: str,
     mode: str = "unix",
@@ -302,12 +306,12 @@ def _told(text: str) -> dict:
     return found if isinstance(found, dict) else {}
 
 
-def _numbers_from(told: dict) -> np.ndarray | None:
-    """Atomic numbers in what an INIT text says; None if it has none."""
+def _numbers_from(told: dict) -> np.ndarray:
+    """Atomic numbers (m,) in what an INIT text says; empty if it has none."""
     try:
         return np.array(told["numbers"], dtype=int)
     except (ValueError, KeyError, TypeError, OverflowError):
-        return None
+        return np.empty(0, dtype=int)
 
 
 def _depths_from(told: dict) -> dict:

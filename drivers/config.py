@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -46,7 +46,7 @@ class DriverConfig(Section):
     )
 
     @model_validator(mode="after")
-    def _one_kind(self):
+    def _one_kind(self) -> Self:
         given = [name for name in (*KINDS, *BARE) if getattr(self, name)]
         if len(given) != 1:
             raise ValueError(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
+from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
@@ -14,8 +15,8 @@ from ase.stress import full_3x3_to_voigt_6_stress
 class Answers(Protocol):
     """The least that a driver needs.
 
-    One that does not care for species sets ``needs_species = False`` and may be given None
-    for them.
+    One that does not care for species sets ``needs_species = False`` and may be given an empty
+    array for them.
     """
 
     def evaluate(
@@ -45,22 +46,45 @@ class Answers(Protocol):
 
 
 class Engine(Answers, Protocol):
-    """A potential that says what it is.
+    """A potential that says what it is."""
 
-    Attributes
-    ----------
-    numbers : tuple of int or None
-        Atomic numbers that it knows; None for any.
-    interaction_range : float or None
-        Å; how far the force on an atom depends on others; None if unknown.
-    has_site_energies : bool
-        Whether ``evaluate`` takes ``mask`` (m,), the atoms whose site energies are summed and
-        differentiated.
-    """
+    @property
+    def numbers(self) -> tuple[int, ...] | None:
+        """Atomic numbers that it knows; None for any."""
+        ...
 
-    numbers: tuple[int, ...] | None
-    interaction_range: float | None
-    has_site_energies: bool
+    @property
+    def cutoff(self) -> float:
+        """Å; how far an atom sees, in one layer if there are several."""
+        ...
+
+    @property
+    def interaction_range(self) -> float | None:
+        """Å; how far the force on an atom depends on others; None if unknown."""
+        ...
+
+    @property
+    def has_site_energies(self) -> bool:
+        """Whether ``evaluate`` may be given ``mask``."""
+        ...
+
+    def evaluate(
+        self,
+        numbers: np.ndarray,
+        positions: np.ndarray,
+        cell: np.ndarray,
+        mask: np.ndarray | None = None,
+    ) -> tuple[float, np.ndarray, np.ndarray]:
+        """As that of :class:`Answers`; with site energies, also of some atoms alone.
+
+        Parameters
+        ----------
+        numbers, positions, cell
+            As there.
+        mask : ndarray of bool, shape (m,), optional
+            The atoms whose site energies are summed and differentiated. Default: all.
+        """
+        ...
 
     def require(self, symbols: Iterable[str]) -> None:
         """Refuse species that it does not know.
@@ -86,15 +110,27 @@ class EngineCalculator(Calculator):
         Evaluates.
     """
 
-    implemented_properties = ("energy", "free_energy", "forces", "stress")
+    # ASE does not declare it as a variable of the class
+    implemented_properties: ClassVar = [  # type: ignore[misc]
+        "energy",
+        "free_energy",
+        "forces",
+        "stress",
+    ]
 
     def __init__(self, engine: Answers) -> None:
         super().__init__()
         self.engine = engine
 
-    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes) -> None:
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
         """Evaluate; called by ASE."""
         super().calculate(atoms, properties, system_changes)
+        assert self.atoms is not None  # ASE has kept a copy
         cell = self.atoms.cell.array
         energy, forces, virial = self.engine.evaluate(
             self.atoms.numbers, self.atoms.positions, cell

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.cell import Cell
+from numpy.typing import ArrayLike
 
 
 #: Off-diagonal elements below this part of the cell are rounding, not tilts.
 ROUNDING = 1e-13
 
 
-def lammps_frame(cell) -> tuple[np.ndarray, np.ndarray]:
+def lammps_frame(cell: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """The box that LAMMPS reads for a cell, and the rotation into its frame.
 
     LAMMPS wants the first vector along x, the second in the xy plane, and a right-handed

@@ -75,13 +75,13 @@ class LammpsDriver(Driver):
         # the names as written, for included files, and what the lines in them name
         words = [word for line in self.potential for word in line.split()]
         lines = read_lines(self.potential, home, lammps.potential_folders())
-        words += [word.file for line in lines for word in line.words if word.file]
+        words += [str(word.file) for line in lines for word in line.words if word.file]
         return [*words, self.executable, *self.launch.split()]
 
     def argv(self, place: Place, folder: Path) -> list[str]:
         """The command line, with the input written; see :meth:`Driver.argv`."""
         socket = place.socket
-        serving = lammps.serving(address=socket.address, mode=socket.mode, port=socket.port)
+        serving = lammps.serving(address=socket.known_address, mode=socket.mode, port=socket.port)
         self.setup(place.home).write(place.atoms, folder, serving)
         return self.program(place.home)
 

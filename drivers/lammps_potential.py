@@ -174,7 +174,7 @@ def linked(lines: Sequence[Line], target: Path) -> list[str]:
             if word.file is None:
                 continue
             if word.file not in names:
-                names[word.file] = _bring(word, target, names.values(), taken)
+                names[word.file] = _bring(word, word.file, target, names.values(), taken)
             name = names[word.file]
             if name != word.text:
                 slash = "/" * word.text.endswith("/")
@@ -354,18 +354,18 @@ def _is_number(text: str) -> bool:
     return False
 
 
-def _bring(word: Word, target: Path, used: Iterable[str], taken: set[str]) -> str:
+def _bring(word: Word, file: Path, target: Path, used: Iterable[str], taken: set[str]) -> str:
     """Make a file available under a plain name, which is returned."""
     used = set(used)
     plain = _PLAIN.fullmatch(word.text) and not _OURS.fullmatch(word.text)
     # unchanged where that can be: it may after all be a keyword that is a file's name too
-    if plain and word.text not in used and _placed(word.file, target / word.text):
+    if plain and word.text not in used and _placed(file, target / word.text):
         return word.text
-    base = re.sub(r"[^A-Za-z0-9._+-]", "_", word.file.name)
+    base = re.sub(r"[^A-Za-z0-9._+-]", "_", file.name)
     number = 1
     while True:
         name = f"{number}-{base}"
-        if name not in used | taken and _placed(word.file, target / name):
+        if name not in used | taken and _placed(file, target / name):
             return name
         number += 1
 

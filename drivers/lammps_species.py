@@ -74,12 +74,12 @@ def require_order(lines: Sequence[Line], species: Sequence[str]) -> None:
             for i, j in product(sorted(one), sorted(two)):
                 elements[line.part, min(i, j), max(i, j)] = line, i, j
         elif line.command == "labelmap" and line.arguments[:1] == ["atom"]:
-            pairs = line.arguments[1:]
-            _check_numbered(line, list(zip(pairs[::2], pairs[1::2], strict=False)), list(species))
+            words = line.arguments[1:]
+            _check_numbered(line, list(zip(words[::2], words[1::2], strict=False)), list(species))
         elif line.command == "pair_style" and "emap" in line.arguments[:-1]:
             emap = line.arguments[line.arguments.index("emap") + 1]
-            pairs = [tuple(part.split(":", 1)) for part in emap.split(",") if ":" in part]
-            _check_numbered(line, pairs, list(species))
+            parts = [part.partition(":") for part in emap.split(",") if ":" in part]
+            _check_numbered(line, [(number, name) for number, _, name in parts], list(species))
     for line, i, j in elements.values():
         _check_elements(line, i, j, list(species))
 
@@ -252,7 +252,7 @@ def _funcfl_number(line: Line) -> list[str]:
     return head[0].split()[:1] if head else []
 
 
-def _types(text: str, species: list[str]) -> set[int]:
+def _types(text: str, species: Sequence[str]) -> set[int]:
     """Indices of the types that a word of a pair_coeff line stands for: 2, ``1*3``, ``*``."""
     n = len(species)
     if text in species:  # a label

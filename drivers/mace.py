@@ -8,11 +8,13 @@ import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import Calculator
 from ase.data import chemical_symbols
+from numpy.typing import ArrayLike
 
 from ..errors import MixpiError
 from .mace_files import MODEL_SUFFIXES, heads_of, load_network, require_head
@@ -100,7 +102,7 @@ class MaceEngine(LayeredEngine):
         self.sha256: str | None = None
         if sha256 and not path.exists():
             raise MixpiError(f"{model!s} is no file, so it cannot have a sha256")
-        settings = {"device": device, "default_dtype": dtype}
+        settings: dict[str, Any] = {"device": device, "default_dtype": dtype}
         settings |= {"head": head} if head else {}
         try:
             with quiet():
@@ -130,11 +132,17 @@ class MaceEngine(LayeredEngine):
         self.interaction_range = self.cutoff * int(network.num_interactions)
 
     @property
-    def calculator(self):
+    def calculator(self) -> Calculator:
         """The model as an ASE calculator."""
         return self._calculator
 
-    def evaluate(self, numbers, positions, cell, mask=None):
+    def evaluate(
+        self,
+        numbers: ArrayLike,
+        positions: ArrayLike,
+        cell: ArrayLike,
+        mask: ArrayLike | None = None,
+    ) -> tuple[float, np.ndarray, np.ndarray]:
         """Energy (eV), forces (eV/Å) and virial (eV) of a periodic structure.
 
         Parameters

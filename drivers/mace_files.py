@@ -7,10 +7,15 @@ import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import MixpiError
 from ..files.user_files import MiB, open_file, special_kind
 from .programs import own_path
+
+
+if TYPE_CHECKING:
+    import torch
 
 
 #: Names that end so are files, not foundation models.
@@ -80,7 +85,7 @@ def require_hash(found: str, wanted: str | None, path: Path) -> None:
         )
 
 
-def load_network(path: Path, device: str, sha256: str | None = None):
+def load_network(path: Path, device: str, sha256: str | None = None) -> tuple[torch.nn.Module, str]:
     """The network in a model file, and the file's hash.
 
     A model is a pickle: loading it runs the code that is in it. It is read once, and what is
@@ -139,13 +144,13 @@ def load_network(path: Path, device: str, sha256: str | None = None):
             f"({path.stat().st_size} bytes; {detail}); "
             + ("copy it again" if damaged else "give the .model file that training wrote")
         ) from None
-    reason = _unfit(content)
-    if reason:
-        raise MixpiError(f"{what}: {reason}")
+    unfit = _unfit(content)
+    if unfit:
+        raise MixpiError(f"{what}: {unfit}")
     return content, found
 
 
-def heads_of(network) -> list[str]:
+def heads_of(network: torch.nn.Module) -> list[str]:
     """The heads that a network has, one for each level of theory it was trained on."""
     return [str(head) for head in getattr(network, "heads", None) or ONE_HEAD]
 
@@ -170,7 +175,7 @@ def require_head(head: str | None, heads: Sequence[str], model: object) -> None:
         )
 
 
-def _unfit(content) -> str | None:
+def _unfit(content: object) -> str | None:
     """Why what was read is no network that can be evaluated, None if it is one."""
     import torch
 

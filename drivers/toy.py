@@ -25,7 +25,9 @@ class ToyEngine:
     def __init__(self, *, stiffness: float = 0.1, wavelength: float = 2.0) -> None:
         self.stiffness, self.wavelength = stiffness, wavelength
 
-    def evaluate(self, numbers, positions, cell):
+    def evaluate(
+        self, numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray
+    ) -> tuple[float, np.ndarray, np.ndarray]:
         """Energy (eV), forces (eV/Å), virial (eV, NaN: a field has none)."""
         k, q = self.stiffness, 2 * np.pi / self.wavelength
         phase = q * positions
@@ -38,6 +40,8 @@ class ZeroEngine:
 
     needs_species = False
 
-    def evaluate(self, numbers, positions, cell):
+    def evaluate(
+        self, numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray
+    ) -> tuple[float, np.ndarray, np.ndarray]:
         """Zero energy and forces."""
         return 0.0, np.zeros_like(positions), np.zeros((3, 3))

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     # only when it is asked for: drivers and i-PI import the package and start without it
     if name == "init_case":
         from .init.initialising import init_case

@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_init(commands) -> None:
+def _add_init(commands: argparse._SubParsersAction) -> None:
     init = commands.add_parser(
         "init",
         help="write a folder with all that a simulation needs",
@@ -161,7 +161,7 @@ def _add_init(commands) -> None:
     init.set_defaults(run=_init)
 
 
-def _add_calibrate(commands) -> None:
+def _add_calibrate(commands: argparse._SubParsersAction) -> None:
     calibrate = commands.add_parser(
         "calibrate", help="measure how wide the buffer must be, and how alike the potentials are"
     )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .drivers.engine import Engine
 
 
-def add_driver_commands(commands) -> None:
+def add_driver_commands(commands: argparse._SubParsersAction) -> None:
     """Add ``driver`` and its kinds to the commands of the parser."""
     driver = commands.add_parser("driver", help="start one driver by hand")
     kinds = driver.add_subparsers(required=True, metavar="KIND")
@@ -26,13 +26,13 @@ def add_driver_commands(commands) -> None:
         if issubclass(kind, EngineDriver):
             _add_engine(kinds, kind)
     _add_lammps(kinds)
-    for kind, text in (("toy", "an analytic field"), ("zero", "no forces")):
-        toy = kinds.add_parser(kind, help=f"{text}: for tests and timing")
+    for name, text in (("toy", "an analytic field"), ("zero", "no forces")):
+        toy = kinds.add_parser(name, help=f"{text}: for tests and timing")
         _add_socket_options(toy)
-        toy.set_defaults(run=_drive_toy, kind=kind, serves=True)
+        toy.set_defaults(run=_drive_toy, kind=name, serves=True)
 
 
-def _add_engine(kinds, kind: type[EngineDriver]) -> None:
+def _add_engine(kinds: argparse._SubParsersAction, kind: type[EngineDriver]) -> None:
     engine = kinds.add_parser(kind.kind, help=kind.help)
     kind.add_flags(engine)
     engine.add_argument(
@@ -46,7 +46,7 @@ def _add_engine(kinds, kind: type[EngineDriver]) -> None:
     engine.set_defaults(run=_drive_engine, kind=kind, serves=True, prints=True)
 
 
-def _add_lammps(kinds) -> None:
+def _add_lammps(kinds: argparse._SubParsersAction) -> None:
     lmp = kinds.add_parser(
         "lammps", help="LAMMPS with fix ipi, as an i-PI input's YAML describes it"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import types
 import typing
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
@@ -42,15 +43,15 @@ def _describe(model: type[BaseModel], depth: int) -> list[str]:
     return lines
 
 
-def _as_yaml(value) -> str:
+def _as_yaml(value: Any) -> str:
     """A plain value as one would write it; JSON is YAML, words need no quotes."""
     return value if isinstance(value, str) and value else json.dumps(value)
 
 
-def _section(annotation) -> type[BaseModel] | None:
+def _section(annotation: Any) -> type[BaseModel] | None:
     """The section behind an annotation, also an optional one."""
     options = [annotation]
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        options = typing.get_args(annotation)
+        options = list(typing.get_args(annotation))
     found = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
     return found[0] if found else None

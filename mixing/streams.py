@@ -5,12 +5,13 @@ from __future__ import annotations
 import codecs
 import contextlib
 import errno
+import io
 import os
 import select
 import sys
 import time
-from collections.abc import Iterator
-from typing import TextIO
+from collections.abc import Iterable, Iterator
+from typing import Any, TextIO
 
 
 #: Bytes that are written at a time: a pipe, or a terminal, that takes any takes as many.
@@ -42,18 +43,19 @@ class Unbreakable:
         self.patience: float | None = None
         self._stalled = False
         # a character that the terminal lacks is no reason to stop
-        with contextlib.suppress(AttributeError, ValueError, OSError):
-            stream.reconfigure(errors="backslashreplace")
+        with contextlib.suppress(ValueError, OSError):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         self._encoder = codecs.getincrementalencoder(stream.encoding or "utf-8")("backslashreplace")
 
     def write(self, text: str) -> int:
         """Write a text, if that is possible."""
         with self._losing():
-            if self.patience is None or not self._write_pieces(text):
+            if self.patience is None or not self._write_pieces(text, self.patience):
                 self._stream.write(text)
         return len(text)
 
-    def _write_pieces(self, text: str) -> bool:
+    def _write_pieces(self, text: str, patience: float) -> bool:
         """Write as much as is taken in time; whether that could be found out."""
         try:
             self._stream.flush()
@@ -63,7 +65,7 @@ class Unbreakable:
             return False
         data = memoryview(self._encoder.encode(text))
         piece = TERMINAL_PIECE if self._stream.isatty() else PIECE
-        deadline = time.monotonic() + (0.0 if self._stalled else self.patience)
+        deadline = time.monotonic() + (0.0 if self._stalled else patience)
         while data:
             self._stalled = not poll.poll(1000.0 * max(0.0, deadline - time.monotonic()))
             if self._stalled:
@@ -71,7 +73,7 @@ class Unbreakable:
             data = data[os.write(number, data[:piece]) :]
         return True
 
-    def writelines(self, lines) -> None:
+    def writelines(self, lines: Iterable[str]) -> None:
         """Write texts, if that is possible."""
         for line in lines:
             self.write(line)
@@ -95,7 +97,7 @@ class Unbreakable:
                 os.dup2(nowhere, self._stream.fileno())
                 os.close(nowhere)
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_masses
-from ase.io import read
 
 from .errors import MixpiError
+from .files.ase_files import read_atoms
 from .files.user_files import MiB, open_file, require_file
 from .regions.periodic import PeriodicCell
 
@@ -23,7 +26,11 @@ from .regions.periodic import PeriodicCell
 LARGEST = 2048 * MiB
 #: Endings of texts, in which a zero is damage.
 _TEXT = (".extxyz", ".xyz", ".cif", ".pdb", ".vasp", ".poscar", ".data", ".lmp", ".in", ".txt")
-_PACKED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_PACKED: dict[str, Callable[[Path, Literal["rb"]], io.BufferedIOBase]] = {
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+}
 #: Å³ for an atom; diamond has 5.7, hydrogen in a star less than one.
 DENSEST = 0.1
 #: Å; between opposite faces of a cell, and the length of its vectors.
@@ -117,7 +124,7 @@ def read_frames(path: str | Path) -> list[Atoms]:
         _require_sane_file(path)
         if _is_lammps_data(path):
             return [_read_lammps_data(path)]
-        frames = read(path, index=slice(0, 2))
+        frames = read_atoms(path, slice(0, 2))
     except MixpiError:
         raise
     except (Exception, SystemExit) as error:  # some of ASE's readers end the program
@@ -182,7 +189,7 @@ def _read_lammps_data(path: Path) -> Atoms:
             "its species are unknown: add one of them, or convert it with "
             "ase.io.read(..., format='lammps-data', Z_of_type={1: 14}).write('init.extxyz')"
         )
-    atoms = read(path, format="lammps-data", units="metal")
+    atoms = read_atoms(path, format="lammps-data", units="metal")[0]
     wrong = np.flatnonzero(np.abs(atoms.get_masses() - atomic_masses[atoms.numbers]) > 0.3)
     if len(wrong):
         raise MixpiError(

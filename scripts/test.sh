@@ -18,4 +18,5 @@ case ${1:-} in
 esac
 ruff check .
 ruff format --check .
+mypy
 exec python -m pytest -n auto --dist worksteal -m "$chosen" "$@"

@@ -99,8 +99,9 @@ def plot(ipi_input: IpiInput, *, say: Callable[[str], None] | None = None) -> li
         missing.append(str(error))
     if not paths:
         raise MixpiError("; ".join(missing))
-    for reason in missing if say else []:
-        say(reason)
+    if say:
+        for reason in missing:
+            say(reason)
     return paths
 
 
@@ -245,7 +246,8 @@ def draw_cell(atoms: Atoms, target: Path, *, seeds: Sequence[int] = (), note: st
             if not len(shown):
                 continue
             axes.scatter(
-                *projected[shown, :2].T,
+                projected[shown, 0],
+                projected[shown, 1],
                 s=diameter[shown] ** 2,
                 c=colours[region[shown]],
                 alpha=np.array([0.6, 0.6, 0.9, 1.0])[region[shown]],
@@ -256,7 +258,8 @@ def draw_cell(atoms: Atoms, target: Path, *, seeds: Sequence[int] = (), note: st
             )
     marked = np.asarray(seeds, dtype=int)
     axes.scatter(
-        *projected[marked, :2].T,
+        projected[marked, 0],
+        projected[marked, 1],
         s=(1.15 * diameter[marked] + 1.5) ** 2,
         facecolors="none",
         edgecolors="black",
@@ -275,11 +278,14 @@ def draw_cell(atoms: Atoms, target: Path, *, seeds: Sequence[int] = (), note: st
         for (name, colour), count in zip(COLOURS.items(), sizes, strict=True)
     ][::-1]
     for symbol in species if len(species) > 1 else ():
-        shape = {"marker": marker[symbol], "mfc": "none", "mec": "#444444"}
-        handles.append(Line2D([], [], ls="", label=symbol, **shape))
+        handles.append(
+            Line2D([], [], marker=marker[symbol], ls="", mfc="none", mec="#444444", label=symbol)
+        )
     if len(marked):
-        ring = {"mfc": "none", "mec": "black", "mew": 1.6, "ms": 9}
-        handles.append(Line2D([], [], marker="o", ls="", label=f"seed ({len(marked)})", **ring))
+        label = f"seed ({len(marked)})"
+        handles.append(
+            Line2D([], [], marker="o", ls="", mfc="none", mec="black", mew=1.6, ms=9, label=label)
+        )
     figure.legend(handles=handles, frameon=False, loc="outside right center")
     replace_file(target, lambda part: figure.savefig(part, dpi=130))
 

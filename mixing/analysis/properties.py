@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from ipi.utils.units import unit_to_internal, unit_to_user
+from numpy.typing import ArrayLike
 
 from ..ipi.input import IpiInput
 
@@ -134,13 +135,14 @@ def _numbers(words: Sequence[str]) -> list[float] | None:
 
 def _factor(name: str, unit: str) -> float:
     """From the unit of a file to mixpi's."""
-    if KNOWN[name] is None:
+    known = KNOWN[name]
+    if known is None:
         return 1.0
-    family, own = KNOWN[name]
+    family, own = known
     return float(unit_to_user(family, own, unit_to_internal(family, unit, 1.0)))
 
 
-def written_last(step: Sequence[float], *, rows_a_step: bool = False) -> np.ndarray:
+def written_last(step: ArrayLike, *, rows_a_step: bool = False) -> np.ndarray:
     """Mask of the rows that no later row takes the place of.
 
     What a run that was continued has computed again stands twice where it was not cut off.

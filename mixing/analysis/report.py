@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -185,5 +186,5 @@ def _times(rows: dict) -> dict:
     return found
 
 
-def _median(values) -> float:
+def _median(values: Sequence[float] | np.ndarray) -> float:
     return float(np.median(values))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 #: Independent samples below which an error bar is a guess: a correlation as long as the data
@@ -45,7 +46,7 @@ class Estimate:
         return not abs(self.value) > 2.0 * self.error
 
 
-def inefficiency(values) -> float:
+def inefficiency(values: ArrayLike) -> float:
     """Statistical inefficiency g ≥ 1: how many samples in a row are worth one.
 
     The sum over ρ(k) ends where k reaches five correlation times, g / 2 each, because what
@@ -79,7 +80,7 @@ def inefficiency(values) -> float:
     return float(max(1.0, g[window], g[crossing - 1]))
 
 
-def mean(values) -> Estimate:
+def mean(values: ArrayLike) -> Estimate:
     """The mean of correlated samples.
 
     Parameters
@@ -97,7 +98,7 @@ def mean(values) -> Estimate:
     return Estimate(float(x.mean()), error, independent)
 
 
-def slope(x, y) -> Estimate:
+def slope(x: ArrayLike, y: ArrayLike) -> Estimate:
     """The slope of a straight line through correlated samples, by least squares.
 
     The error is that of uncorrelated residuals times √g, which is right for residuals
@@ -126,7 +127,7 @@ def slope(x, y) -> Estimate:
     return Estimate(value, error, len(x) / g)
 
 
-def settled_from(values) -> int:
+def settled_from(values: ArrayLike) -> int:
     """Where a series has forgotten its start, by the marginal standard error rule (MSER).
 
     The samples that are left out are those whose absence makes the standard error of the mean

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .clusters import Cluster
 
 
-def blend_forces(cheap, expensive, cluster: Cluster) -> np.ndarray:
+def blend_forces(cheap: ArrayLike, expensive: ArrayLike, cluster: Cluster) -> np.ndarray:
     """Blend per atom: F = w F_expensive + (1 − w) F_cheap.
 
     Birks et al., npj Comput. Mater. 2026 (doi:10.1038/s41524-026-01982-6). The

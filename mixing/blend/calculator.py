@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from ase import Atoms
@@ -50,12 +50,10 @@ class MixingCalculator(Calculator):
         Indices of the seed atoms, or a mask; empty for no region.
     core, blend, buffer : float
         Radii, Å (see :func:`mixpi.build_regions`).
-    profile : {"linear", "cubic"}
-        Shape of the weight across the blend.
-    remove_net_force : bool
-        Subtract the net force, as :class:`mixpi.Mixer` does.
-    fixed_regions : bool
-        Keep the regions of the first geometry, whatever the atoms do.
+    **options
+        ``profile``, "linear" or "cubic": the shape of the weight across the blend;
+        ``remove_net_force``, bool: subtract the net force, as :class:`mixpi.Mixer` does;
+        ``fixed_regions``, bool: keep the regions of the first geometry, whatever the atoms do.
 
     Attributes
     ----------
@@ -69,8 +67,13 @@ class MixingCalculator(Calculator):
         If an argument is wrong; at the first geometry, if it does not fit the seeds.
     """
 
-    implemented_properties: ClassVar = ["energy", "free_energy", "forces"]
-    default_parameters: ClassVar = {
+    # ASE declares neither as a variable of the class
+    implemented_properties: ClassVar = [  # type: ignore[misc]
+        "energy",
+        "free_energy",
+        "forces",
+    ]
+    default_parameters: ClassVar = {  # type: ignore[misc]
         "seeds": None,
         "core": None,
         "blend": None,
@@ -89,7 +92,7 @@ class MixingCalculator(Calculator):
         core: float,
         blend: float,
         buffer: float,
-        **options,
+        **options: Any,
     ) -> None:
         for name, calculator in (("cheap", cheap), ("expensive", expensive)):
             _require_forces(name, calculator)
@@ -98,8 +101,13 @@ class MixingCalculator(Calculator):
         self._evaluated: tuple[Plan, Atoms, Atoms] | None = None
         super().__init__(seeds=seeds, core=core, blend=blend, buffer=buffer, **options)
 
-    def set(self, **parameters) -> dict:
+    def set(self, **parameters: Any) -> dict:
         """Change parameters (seeds, radii, ...); what was computed or frozen is dropped.
+
+        Parameters
+        ----------
+        **parameters
+            New values, by the names of the class's own.
 
         Returns
         -------
@@ -123,6 +131,18 @@ class MixingCalculator(Calculator):
 
         ASE looks at neither masses (the net force is removed by them) nor tags and
         ``info`` (which the two calculators are given).
+
+        Parameters
+        ----------
+        atoms : Atoms
+            To be evaluated next.
+        tol : float
+            By how much positions (Å) and the like may differ.
+
+        Returns
+        -------
+        list of str
+            Names; empty if all is as it was.
         """
         changes = super().check_state(atoms, tol)
         if not changes and self.atoms is not None:
@@ -159,8 +179,28 @@ class MixingCalculator(Calculator):
         self._frozen = None
         self.reset()
 
-    def calculate(self, atoms=None, properties=("forces",), system_changes=all_changes) -> None:
-        """Fill ``results``: forces (eV/Å), weights and regions, the energy (eV) if asked for."""
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("forces",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        """Fill ``results``: forces (eV/Å), weights and regions, the energy (eV) if asked for.
+
+        Parameters
+        ----------
+        atoms : Atoms, optional
+            Default: those of the last evaluation.
+        properties : sequence of str
+            What is asked for.
+        system_changes : sequence of str
+            What has changed since, as :meth:`check_state` says it.
+
+        Raises
+        ------
+        MixpiError
+            If there are no atoms, they do not fit the seeds, or a calculator returns nonsense.
+        """
         super().calculate(atoms, properties, system_changes)
         if self.atoms is None:
             raise MixpiError("MixingCalculator has been given no atoms yet")
@@ -203,6 +243,7 @@ class MixingCalculator(Calculator):
         self._evaluated = plan, whole, cluster
 
     def _energy(self) -> float:
+        assert self._evaluated is not None  # calculate() has seen to it
         plan, whole, cluster = self._evaluated
         total = self._ask("cheap", "energy", whole)
         if len(cluster) == 0:
@@ -264,7 +305,7 @@ class MixingCalculator(Calculator):
             raise MixpiError(f"MixingCalculator: {error}") from None
 
 
-def _require_forces(name: str, calculator) -> None:
+def _require_forces(name: str, calculator: object) -> None:
     """Refuse what is no ASE calculator with forces."""
     if isinstance(calculator, type) or not callable(getattr(calculator, "get_forces", None)):
         raise MixpiError(f"{name} must be an ASE calculator, got {calculator!r}")

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..regions.growth import Regions
 from ..regions.periodic import PeriodicCell
@@ -40,7 +41,18 @@ class Cluster:
         return len(self.indices)
 
     def positions(self, positions: np.ndarray) -> np.ndarray:
-        """The cluster's part (m, 3) of the whole system's positions (n, 3), Å."""
+        """The cluster's part of the whole system's positions.
+
+        Parameters
+        ----------
+        positions : ndarray, shape (n, 3)
+            Å.
+
+        Returns
+        -------
+        ndarray, shape (m, 3)
+            Å.
+        """
         return positions[self.indices]
 
 
@@ -77,7 +89,7 @@ def depths_of(
     return depths
 
 
-def extract_cluster(regions: Regions, numbers) -> Cluster:
+def extract_cluster(regions: Regions, numbers: ArrayLike) -> Cluster:
     """Carve the core, blend and buffer atoms out of the system.
 
     Parameters
@@ -90,6 +102,7 @@ def extract_cluster(regions: Regions, numbers) -> Cluster:
     Returns
     -------
     Cluster
+        All of the regions, in the order of the system.
 
     Raises
     ------

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from ase.data import atomic_masses
+from numpy.typing import ArrayLike
 
 from ..regions.growth import Regions, build_regions, union, valid_seeds
 from ..regions.periodic import PeriodicCell
@@ -74,15 +76,15 @@ class Mixer:
 
     def __init__(
         self,
-        numbers,
-        seeds,
+        numbers: ArrayLike,
+        seeds: ArrayLike,
         *,
         core: float,
         blend: float,
         buffer: float,
         profile: str = "linear",
         remove_net_force: bool = True,
-        masses=None,
+        masses: ArrayLike | None = None,
     ) -> None:
         self.numbers = np.asarray(numbers)
         self.masses = np.array(atomic_masses[self.numbers] if masses is None else masses, float)
@@ -90,7 +92,12 @@ class Mixer:
             raise ValueError("masses must be positive, one an atom")
         self.seeds = valid_seeds(seeds, len(self.numbers))
         self.remove_net_force = remove_net_force
-        self._radii = {"core": core, "blend": blend, "buffer": buffer, "profile": profile}
+        self._radii: dict[str, Any] = {
+            "core": core,
+            "blend": blend,
+            "buffer": buffer,
+            "profile": profile,
+        }
 
     def plan(self, geometries: Sequence[np.ndarray], cells: Sequence[np.ndarray]) -> Plan:
         """The regions and the cluster that all geometries (beads, images) share.
@@ -105,6 +112,7 @@ class Mixer:
         Returns
         -------
         Plan
+            The union of the regions, and its cluster.
         """
         regions = union(
             [
@@ -129,6 +137,7 @@ class Mixer:
         Returns
         -------
         Mixed
+            Forces on all atoms, and what the mixing did.
         """
         indices = plan.cluster.indices
         forces = blend_forces(cheap, expensive, plan.cluster)

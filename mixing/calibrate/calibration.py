@@ -200,9 +200,9 @@ def calibrate(
             "interaction range"
         )
     sources = [split_index(source) for source in (frame, check_frame) if source]
-    frames = {Path(name): "frames to look at" for name, _ in sources}
+    looked_at = {Path(name): "frames to look at" for name, _ in sources}
     reports = [(name, "the report of calibrate") for name in REPORT_FILES]
-    require_safe_outputs(reports, {**inputs_of_run(ipi_input), **frames}, ipi_input.folder, ())
+    require_safe_outputs(reports, {**inputs_of_run(ipi_input), **looked_at}, ipi_input.folder, ())
     atoms = read_structure(home / config.structure)
     starting_regions(ipi_input, atoms)  # says what is wrong with seeds
     given = read_frames(frame, atoms) if frame else None
@@ -211,6 +211,12 @@ def calibrate(
     tell("loading the model", 0.0)
     engine = expensive.load(home)
     engine.require(sorted(set(atoms.symbols)))
+    reach = engine.interaction_range
+    if reach is None:
+        raise MixpiError(
+            f"how far the expensive potential ('{config.expensive.kind}') sees is not known, which "
+            "calibrate must know: compare runs with different buffers"
+        )
     radii = config.regions.model_dump()
     configured = radii.pop("buffer")
     clusters = Clusters(atoms, config.seed_indices, radii, engine)
@@ -234,16 +240,14 @@ def calibrate(
     # first, because a wrong cheap potential would else cost all that follows
     cheap, no_cheap = _cheap_forces(ipi_input, atoms, frames, tell)
     limit = full_atoms or LARGEST_REFERENCE[getattr(expensive, "device", "cpu").split(":")[0]]
-    exact, reference = measure_reference(
-        clusters, frames[0], engine.interaction_range, limit, tell=tell
-    )
+    exact, reference = measure_reference(clusters, frames[0], reach, limit, tell=tell)
     grid = buffer_grid(buffers, configured, reference)
     known = [clusters.snapshot(frames[0], exact)]
     others = frames[1:] if to_check is None else [*frames[1:], to_check]
     for number, positions in enumerate(others, 1):
         tell(f"reference on {len(others)} more snapshots", number / (len(others) + 1))
         known.append(clusters.snapshot(positions, clusters.exact(positions, reference.buffer)))
-    depths = [engine.cutoff, engine.interaction_range] if masked is not None else []
+    depths = [engine.cutoff, reach] if masked is not None else []
     results, recommended = measure_buffers(
         clusters,
         known[:deciding],
@@ -258,7 +262,7 @@ def calibrate(
         system=f"{config.structure}, {len(atoms)} atoms, {atoms.symbols.formula}",
         atoms=len(atoms),
         radii=radii,
-        interaction_range=engine.interaction_range,
+        interaction_range=reach,
         snapshots=source,
         deciding=deciding,
         correlation=correlation(frames, cell) if given or config.cheap.lammps else 0.0,
@@ -295,7 +299,15 @@ def calibrate(
     return found
 
 
-def _require_sense(buffers, tolerance, temperature, snapshots, full_atoms, masked, frame) -> None:
+def _require_sense(
+    buffers: Sequence[float] | None,
+    tolerance: float,
+    temperature: float | None,
+    snapshots: int,
+    full_atoms: int | None,
+    masked: Sequence[float] | None,
+    frame: str | Path | None,
+) -> None:
     def positive(name: str, value: float | None, unit: str = "") -> None:
         if value is not None and not (np.isfinite(value) and value > 0.0):
             raise MixpiError(f"{name} must be a number above 0{unit}, got {value:g}")

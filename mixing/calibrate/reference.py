@@ -17,6 +17,7 @@ import numpy as np
 from ase import Atoms
 
 from ..blend.clusters import Cluster, extract_cluster
+from ..drivers.engine import Engine
 from ..errors import MixpiError
 from ..regions.growth import build_regions
 from ..regions.periodic import PeriodicCell
@@ -85,11 +86,11 @@ class Clusters:
         Seed atoms.
     radii : dict
         ``core``, ``blend`` and ``profile`` of :func:`mixpi.build_regions`.
-    engine : MaceEngine
+    engine : Engine
         The expensive potential.
     """
 
-    def __init__(self, atoms: Atoms, seeds: Sequence[int], radii: dict, engine) -> None:
+    def __init__(self, atoms: Atoms, seeds: Sequence[int], radii: dict, engine: Engine) -> None:
         self.numbers, self.cell = atoms.numbers, atoms.cell.array
         self._periodic = PeriodicCell(self.cell)
         self._seeds, self._radii, self._engine = seeds, radii, engine
@@ -103,8 +104,10 @@ class Clusters:
             return Cluster(np.arange(len(self.numbers)), self.numbers, regions.weights)
         return extract_cluster(regions, self.numbers)
 
-    def forces(self, positions: np.ndarray, cluster: Cluster, mask=None) -> np.ndarray:
-        """Expensive forces (m, 3) on a cluster, eV/Å; ``mask`` as for ``MaceEngine``."""
+    def forces(
+        self, positions: np.ndarray, cluster: Cluster, mask: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Expensive forces (m, 3) on a cluster, eV/Å; ``mask`` as for an ``Engine``."""
         try:
             # far from home a model's float32 has no digits left for the distances
             inside = self._periodic.fold(cluster.positions(positions))
@@ -193,7 +196,8 @@ def measure_reference(
         start = time.perf_counter()
         exact[cluster.indices] = clusters.forces(positions, cluster)
         times.append(time.perf_counter() - start)
-    is_exact = buffer is None or buffer >= 2.0 * reach
-    widest = 2.0 * reach if is_exact else buffer - MARGIN
+    reached = np.inf if buffer is None else buffer
+    is_exact = reached >= 2.0 * reach
+    widest = 2.0 * reach if is_exact else reached - MARGIN
     seconds = statistics.median(times)
     return exact, Reference(buffer, len(cluster), is_exact, widest, seconds)

@@ -109,7 +109,7 @@ def _about_reference(found: Calibration) -> list[str]:
         f"rms force on the atoms of positive weight: {found.force:.3g} eV/Å",
         f"all-expensive evaluation: {found.full_seconds:.3g} s ({verb})",
     ]
-    if not reference.exact and reference.buffer < reach:
+    if reference.buffer is not None and not reference.exact and reference.buffer < reach:
         lines.append(
             "warning: the reference's buffer is narrower than the interaction range: its own "
             "error is like those in the table, which are lower bounds"

@@ -7,16 +7,17 @@ import re
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from xml.etree.ElementTree import Element
 
 import numpy as np
 from ase import Atoms, units
 from ase.cell import Cell
-from ase.io import read
 from ipi.utils.units import unit_to_internal, unit_to_user
 
 from ..drivers import lammps
 from ..drivers.lammps_driver import LammpsDriver
 from ..errors import MixpiError
+from ..files.ase_files import read_atoms
 from ..ipi.input import IpiInput
 from ..regions.periodic import PeriodicCell
 from ..run.processes import Child, guarded, stop_all
@@ -75,13 +76,12 @@ def read_frames(source: str | Path, atoms: Atoms) -> list[np.ndarray]:
     """
     name, index = split_index(source)
     try:
-        frames = read(name, index=index)
+        frames = read_atoms(name, index)
     except FileNotFoundError:
         raise MixpiError(f"frame {name} does not exist") from None
     except Exception as error:
         reason = str(error) or type(error).__name__
         raise MixpiError(f"ASE cannot read frame {index} of {name}: {reason}") from None
-    frames = frames if isinstance(frames, list) else [frames]
     if not frames:
         raise MixpiError(f"{source} selects no frame")
     unit, box = (1.0, None) if all(f.cell.rank for f in frames) else _ipi_comment(Path(name))
@@ -149,7 +149,7 @@ def _require_atoms(frame: Atoms, atoms: Atoms, source: str) -> None:
 def _turn(frame: Atoms, atoms: Atoms, source: str) -> None:
     """Turn a snapshot to the structure's orientation; refuse one with another cell."""
     both = [cell.standard_form()[0].array for cell in (frame.cell, atoms.cell)]
-    if not np.allclose(*both, atol=1e-3):
+    if not np.allclose(both[0], both[1], atol=1e-3):
         raise MixpiError(
             f"{source} has another cell than the structure: {_in_words(frame.cell)} instead of "
             f"{_in_words(atoms.cell)} (Å, degrees): give frames of a run of this input, in Å; its "
@@ -219,9 +219,9 @@ def time_step_of(ipi_input: IpiInput) -> float:
     return min((step or 1.0) / max(inner, 1), LONGEST_STEP)
 
 
-def _in_units(node, family: str, unit: str) -> float | None:
+def _in_units(node: Element, family: str, unit: str) -> float | None:
     try:
-        value = float(node.text)
+        value = float(node.text or "")
         internal = unit_to_internal(family, node.get("units", "atomic_unit").strip(), value)
     except (TypeError, ValueError, KeyError):
         return None

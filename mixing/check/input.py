@@ -261,7 +261,7 @@ def _check_motion(ipi_input: IpiInput, motion: Motion) -> Iterator[str]:
         )
     elif tau is not None and math.isnan(tau):
         raise MixpiError(f"{file}: the <tau> of the thermostat is not a number")
-    elif thermostat == "ThermoLangevin" and tau <= step:
+    elif tau is not None and thermostat == "ThermoLangevin" and tau <= step:
         yield (
             f"warning: the thermostat's <tau> is {tau:.3g} fs, no longer than the time step: "
             "velocities are drawn anew in each step. Is <tau units='femtosecond'>100</tau> meant?"

@@ -88,8 +88,8 @@ def check_structure(ipi_input: IpiInput, view: IpiView, atoms: Atoms) -> Iterato
             f"warning: {name} has atoms only {close.min():.3f} Å apart: is one of them there twice?"
         )
     yield from _note_rotation(path, name)
-    for file in {file.resolve(): file for file in (path, *_ase_files(ipi_input))}.values():
-        yield from _what_is_ignored(ipi_input, view, file)
+    for read in {file.resolve(): file for file in (path, *_ase_files(ipi_input))}.values():
+        yield from _what_is_ignored(ipi_input, view, read)
 
 
 def _require_few_on_one_another(atoms: Atoms, name: str) -> None:

@@ -24,7 +24,7 @@ _SPECIAL = {
 MiB = 1024**2
 
 
-def special_kind(path: str | os.PathLike) -> str | None:
+def special_kind(path: str | bytes | os.PathLike) -> str | None:
     """What a path is if it is neither a file nor a folder nor missing, in words."""
     try:
         return _SPECIAL.get(stat.S_IFMT(os.stat(path).st_mode))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import BinaryIO
 from xml.parsers import expat
 
 from ..errors import MixpiError
@@ -54,24 +55,24 @@ def parse_xml(path: Path, what: str) -> ElementTree.Element:
             raise MixpiError(f"{path} is not valid XML: {error}") from None
 
 
-def _look_through(stream) -> None:
+def _look_through(stream: BinaryIO) -> None:
     """One pass that keeps nothing: encoding, entities, depth, lengths of names."""
     parser = expat.ParserCreate()
     depth = 0
 
-    def declaration(_version, encoding, _standalone) -> None:
+    def declaration(_version: str, encoding: str | None, _standalone: int) -> None:
         if encoding and encoding.lower().replace("_", "-") not in ("utf-8", "utf8", "us-ascii"):
             raise _Refused(
                 f"it says encoding='{encoding[:40]}', and i-PI reads UTF-8: save it as UTF-8"
             )
 
-    def doctype(*_) -> None:
+    def doctype(*_: object) -> None:
         raise _Refused(
             "it has a <!DOCTYPE>: entities of its own can stand for other files, or for "
             "gigabytes. Remove it, and write out what they stand for"
         )
 
-    def start(name, attributes) -> None:
+    def start(name: str, attributes: dict[str, str]) -> None:
         nonlocal depth
         depth += 1
         if len(name) > LONGEST_TAG:
@@ -85,7 +86,7 @@ def _look_through(stream) -> None:
         if depth > DEEPEST:
             raise _Refused(f"<{name[:40]}> is the {DEEPEST}th tag within tags: i-PI knows no such")
 
-    def end(_name) -> None:
+    def end(_name: str) -> None:
         nonlocal depth
         depth -= 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import reprlib
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -38,6 +39,7 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        assert info.field_name is not None  # None is for validators of no field
         kind = cls.model_fields[info.field_name].annotation
         truths = value if isinstance(value, list) else [value]
         if bool not in (kind, *get_args(kind)) and any(isinstance(t, bool) for t in truths):
@@ -71,14 +73,14 @@ class UniqueKeys(yaml.SafeLoader):
     Also without aliases that multiply: they are counted before anything is made of them.
     """
 
-    def get_single_node(self):
+    def get_single_node(self) -> yaml.Node | None:
         """The document, if it is of a sane size with all its aliases written out."""
         node = super().get_single_node()
         if node is not None:
             _count(node, {})
         return node
 
-    def construct_mapping(self, node, deep=False):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """The mapping, if each of its keys is there once."""
         lines: dict[tuple, int] = {}
         for key, _ in node.value:

@@ -113,6 +113,7 @@ def init_case(
     Returns
     -------
     NewCase
+        What was written, and what is to be said of it.
 
     Raises
     ------
@@ -153,7 +154,7 @@ def init_case(
         velocities=velocities,
         velocities_why=velocities_why,
         fixed=fixed,
-        masses=atoms.get_masses() if atoms.has("masses") else (),
+        masses=atoms.get_masses().tolist() if atoms.has("masses") else (),
     )
     configuration = mixing_yaml(
         seeds=selection.indices,
@@ -259,9 +260,9 @@ def _model(model: str | Path, taken: set[str]) -> tuple[str, dict[str, Path]]:
 
 
 def _mace_config(name: str, device: str, head: str | None) -> MaceDriver:
-    settings = {"model": name, "device": device, "threads": 1 if device == "cpu" else None}
+    threads = 1 if device == "cpu" else None
     try:
-        return MaceDriver(**settings, **({"head": head} if head else {}))
+        return MaceDriver(model=name, device=device, threads=threads, head=head or None)
     except ValidationError as error:
         raise MixpiError(f"model {name}:\n{explain(error)}") from None
 

@@ -77,8 +77,9 @@ class IpiInput:
     def beads(self) -> int:
         """Beads that the mixing layer gets together: the contracted number, if it is one."""
         for force in self.root.iter("force"):
-            if force.get("forcefield", "").strip() == self.name and force.get("nbeads"):
-                contracted = self._whole("nbeads='...' of <force>", force.get("nbeads"))
+            nbeads = force.get("nbeads")
+            if force.get("forcefield", "").strip() == self.name and nbeads:
+                contracted = self._whole("nbeads='...' of <force>", nbeads)
                 if contracted > 0:  # 0, i-PI's default, means all beads
                     return contracted
         node = self.root.find(".//initialize")

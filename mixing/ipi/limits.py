@@ -7,7 +7,7 @@ hours. Below the limits, warnings say early that something is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class Limits:
         For messages.
     """
 
-    def __init__(self, config: LimitsConfig, symbols) -> None:
+    def __init__(self, config: LimitsConfig, symbols: Iterable[str]) -> None:
         self._config, self._symbols = config, list(symbols)
 
     def require_positions(self, positions: np.ndarray, unit: float, step: str) -> None:
@@ -124,15 +124,16 @@ class Limits:
             Which atom, whose force, how close its nearest neighbour is, and what to do.
         """
         limit, cluster = self._config.force, plan.cluster
-        pool, forces, row = "cheap", cheap, beyond(cheap, limit)
-        atom = row
-        if row is None:
-            pool, forces, row = "expensive", expensive, beyond(expensive, limit)
+        row = beyond(cheap, limit)
+        if row is not None:
+            pool, forces, atom = "cheap", cheap, row
+        else:
+            row = beyond(expensive, limit)
             if row is not None and cluster.weights[row] == 0.0:
                 row = beyond(np.where(cluster.weights[:, None] > 0.0, expensive, 0.0), limit)
             if row is None:
                 return
-            atom = int(cluster.indices[row])
+            pool, forces, atom = "expensive", expensive, int(cluster.indices[row])
         size = float(np.abs(forces[row]).max())
         raise MixpiError(
             f"the {pool} driver's force on atom {atom} (from 0, {self._symbols[atom]}"

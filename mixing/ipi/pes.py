@@ -15,7 +15,9 @@ import atexit
 import contextlib
 import sys
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 from ase.units import Bohr, Hartree
@@ -67,7 +69,7 @@ class MixingPES(Dummy_driver):
         The YAML file, relative to where i-PI runs.
     """
 
-    def __init__(self, config: str = "mixing.yaml", *args, **kwargs) -> None:
+    def __init__(self, config: str = "mixing.yaml", *args: Any, **kwargs: Any) -> None:
         hold_lock()  # before anything is touched
         Path(FAILURE_FILE).unlink(missing_ok=True)
         keep_restarts_readable()
@@ -92,7 +94,6 @@ class MixingPES(Dummy_driver):
         self._left = time.perf_counter()
         self._output_ms = 0.0
         self._limits = Limits(self._config.limits, self._structure.symbols)
-        self._monitor: Monitor | None = None
 
     def _make_mixer(self, masses: np.ndarray | None = None) -> Mixer:
         config = self._config
@@ -107,7 +108,7 @@ class MixingPES(Dummy_driver):
         except (ValueError, IndexError) as error:
             raise MixpiError(str(error)) from None
 
-    def compute(self, cell, pos):
+    def compute(self, cell: Any, pos: Any) -> Any:
         """Evaluate one structure, or a list of them (i-PI's units and conventions)."""
         if Path(FAILURE_FILE).exists():
             _leave()  # i-PI asks again while it is being stopped
@@ -123,7 +124,7 @@ class MixingPES(Dummy_driver):
             self._fail(f"unexpected {type(error).__name__} in the mixing layer: {error}")
             raise
 
-    def compute_structure(self, cell, pos):
+    def compute_structure(self, cell: Any, pos: Any) -> Any:
         """One structure; the name that i-PI's base class has for it."""
         return self.compute(cell, pos)
 
@@ -169,14 +170,14 @@ class MixingPES(Dummy_driver):
             where = angstrom[bead], cells_angstrom[bead]
             self._limits.require_forces(plan, *forces, where, f"step {step}")
             results.append(self._mixer.combine(plan, *forces))
-        where = [positions * Bohr for positions in geometries]  # as i-PI has them
-        work = self._work.add(where, cells_angstrom[0], plan, results)
+        unfolded = [positions * Bohr for positions in geometries]  # as i-PI has them
+        work = self._work.add(unfolded, cells_angstrom[0], plan, results)
         potentials = [energy - done for energy, done in zip(energies, work, strict=True)]
         blended = time.perf_counter()
 
         self._evaluated = Evaluated(
             step,
-            where,
+            unfolded,
             cells_angstrom[0],
             plan.regions,
             [mixed.forces for mixed in results],
@@ -214,7 +215,13 @@ class MixingPES(Dummy_driver):
             for potential, mixed in zip(potentials, results, strict=True)
         ]
 
-    def _look(self, first: bool, energies: tuple, forces: tuple, plan: Plan) -> None:
+    def _look(
+        self,
+        first: bool,
+        energies: tuple[float, float],
+        forces: tuple[np.ndarray, np.ndarray],
+        plan: Plan,
+    ) -> None:
         """Say what is suspicious about the forces, as soon as they are large enough to tell."""
         texts: list[str] = []
         if first:
@@ -280,8 +287,10 @@ class MixingPES(Dummy_driver):
             self._require_same_system(simulation, h, geometries)
             self._mixer = self._make_mixer(simulation.masses)
             self._meet_files(simulation, len(geometries))
-            self._monitor = Monitor(self._config.limits, simulation, say_aloud)
-            simulation.after_each_step(self._after_step, str(self._config.output.trajectory))
+            monitor = Monitor(self._config.limits, simulation, say_aloud)
+            simulation.after_each_step(
+                partial(self._after_step, simulation, monitor), str(self._config.output.trajectory)
+            )
             simulation.tell_of_lost_output(self._fail)
         self._images = HomeImages()
         self._work = WorkOfCorrection(self._mixer.masses)
@@ -342,24 +351,24 @@ class MixingPES(Dummy_driver):
     def _write_frame(self, step: int) -> None:
         """Write the frame of a step that has ended, if it has one."""
         # a motion that needs no forces, as replay, may have left the geometry behind
-        fresh = self._evaluated is not None and self._evaluated.step == step
-        if not fresh or not self._frames.wants(step):
+        found = self._evaluated
+        if found is None or found.step != step or not self._frames.wants(step):
             return
-        simulation, beads = self._simulation, len(self._evaluated.geometries)
+        simulation, beads = self._simulation, len(found.geometries)
         velocities = None
         if simulation and self._frames.wants_velocities:
             velocities = simulation.velocities(beads)
         self._frames.write(
-            self._evaluated,
+            found,
             time=simulation.time if simulation else None,
             velocities=velocities,
         )
 
-    def _after_step(self) -> None:
-        step = self._simulation.step
-        if step == self._simulation.first_step:
+    def _after_step(self, simulation: RunningSimulation, monitor: Monitor) -> None:
+        step = simulation.step
+        if step == simulation.first_step:
             return  # i-PI was still looking who writes at the start: the first evaluation does
-        self._monitor.see(step)
+        monitor.see(step)
         self._write_frame(step)
 
     def _check(self, cells: list, geometries: list) -> None:
@@ -392,7 +401,7 @@ class MixingPES(Dummy_driver):
         softexit.trigger(status="bad", message=f"mixpi: {message}")
 
 
-def _leave() -> None:
+def _leave() -> NoReturn:
     """Get out of a force evaluation because another thread is stopping i-PI."""
     while softexit.exiting:
         time.sleep(0.01)

@@ -17,6 +17,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterable, Iterator
 from typing import Any
 from xml.sax import parse
 
@@ -39,11 +40,6 @@ from ..files.user_files import MiB, special_kind
 from .pes import MixingPES
 
 
-try:
-    import resource
-except ImportError:  # not a Unix
-    resource = None
-
 #: Complaints about one file that are shown.
 MOST_COMPLAINTS = 5
 #: Characters of one.
@@ -57,7 +53,7 @@ TEXT_IS_READ = (InputAttribute, InputRaw)
 class _WithLines(xml_handler):
     """i-PI's reader of XML, with the line of each tag."""
 
-    def startElement(self, name, attrs):
+    def startElement(self, name: str, attrs: Any) -> None:
         super().startElement(name, attrs)
         self.open[-1].line = self._locator.getLineNumber()
 
@@ -83,7 +79,7 @@ def complaints(path: str) -> list[str]:
     return list(_walk(node, InputSimulation()))
 
 
-def _walk(node: Any, grammar: Input):
+def _walk(node: Any, grammar: Input) -> Iterator[str]:
     """Compare one tag and those in it with i-PI's class for it."""
     if isinstance(grammar, InputRaw):
         return
@@ -119,7 +115,7 @@ def _walk(node: Any, grammar: Input):
             yield f"line {child.line}: " + _unknown(f"tag <{name}> in <{node.name}>", name, known)
 
 
-def _wrong_attributes(node: Any, grammar: Input):
+def _wrong_attributes(node: Any, grammar: Input) -> Iterator[str]:
     for name, value in node.attribs.items():
         if name not in grammar.attribs:
             yield _unknown(f"attribute '{name}' of <{node.name}>", name, grammar.attribs)
@@ -130,7 +126,7 @@ def _wrong_attributes(node: Any, grammar: Input):
             yield _unknown(f"{name}='{value}' of <{node.name}>", value, known)
 
 
-def _unknown(what: str, name: str, known) -> str:
+def _unknown(what: str, name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     if close:
         return f"unknown {what}: did you mean '{close[0]}'?"
@@ -161,11 +157,11 @@ def understood(path: str) -> dict[str, Any]:
     read, load_pes = initializer.init_file, forcefields.load_pes
     cache: dict[tuple, Any] = {}
 
-    def open_nothing(filename, mode="r", buffering=-1):
+    def open_nothing(filename: str, mode: str = "r", buffering: int = -1) -> io.StringIO:
         files.append(str(filename))
         return io.StringIO()
 
-    def read_once(*arguments, **keywords):
+    def read_once(*arguments: Any, **keywords: Any) -> Any:
         key = (*arguments, *sorted(keywords.items()))
         if key not in cache:  # i-PI reads the same file for each thing that is in it
             kind, file = arguments[:2]
@@ -307,13 +303,14 @@ def _motions(motion: Any) -> list:
 
 def _motion(motion: Any) -> dict[str, Any]:
     thermostat = getattr(motion, "thermostat", None)
+    tau = getattr(thermostat, "tau", None)
     return {
         "kind": type(motion).__name__,
         "mode": getattr(motion, "enstype", None),
         "timestep": _fs(motion.dt) if hasattr(motion, "dt") else None,
         "nmts": [int(n) for n in getattr(motion, "nmts", [])],
         "thermostat": type(thermostat).__name__ if thermostat is not None else None,
-        "tau": _fs(thermostat.tau) if hasattr(thermostat, "tau") else None,
+        "tau": _fs(tau) if tau is not None else None,
         "fixed": [int(dof) for dof in motion.fixatoms_dof],
     }
 
@@ -353,7 +350,9 @@ def limit(processor: int, memory: int) -> None:
         Bytes.
     """
     sys.addaudithook(_open_no_pipes)
-    if resource is None:
+    try:
+        import resource
+    except ImportError:  # not a Unix
         return
     # mixpi.run.guardian.start has made this process deaf to the signal of that limit
     signal.signal(signal.SIGXCPU, signal.SIG_DFL)

@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ipi.engine import outputs as ipi_outputs
@@ -208,7 +209,7 @@ class RunningSimulation:
         return found
 
 
-def _telling(output, tell: Callable[[str], None]) -> Callable[[], None]:
+def _telling(output: Any, tell: Callable[[str], None]) -> Callable[[], None]:
     write = output.write
 
     def write_or_tell() -> None:

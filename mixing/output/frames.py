@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from ase.io import read
 from ase.io.extxyz import write_extxyz
 
 from ..config import OutputConfig
 from ..errors import MixpiError
+from ..files.ase_files import read_atoms
 from ..regions.growth import Regions
 from .continuing import cut_frames, put_aside
 
@@ -85,10 +85,15 @@ class Frames:
         self._config, self._numbers, self._rotation = config, template.numbers, rotation
         paths = bead_paths(config.trajectory, beads) if config.trajectory else []
         there = [path for path in paths if path.exists()]
-        left = [cut_frames(path, first_step) if first_step else put_aside(path) for path in there]
-        self._written = min((-1 if step is None else step for step in left), default=-1)
-        for path in there if first_step else []:
-            cut_frames(path, self._written)  # a bead's file may have lost a frame more
+        self._written = -1
+        if first_step:
+            left = [cut_frames(path, first_step) for path in there]
+            self._written = min((-1 if step is None else step for step in left), default=-1)
+        for path in there:
+            if first_step:
+                cut_frames(path, self._written)  # a bead's file may have lost a frame more
+            else:
+                put_aside(path)
         self._streams = [path.open("a") for path in paths]
 
     @property
@@ -164,7 +169,7 @@ def last_frame(path: str | Path) -> Atoms:
         ended = stream.read() == b"\n"
     for index in (-1, -2) if ended else (-2,):
         try:
-            return read(path, index=index)
+            return read_atoms(path, index)[0]
         except Exception:  # ASE's reader fails in many ways on half a frame
             continue
     raise MixpiError(f"{path} holds no whole frame")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .continuing import cut_table, put_aside
 
@@ -160,7 +161,7 @@ def read_steps(path: str | Path) -> dict[str, np.ndarray]:
     return dict(zip(names, table.T, strict=True))
 
 
-def last_of_each_step(steps: dict[str, Sequence]) -> np.ndarray:
+def last_of_each_step(steps: Mapping[str, ArrayLike]) -> np.ndarray:
     """Mask of the rows that end a step: of several evaluations the last."""
     step = np.asarray(steps["step"])
     return np.append(step[1:] != step[:-1], True) if len(step) else np.zeros(0, dtype=bool)

@@ -140,7 +140,10 @@ class Bins:
         """
         marked = self._marked(targets)
         sure, possible = self._footprints(reach)
-        return tuple(self._at_atoms(self._spread(marked, f)) for f in (sure, possible))
+        return (
+            self._at_atoms(self._spread(marked, sure)),
+            self._at_atoms(self._spread(marked, possible)),
+        )
 
     def _marked(self, targets: np.ndarray) -> np.ndarray:
         """The grid, 64 bins a word, with a bit set wherever there is an image of a target."""

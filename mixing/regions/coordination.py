@@ -124,7 +124,9 @@ def coordination(
     return replace(within, too_few=both, too_many=found.too_many) if both.any() else found
 
 
-def _count(numbers, positions, cell, cutoff: float, *, margin: float) -> Coordination:
+def _count(
+    numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray, cutoff: float, *, margin: float
+) -> Coordination:
     first, distances = _pairs(positions, cell, cutoff * (1 + margin))
 
     def count(reach: float) -> np.ndarray:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from numbers import Real
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .periodic import PeriodicCell, Search
 from .positions import valid_positions
@@ -61,13 +62,16 @@ class Regions:
     @property
     def counts(self) -> tuple[int, int, int]:
         """Numbers of core, blend and buffer atoms."""
-        return tuple(int(np.count_nonzero(m)) for m in (self.core, self.blend, self.buffer))
+        core, blend, buffer = (
+            int(np.count_nonzero(mask)) for mask in (self.core, self.blend, self.buffer)
+        )
+        return core, blend, buffer
 
 
 def build_regions(
-    positions,
-    cell,
-    seeds,
+    positions: ArrayLike,
+    cell: ArrayLike,
+    seeds: ArrayLike,
     *,
     core: float,
     blend: float,
@@ -101,6 +105,7 @@ def build_regions(
     Returns
     -------
     Regions
+        Of all n atoms.
 
     Raises
     ------
@@ -195,7 +200,7 @@ def union(regions: Sequence[Regions]) -> Regions:
     return Regions(weights, core, blend, buffer)
 
 
-def valid_seeds(seeds, n: int) -> np.ndarray:
+def valid_seeds(seeds: ArrayLike, n: int) -> np.ndarray:
     """The seeds as unique, ascending indices.
 
     Raises

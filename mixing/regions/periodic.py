@@ -10,6 +10,7 @@ import math
 import os
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.ndimage import maximum_filter1d
 from scipy.spatial import cKDTree
 
@@ -63,7 +64,7 @@ class PeriodicCell:
         If the cell is not (3, 3), not finite, absurdly small or large, or singular.
     """
 
-    def __init__(self, cell) -> None:
+    def __init__(self, cell: ArrayLike) -> None:
         vectors = np.array(cell, dtype=float)
         if vectors.shape != (3, 3):
             raise ValueError(

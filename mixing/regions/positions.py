@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 #: Å; further out coordinates have lost so many digits that distances mean little.
 FARTHEST = 1e9
 
 
-def valid_positions(positions) -> np.ndarray:
+def valid_positions(positions: ArrayLike) -> np.ndarray:
     """Positions as an array of floats, if distances between them mean something.
 
     Parameters

@@ -164,7 +164,8 @@ def families(
     living = {one.pid: one for pid in pids if (one := look_at(pid)) and pid != os.getpid()}
     # those who belong to us are younger; looking into a process that is stuck can take for ever
     us = look_at(os.getpid())
-    carried = {one.pid: mark_of(one.pid) for one in living.values() if one.started >= us.started}
+    younger = [one for one in living.values() if us and one.started >= us.started]
+    carried = {one.pid: mark_of(one.pid) for one in younger}
     found: dict[str, list[Process]] = {}
     for mark in marks:
         whole = mark.endswith(":")
@@ -258,7 +259,9 @@ def bound_sockets() -> set[bytes] | None:
 def _left_behind(paths: Sequence[str]) -> Iterator[str]:
     """Those of some paths that are sockets on which nobody listens."""
     bound = bound_sockets()
-    for path in paths if bound is not None else ():
+    if bound is None:
+        return
+    for path in paths:
         with contextlib.suppress(OSError):
             if stat.S_ISSOCK(os.lstat(path).st_mode) and os.fsencode(path) not in bound:
                 yield path
@@ -302,7 +305,7 @@ def start(parent: int, signum: int, argv: Sequence[str]) -> None:
     for signum in _numbers(("SIGPIPE", "SIGXFSZ")):  # Python ignores them: inherited, too
         signal.signal(signum, signal.SIG_DFL)
     try:
-        os.execvp(argv[0], argv)
+        os.execvp(argv[0], list(argv))
     except OSError as error:
         sys.exit(f"cannot start {argv[0]}: {error.strerror}")
 

@@ -161,6 +161,7 @@ def guarded(*, keep: Iterable[IO] = (), sockets: Iterable[str | Path] = ()) -> I
         _guarded.remove(family)
         guardian.kill(family)
         if watcher is not None:
+            assert watcher.stdin is not None
             watcher.stdin.close()
             try:
                 watcher.wait(10.0)

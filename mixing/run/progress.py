@@ -36,7 +36,7 @@ class _WithBar:
             self._bar.start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._bar:
             self._bar.stop()
 
@@ -86,8 +86,8 @@ class Progress(_WithBar):
         self._read()
         if self._quiet or not self._last:
             return
-        done, _, *counts = self._last.split()[:5]
-        done, regions = int(done), "core {} blend {} buffer {}".format(*counts)
+        step, _, *counts = self._last.split()[:5]
+        done, regions = int(step), "core {} blend {} buffer {}".format(*counts)
         if self._bar:
             self._bar.update(self._task, completed=done, rate=self._rate(done), regions=regions)
         elif time.monotonic() - self._spoken > SPEAK_EVERY:

@@ -35,7 +35,7 @@ SHORT_PATIENCE = 10.0
 def unix_sockets(config: MixingConfig) -> list[Path]:
     """The socket files of a run."""
     sockets = [getattr(config, pool).socket for pool in POOLS]
-    return [unix_path(socket.address) for socket in sockets if socket.mode == "unix"]
+    return [unix_path(socket.known_address) for socket in sockets if socket.mode == "unix"]
 
 
 class Run:
@@ -95,9 +95,9 @@ class Run:
                 with guarded(keep=[self._lock], sockets=unix_sockets(config)):
                     try:
                         with progress:
-                            self._start_ipi()
-                            self._crew.start(self._ipi, lambda: self._stops.signum is not None)
-                            self._watch(progress)
+                            ipi = self._start_ipi()
+                            self._crew.start(ipi, lambda: self._stops.signum is not None)
+                            self._watch(ipi, progress)
                     finally:
                         self._stop()
             except MixpiError as error:
@@ -108,7 +108,7 @@ class Run:
         self._outcome.seconds = time.perf_counter() - start
         return self._outcome
 
-    def _start_ipi(self) -> None:
+    def _start_ipi(self) -> Child:
         program = find_program("i-pi")
         if program is None:
             raise MixpiError("the program i-pi is not found: pip install ipi")
@@ -127,39 +127,40 @@ class Run:
             env=env,
             keep=[self._lock],
         )
+        return self._ipi
 
-    def _watch(self, progress: Progress) -> None:
-        while self._ipi.returncode is None and self._stops.signum is None:
+    def _watch(self, ipi: Child, progress: Progress) -> None:
+        def is_over() -> bool:
+            """Whether the mixing layer has given up: its reason is the better message."""
+            return ipi.wait(0.0) or self.evidence.failure is not None
+
+        while ipi.returncode is None and self._stops.signum is None:
             progress.update()
-            self._listen()
-            self._crew.look_after(progress.evaluations, self._is_over)
+            self._listen(ipi)
+            self._crew.look_after(progress.evaluations, is_over)
             if time.monotonic() - self._looked > LOOK_EVERY:
                 self._looked = time.monotonic()
-                self._look_around()
+                self._look_around(ipi)
             time.sleep(0.05)
         progress.update()
-        self._listen()
+        self._listen(ipi)
 
-    def _is_over(self) -> bool:
-        """Whether the mixing layer has given up: its reason is the better message."""
-        return self._ipi.wait(0.0) or self.evidence.failure is not None
-
-    def _look_around(self) -> None:
+    def _look_around(self, ipi: Child) -> None:
         if not self.evidence.folder_is_there:
             raise MixpiError(self.evidence.surroundings())
-        was, self._stopped = self._stopped, self._stopped + 1 if self._ipi.state == "T" else 0
+        was, self._stopped = self._stopped, self._stopped + 1 if ipi.state == "T" else 0
         if self._stopped == STOPPED_LOOKS:
             print(
-                f"mixpi: warning: i-PI (process {self._ipi.pid}) is stopped (SIGSTOP), and the run "
-                f"with it: 'kill -CONT {self._ipi.pid}' lets it go on, Ctrl-C ends it",
+                f"mixpi: warning: i-PI (process {ipi.pid}) is stopped (SIGSTOP), and the run "
+                f"with it: 'kill -CONT {ipi.pid}' lets it go on, Ctrl-C ends it",
                 file=sys.stderr,
             )
         elif was >= STOPPED_LOOKS and not self._stopped:
             print("mixpi: i-PI goes on", file=sys.stderr)
 
-    def _listen(self) -> None:
+    def _listen(self, ipi: Child) -> None:
         """Do what the mixing layer says in i-PI's log."""
-        text = self._ipi.fresh()
+        text = ipi.fresh()
         for warning in re.findall(rf"^ {re.escape(WARNING)} (.+)$", text, re.M):
             self._outcome.warnings.append(warning)
             print(f"mixpi: warning: {warning}", file=sys.stderr)
@@ -175,7 +176,7 @@ class Run:
         self._crew.stop()
         for pool in POOLS:
             socket = getattr(self.ipi_input.config, pool).socket
-            if socket.mode == "unix" and unix_path(socket.address).exists():
+            if socket.mode == "unix" and unix_path(socket.known_address).exists():
                 with contextlib.suppress(MixpiError):  # another run may have taken it already
                     claim(socket)
 

@@ -177,11 +177,11 @@ class _Drivers:
         self._atoms, rotation = read_oriented(
             ipi_input.config_path.parent / ipi_input.config.structure
         )
-        self._geometries = _last_geometries(ipi_input, rotation)
-        if self._geometries is None:
-            self._geometries = [self._atoms.positions]
+        geometries = _last_geometries(ipi_input, rotation)
+        if geometries is None:
+            geometries = [self._atoms.positions]
         cell = self._atoms.cell.array
-        self._geometries = HomeImages().fold(self._geometries, cell)
+        self._geometries = HomeImages().fold(geometries, cell)
         self._h = cell.T / Bohr
         self._plan = self._make_plan(cell)
         self._pools: dict[str, DriverPool] = {}
@@ -212,7 +212,7 @@ class _Drivers:
             self._left = stack.pop_all()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._left.close()
 
     def _stop(self) -> None:

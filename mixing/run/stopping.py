@@ -7,8 +7,13 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from .guardian import MARK, WARNINGS
+
+
+if TYPE_CHECKING:
+    from ipi.utils.softexit import Softexit
 
 
 #: Those that a program which was started with them ignored goes on to ignore (``nohup``).
@@ -51,7 +56,7 @@ class Stops:
         self._within.enter_context(on_stops(self._note))
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._within.close()
 
     def _note(self, signum: signal.Signals) -> None:
@@ -75,7 +80,7 @@ def ending_as_ctrl_c() -> Iterator[None]:
         yield
 
 
-def hear_once(softexit) -> None:
+def hear_once(softexit: Softexit) -> None:
     """Let i-PI, started by our launcher, take each word to stop as one and the same.
 
     A batch system sends SIGTERM to all processes of a job, and the launcher then does too; i-PI

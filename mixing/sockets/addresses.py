@@ -26,7 +26,7 @@ def unix_path(address: str) -> Path:
 def describe(config: SocketConfig) -> str:
     """The address for messages: a file, or host:port."""
     if config.mode == "unix":
-        return str(unix_path(config.address))
+        return str(unix_path(config.known_address))
     return f"{config.address}:{config.port}"
 
 
@@ -80,7 +80,7 @@ def claim(config: SocketConfig) -> str | None:
         If a live process uses the address, or it cannot be used at all.
     """
     if config.mode == "unix":
-        path = unix_path(config.address)
+        path = unix_path(config.known_address)
         try:
             other = _what_stands_there(path)
         except FileNotFoundError:
@@ -108,7 +108,7 @@ def claim(config: SocketConfig) -> str | None:
     with socket.socket(socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((config.address, config.port))
+            probe.bind((config.known_address, config.port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 cause = "the port is in use by a running process: give another 'port'"
@@ -121,7 +121,7 @@ def claim(config: SocketConfig) -> str | None:
 def is_listening(config: SocketConfig) -> bool:
     """Whether the server is up, so that drivers may be started."""
     if config.mode == "unix":
-        path = unix_path(config.address)
+        path = unix_path(config.known_address)
         with contextlib.suppress(FileNotFoundError):
             return not _what_stands_there(path) and unix_socket_is_live(path)
         return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -46,7 +46,7 @@ class SocketConfig(Section):
     )
 
     @model_validator(mode="after")
-    def _port_belongs_to_inet(self):
+    def _port_belongs_to_inet(self) -> Self:
         if self.mode == "inet" and self.port is None:
             raise ValueError("mode inet needs a port, e.g. port: 31415")
         if self.mode == "unix" and self.port is not None:
@@ -60,6 +60,12 @@ class SocketConfig(Section):
         if self.address and len(os.fsencode(self.address)) > LONGEST_ADDRESS:
             raise ValueError(f"an address has {LONGEST_ADDRESS} bytes at most")
         return self
+
+    @property
+    def known_address(self) -> str:
+        """The address, once it is filled in (:func:`mixpi.config.load_config`)."""
+        assert self.address is not None
+        return self.address
 
     @property
     def flags(self) -> list[str]:

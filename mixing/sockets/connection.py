@@ -138,6 +138,14 @@ class Connection:
         Whether it has ever answered as a driver does.
     """
 
+    state: State
+    deadline: float
+    _limit: float
+    _expected: Generator[int, bytearray, str | Reply]
+    _begun: bool
+    _piece: bytearray
+    _have: int
+
     def __init__(
         self, sock: socket.socket, peer: Peer, *, patience: float, token: bytes | None = None
     ) -> None:
@@ -269,15 +277,19 @@ class Connection:
         self._outgoing.append(memoryview(data))
         self.send()
 
-    def _await(self, state: State, expected: Generator, patience: float) -> None:
+    def _await(
+        self, state: State, expected: Generator[int, bytearray, str | Reply], patience: float
+    ) -> None:
         self.state, self._expected, self._limit = state, expected, patience
         self.deadline, self._begun = time.monotonic() + patience, False
         self._piece, self._have = bytearray(next(expected)), 0
 
     def _understand(self, found: str | Reply) -> None:
         if isinstance(found, Reply):
-            self._require_proof(found)
-            self.request.reply, self.request = found, None
+            request = self.request
+            assert request is not None  # nobody else is asked for forces
+            self._require_proof(request, found)
+            request.reply, self.request = found, None
             with contextlib.suppress(Lost):  # is noticed next time; its work is whole
                 self._ask(ANSWER)
             return
@@ -293,11 +305,11 @@ class Connection:
         self.state, self.deadline = State.FREE, float("inf")
         self._piece, self._have = bytearray(1), 0  # nothing is expected but its end
 
-    def _require_proof(self, reply: Reply) -> None:
+    def _require_proof(self, request: Request, reply: Reply) -> None:
         if self._token is None:
             return
         energy_and_forces = np.float64(reply.energy).tobytes() + reply.forces.tobytes()
-        computed = self.request.geometry + energy_and_forces
+        computed = request.geometry + energy_and_forces
         if not is_proven(reply.extras, token=self._token, nonce=self._nonce, computed=computed):
             raise Lost(
                 f"at {self.peer.where} does not prove that it knows the token (a driver of mixpi "

@@ -149,6 +149,7 @@ class DriverPool:
         PoolError
             If the energy or a force is NaN or infinite.
         """
+        assert request.reply is not None  # it is finished
         energy, forces = request.reply.energy, request.reply.forces
         if not (np.isfinite(energy) and np.isfinite(forces).all()):
             bad = np.flatnonzero(~np.isfinite(forces).all(axis=1))

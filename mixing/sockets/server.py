@@ -12,6 +12,7 @@ import selectors
 import socket
 import time
 from collections import deque
+from collections.abc import Iterator
 
 from ipi.utils.messages import verbosity, warning
 
@@ -97,12 +98,12 @@ class Server:
         listener = socket.socket(socket.AF_UNIX if unix else socket.AF_INET)
         try:
             if unix:
-                path = unix_path(self.config.address)
+                path = unix_path(self.config.known_address)
                 listener.bind(str(path))
                 os.chmod(path, 0o600)  # whatever the umask; nobody can connect before listen()
             else:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                listener.bind((self.config.address, self.config.port))
+                listener.bind((self.config.known_address, self.config.port))
             listener.listen(BACKLOG)
         except OSError:
             listener.close()
@@ -110,7 +111,7 @@ class Server:
         listener.setblocking(False)
         self._listener = listener
         self._selector.register(listener, selectors.EVENT_READ)
-        if not unix and not is_loopback(self.config.address):
+        if not unix and not is_loopback(self.config.known_address):
             self._warn_of_the_network()
 
     def fileno(self) -> int:
@@ -137,13 +138,14 @@ class Server:
         """
         knock = False
         for key, events in self._selector.select(0):
-            if key.fileobj is self._listener:
-                knock = True  # later: a driver may have ended to make room
-                continue
-            self._serve(key.fileobj, events)
+            if isinstance(key.fileobj, Connection):
+                self._serve(key.fileobj, events)
+            else:  # the listener; later: a driver may have ended to make room
+                knock = True
         if knock:
             self._accept()
         elif self._deaf_until is not None and time.monotonic() > self._deaf_until:
+            assert self._listener is not None  # it was deaf
             self._deaf_until = None
             self._selector.register(self._listener, selectors.EVENT_READ)
         for connection in list(self._connections):
@@ -161,7 +163,7 @@ class Server:
             self._listener.close()
             if self.config.mode == "unix":
                 with contextlib.suppress(OSError):
-                    os.unlink(unix_path(self.config.address))
+                    os.unlink(unix_path(self.config.known_address))
 
     def _serve(self, connection: Connection, events: int) -> None:
         with self._guarding(connection):
@@ -176,7 +178,7 @@ class Server:
                 self._selector.modify(connection, connection.events)
 
     @contextlib.contextmanager
-    def _guarding(self, connection: Connection):
+    def _guarding(self, connection: Connection) -> Iterator[None]:
         """Give up a driver that cannot be worked with, and its work to another."""
         request = connection.request
         try:
@@ -184,6 +186,7 @@ class Server:
         except Lost as lost:
             self._drop(connection, lost)
         except WrongAtoms as error:
+            assert request is not None  # whose reply it was to be
             raise PoolError(
                 f"a {self.name} driver returned forces for {error.found} atoms, "
                 f"{request.atoms} were asked for: it was started for another structure"
@@ -210,6 +213,7 @@ class Server:
         connection.close()
 
     def _accept(self) -> None:
+        assert self._listener is not None  # somebody has knocked
         for _ in range(BACKLOG):
             try:
                 sock, _ = self._listener.accept()
@@ -251,8 +255,8 @@ class Server:
         """Why somebody is not let in."""
         if peer.uid is not None and peer.uid != os.geteuid():
             return f"it belongs to user {peer.uid}"
-        seen = self.launched_by and peer.local and peer.pid
-        if seen and not belongs_to(peer.pid, self.launched_by):
+        mark = self.launched_by
+        if mark and peer.local and peer.pid and not belongs_to(peer.pid, mark):
             return "it is none of the drivers of this run"
         if len(self._connections) >= self.count + STRANGERS:
             return f"{len(self._connections)} are connected already"
