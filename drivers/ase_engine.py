@@ -28,8 +28,6 @@ _KEPT = 1000
 #: Of the energy, how much the energies of the atoms may differ in their sum; float32 models.
 _SAME_SUM = 1e-5
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
-#: Words of the exceptions by which ASE's calculators say that something is not implemented.
-_NOT_IMPLEMENTED = (NotImplementedError,)
 
 
 class AseEngine:
@@ -61,7 +59,7 @@ class AseEngine:
     interaction_range : float or None
         Å.
     has_site_energies : bool
-        Whether the calculator declares ``energies``.
+        Whether the calculator declares ``energies``; some (CHGNet) do, and give none.
     has_masked_forces : bool
         False.
     calculator
@@ -190,8 +188,13 @@ class AseEngine:
         if not len(atoms):
             return np.zeros(0)
         with self._told(atoms):
-            sites = atoms.get_potential_energies()
             energy = float(np.asarray(atoms.get_potential_energy()).reshape(-1)[0])
+            try:
+                sites = atoms.get_potential_energies()
+            except NotImplementedError:
+                raise MixpiError(
+                    f"ASE calculator {self.name} declares energies of atoms, but gives none"
+                ) from None
         sites = self._numbers_of("energies", sites, (len(atoms),))
         if not abs(sites.sum() - energy) <= _SAME_SUM * max(1.0, np.abs(sites).sum()):
             raise MixpiError(
@@ -213,7 +216,7 @@ class AseEngine:
         if self._has_free_energy:
             try:
                 return atoms.get_potential_energy(force_consistent=True)
-            except _NOT_IMPLEMENTED:  # some declare it and have it not
+            except NotImplementedError:  # some declare it and have it not
                 self._has_free_energy = False
         return atoms.get_potential_energy()
 

@@ -249,6 +249,8 @@ class TestEvaluation:
         assert not springs(own, "Base").has_site_energies
         with pytest.raises(MixpiError, match="declares no energies"):
             springs(own, "Base").site_energies(*args)
+        with pytest.raises(MixpiError, match="declares energies of atoms, but gives none"):
+            springs(own, "Promises").site_energies(*args)
         with pytest.raises(MixpiError, match="no derivatives of single site energies"):
             engine.evaluate(*args, mask=[True, False])
 

@@ -53,6 +53,15 @@ def alone(one: LammpsClusterEngine, atoms: Atoms) -> tuple[float, np.ndarray, np
         return lmp.get_thermo("pe"), to_lab(atoms, forces)
 
 
+def pair_table(folder: Path) -> list[str]:
+    """Springs of 4 Å, which LAMMPS refuses to evaluate below 1.5 Å."""
+    r = np.linspace(1.5, 4.0, 50)
+    rows = [f"{k} {x:.8f} {(x - 4) ** 2:.8f} {2 * (4 - x):.8f}" for k, x in enumerate(r, 1)]
+    text = "\n".join(["PAIR", "N 50 R 1.5 4.0", "", *rows])
+    (folder / "pair.table").write_text(f"{text}\n")
+    return ["pair_style table linear 500", "pair_coeff * * pair.table PAIR 4.0"]
+
+
 def compound(cell, count: int, seed: int) -> Atoms:
     """Atoms of silicon and carbon that keep their distance, anywhere."""
     rng = np.random.default_rng(seed)
@@ -292,11 +301,7 @@ class TestBadInput:
         assert evaluate(carbide, atoms)[0] == pytest.approx(alone(carbide, atoms)[0], abs=1e-10)
 
     def test_an_error_of_lammps_is_told_and_does_not_last(self, tmp_path):
-        r = np.linspace(1.5, 4.0, 50)
-        rows = [f"{k} {x:.8f} {(x - 4) ** 2:.8f} {2 * (4 - x):.8f}" for k, x in enumerate(r, 1)]
-        table = tmp_path / "pair.table"
-        table.write_text("\n".join(["PAIR", "N 50 R 1.5 4.0", "", *rows]) + "\n")
-        lines = ["pair_style table linear 500", "pair_coeff * * pair.table PAIR 4.0"]
+        lines = pair_table(tmp_path)
         one = LammpsClusterEngine(lines, species=["Si"], folder=tmp_path)
         cell = np.eye(3) * 12
         good = [14, 14], [[0, 0, 0], [0, 0, 2.0]], cell
@@ -345,7 +350,7 @@ RANKS = """import sys
 from mixpi.drivers.lammps_cluster import LammpsClusterEngine
 from mixpi.drivers.lammps_ranks import run_ranks
 from mixpi.errors import MixpiError
-make = lambda: LammpsClusterEngine({lines!r}, folder={folder!r})
+make = lambda: LammpsClusterEngine({lines!r}, folder={folder!r}, species={species!r})
 try:
     sys.exit(run_ranks(make, address={address!r}, label="ranks"))
 except MixpiError as error:
@@ -366,13 +371,12 @@ class TestRanks:
         """Starts ranks that connect to a server."""
         processes = []
 
-        def start(server, lines=TERSOFF, *flags) -> subprocess.Popen:
+        def start(server, lines=TERSOFF, folder=POTENTIALS, species=None) -> subprocess.Popen:
             script = tmp_path / "ranks.py"
-            script.write_text(
-                RANKS.format(lines=lines, folder=str(POTENTIALS), address=server.address)
-            )
+            options = {"lines": lines, "folder": str(folder), "species": species}
+            script.write_text(RANKS.format(address=server.address, **options))
             process = subprocess.Popen(
-                [f"{sys.prefix}/bin/mpirun", "-n", "2", sys.executable, *flags, str(script)],
+                [f"{sys.prefix}/bin/mpirun", "-n", "2", sys.executable, str(script)],
                 env=clean_environment(),
                 cwd=tmp_path,
                 stdout=subprocess.PIPE,
@@ -450,6 +454,23 @@ class TestRanks:
             output, _ = process.communicate(timeout=60)
         assert process.returncode == 1 and "does not know W" in output
         assert not self.ranks_in(tmp_path)
+
+    @pytest.mark.full
+    def test_error_of_one_rank_ends_all(self, started, tmp_path):
+        """Only the rank whose atoms come too close finds it; the other waits for it in LAMMPS."""
+        pytest.importorskip("mpi4py")
+        lines = pair_table(tmp_path)
+        with listening() as server:
+            process = started(server, lines, folder=tmp_path, species=["Si"])
+            driver = server.accept()
+            near = [[1, 1, 1], [1, 1, 3.0], [1, 1, 8], [1, 1, 10.0]]
+            driver.ask(Atoms("Si4", near, cell=[12, 12, 12]))
+            near[3][2] = 8.5
+            with pytest.raises((OSError, AssertionError)):
+                driver.ask(Atoms("Si4", near, cell=[12, 12, 12]))
+            output, _ = process.communicate(timeout=60)
+        assert process.returncode == 1 and "Pair distance < table inner cutoff" in output
+        wait_for(lambda: not self.ranks_in(tmp_path))
 
     @pytest.mark.full
     def test_error_at_the_start_is_told(self, started, tmp_path):
