@@ -115,6 +115,7 @@ def _numbers(template: str):
     from ase.io import read
 
     try:
-        return read(Path(template)).numbers
+        found = read(Path(template))
+        return (found[-1] if isinstance(found, list) else found).numbers
     except Exception as error:  # each format raises its own
         raise MixpiError(f"template {template}: {type(error).__name__}: {error}") from None

@@ -15,6 +15,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -322,6 +323,7 @@ def _factory(target: str, folder: Path, printed: _Printed):
         # behind what is installed: a file of the name of an installed module is not meant
         sys.path.append(place)
     importlib.invalidate_caches()
+    found: Any
     try:
         with contextlib.redirect_stdout(printed):
             found = importlib.import_module(module_name)

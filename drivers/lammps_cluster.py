@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import chdir
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -105,7 +106,7 @@ class LammpsClusterEngine:
         self.numbers = tuple(atomic_numbers[symbol] for symbol in self.species)
         self._types = np.zeros(len(chemical_symbols), dtype=int)
         self._types[list(self.numbers)] = np.arange(1, len(self.numbers) + 1)
-        self._lmp = None
+        self._lmp: Any = None
         self._cell: np.ndarray | None = None
         self._present = np.zeros(0, dtype=int)
         self.cutoff = self._open()

@@ -111,7 +111,7 @@ def compare_forces(
         If LAMMPS fails: with its own words.
     """
     rng = np.random.default_rng(seed)
-    moved = rng.choice(len(atoms), size=min(probes, len(atoms)), replace=False)
+    moved = rng.choice(len(atoms), size=min(probes, len(atoms)), replace=False).tolist()
     forces, slopes = _forces(setup, atoms, command(arguments), environment, moved)
     plain_setup = LammpsSetup(plain_lines(setup.potential), setup.species, setup.folder)
     plain_flags = plain_arguments(arguments)

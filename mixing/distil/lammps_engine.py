@@ -28,7 +28,7 @@ class LammpsCalculator(Calculator):
         Potential and species; :meth:`of` makes it for a potential on disk.
     """
 
-    implemented_properties = ("energy", "forces", "stress")
+    implemented_properties = ["energy", "forces", "stress"]  # noqa: RUF012 (as ASE has it)
 
     def __init__(self, setup: LammpsSetup) -> None:
         super().__init__()
