@@ -70,9 +70,12 @@ def run_ranks(
     """
     if ranks_started() == 1:
         return run_driver(make_engine, label=label, **options)
-    world = _world()
+    world, here = _world()
     if world.rank:
         return _follow(make_engine, world, label)
+    warning = crowded(here, os.cpu_count() or here)
+    if warning:
+        print(f"{label}: warning: {warning}", flush=True)
     leader: list[_Leader] = []
 
     def make_leader() -> _Leader:
@@ -88,6 +91,16 @@ def run_ranks(
             _abort(world, code)
     leader[0].dismiss()
     return code
+
+
+def crowded(ranks: int, cores: int) -> str:
+    """What to say of so many ranks on one machine; empty if there is room for them."""
+    if ranks <= cores:
+        return ""
+    return (
+        f"{ranks} ranks on {cores} cores: ranks that wait keep a core busy, so this is many times "
+        "slower than fewer ranks"
+    )
 
 
 class _Leader:
@@ -159,7 +172,7 @@ def _abort(world, code: int) -> NoReturn:
 
 
 def _world():
-    """The communicator of all ranks, in the MPI that LAMMPS uses."""
+    """The communicator of all ranks, in the MPI that LAMMPS uses, and how many are on this host."""
     load_mpi()
     try:
         from mpi4py import MPI
@@ -174,4 +187,4 @@ def _world():
             f"the launcher has started {ranks_started()} ranks, MPI sees {world.size}: mpirun "
             "belongs to another MPI than LAMMPS; use the mpirun beside this Python"
         )
-    return world
+    return world, world.Split_type(MPI.COMM_TYPE_SHARED).size

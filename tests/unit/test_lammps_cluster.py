@@ -18,7 +18,7 @@ from driver_server import listening
 from mixpi.drivers.lammps import LammpsSetup
 from mixpi.drivers.lammps_cluster import LammpsClusterEngine
 from mixpi.drivers.lammps_library import loaded, to_lab
-from mixpi.drivers.lammps_ranks import ranks_started
+from mixpi.drivers.lammps_ranks import crowded, ranks_started
 from mixpi.errors import MixpiError
 
 
@@ -365,6 +365,10 @@ class TestRanks:
         assert ranks_started({"OMPI_COMM_WORLD_SIZE": "2"}) == 2
         assert ranks_started({"SLURM_STEP_NUM_TASKS": "8"}) == 1
         assert ranks_started({"SLURM_STEP_NUM_TASKS": "8", "PMIX_RANK": "3"}) == 8
+
+    def test_more_ranks_than_cores_are_warned_of(self):
+        assert not crowded(2, 2)
+        assert "3 ranks on 2 cores" in crowded(3, 2)
 
     @pytest.fixture
     def started(self, tmp_path):
