@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -123,9 +124,9 @@ def _program(python: str | None, folder: Path) -> str:
             )
         # not resolved: a link from the environment must stay one
         return os.path.abspath(inside)
-    # as a path where it is one: a bare name is that of a program on the PATH
+    # a bare name is that of a program on the PATH, not of the one beside mixpi's own Python
     own = os.path.abspath(place) if os.sep in python else python
-    found = find_program(own, folder)
+    found = find_program(own) if os.sep in python else shutil.which(python)
     if found is None:
         state = "is not executable" if place.is_file() else "does not exist"
         raise MixpiError(

@@ -466,6 +466,12 @@ class TestEnvironments:
             with pytest.raises(MixpiError, match=message):
                 ase_command(LJ, python=python, folder=tmp_path)
 
+    def test_a_bare_name_is_looked_for_on_the_path(self, tmp_path, monkeypatch):
+        """Not beside the Python of mixpi, which is another environment."""
+        monkeypatch.setenv("PATH", str(tmp_path))
+        wanted = script(tmp_path / Path(sys.executable).name, "#!/bin/sh\n")
+        assert ase_command(LJ, python=Path(sys.executable).name)[0] == wanted
+
     def test_relative_places_are_those_of_the_configuration(self, tmp_path, monkeypatch):
         home = tmp_path / "home"
         (home / "venv" / "bin").mkdir(parents=True)
