@@ -85,8 +85,11 @@ class _Protocol(IPIProtocol):
         self.sendforce(*result, np.frombuffer(extras, np.byte))
 
 
-class Stopped(Exception):
-    """A signal asked the driver to stop."""
+class Stopped(BaseException):
+    """A signal asked the driver to stop.
+
+    No plain exception, which an engine that is interrupted might take for a failure of its own.
+    """
 
 
 def connect(

@@ -46,6 +46,11 @@ def lammps_frame(cell: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     return box, rotation
 
 
+def folded(positions: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Positions (m, 3) moved into the cell by whole lattice vectors; Å."""
+    return positions - np.floor(positions @ np.linalg.inv(box)) @ box
+
+
 def write_data(path: Path, atoms: Atoms, species: Sequence[str]) -> None:
     """Write a data file of ``atom_style atomic``, ids in the order of the atoms.
 
@@ -62,8 +67,7 @@ def write_data(path: Path, atoms: Atoms, species: Sequence[str]) -> None:
         Chemical symbols in the order of LAMMPS atom types.
     """
     box, rotation = lammps_frame(atoms.cell.array)
-    positions = atoms.positions @ rotation
-    positions -= np.floor(positions @ np.linalg.inv(box)) @ box
+    positions = folded(atoms.positions @ rotation, box)
     kinds = [species.index(symbol) + 1 for symbol in atoms.symbols]
     lines = ["# written by mixpi", "", f"{len(atoms)} atoms", f"{len(species)} atom types"]
     lines += [f"0 {box[k, k]:.17g} {axis}lo {axis}hi" for k, axis in enumerate("xyz")]

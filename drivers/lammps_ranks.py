@@ -1,0 +1,190 @@
+"""LAMMPS on several MPI ranks as one driver: the first talks to i-PI, the others follow it.
+
+LAMMPS divides an evaluation among the ranks of its MPI by itself, if all of them call it with
+the same structure. So the first rank tells the others what has come. Whatever goes wrong on one
+rank ends all: the others would wait for it for ever.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+
+from ..errors import MixpiError
+from .client import run_driver
+from .lammps_library import load_mpi
+
+
+if TYPE_CHECKING:
+    from .lammps_cluster import LammpsClusterEngine
+
+
+#: s; a rank that waits looks so often, once it has waited the first time without sleeping:
+#: MPI itself would keep a core busy while the mixing layer and other drivers compute.
+_LOOK_EVERY, _AWAKE = 2e-4, 1e-4
+#: Sent in place of a number of atoms when all is done.
+_DISMISSED = -1
+
+
+def ranks_started(environ: Mapping[str, str] = os.environ) -> int:
+    """How many MPI ranks of this program the launcher has started, by its environment.
+
+    It is asked before MPI is loaded, which a driver of one process does not need.
+    """
+    keys = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"]
+    if "PMIX_RANK" in environ:
+        keys.append("SLURM_STEP_NUM_TASKS")
+    found = next((environ[key] for key in keys if key in environ), "1")
+    return int(found) if found.isdigit() else 1
+
+
+def run_ranks(
+    make_engine: Callable[[], LammpsClusterEngine], *, label: str = "driver", **options
+) -> int:
+    """The whole life of a driver process, be it alone or one of several MPI ranks.
+
+    Parameters
+    ----------
+    make_engine : callable
+        Returns the engine; called on each rank.
+    label : str
+        For the log.
+    **options
+        As for :func:`mixpi.drivers.client.run_driver`; only the first rank connects.
+
+    Returns
+    -------
+    int
+        Exit code.
+
+    Raises
+    ------
+    MixpiError
+        If there are several ranks, but mpi4py is not installed or sees another number.
+    """
+    if ranks_started() == 1:
+        return run_driver(make_engine, label=label, **options)
+    world, here = _world()
+    if world.rank:
+        return _follow(make_engine, world, label)
+    warning = crowded(here, os.cpu_count() or here)
+    if warning:
+        print(f"{label}: warning: {warning}", flush=True)
+    leader: list[_Leader] = []
+
+    def make_leader() -> _Leader:
+        leader.append(_Leader(make_engine(), world))
+        return leader[0]
+
+    code = 1
+    try:
+        code = run_driver(make_leader, label=f"{label} ({world.size} ranks)", **options)
+    finally:
+        # a signal may have come within an evaluation, or before the engine was there
+        if code or not leader or leader[0].is_busy:
+            _abort(world, code)
+    leader[0].dismiss()
+    return code
+
+
+def crowded(ranks: int, cores: int) -> str:
+    """What to say of so many ranks on one machine; empty if there is room for them."""
+    if ranks <= cores:
+        return ""
+    return (
+        f"{ranks} ranks on {cores} cores: ranks that wait keep a core busy, so this is many times "
+        "slower than fewer ranks"
+    )
+
+
+class _Leader:
+    """An engine whose calls all ranks make."""
+
+    def __init__(self, engine: LammpsClusterEngine, world) -> None:
+        self._engine, self._world = engine, world
+        self.is_busy = False
+
+    def evaluate(self, numbers, positions, cell):
+        """As the engine itself."""
+        self.is_busy = True
+        numbers = np.ascontiguousarray(numbers, dtype=np.int64)
+        positions = np.ascontiguousarray(positions, dtype=float)
+        cell = np.ascontiguousarray(cell, dtype=float)
+        # what is waited for is sent as it is waited for
+        self._world.Ibcast(np.array([len(numbers)])).Wait()
+        for array in (numbers, positions, cell):
+            self._world.Bcast(array)
+        result = self._engine.evaluate(numbers, positions, cell)
+        self.is_busy = False
+        return result
+
+    def dismiss(self) -> None:
+        """Let the other ranks end."""
+        self._world.Ibcast(np.array([_DISMISSED])).Wait()
+        self._engine.close()
+
+
+def _follow(make_engine, world, label: str) -> int:
+    # what a signal means is the first rank's decision
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, signal.SIG_IGN)
+    launcher = os.getppid()
+    try:
+        engine = make_engine()
+        while True:
+            count = np.zeros(1, dtype=np.int64)
+            _wait(world.Ibcast(count), launcher)
+            if count[0] == _DISMISSED:
+                engine.close()
+                return 0
+            numbers = np.empty(count[0], dtype=np.int64)
+            positions, cell = np.empty((count[0], 3)), np.empty((3, 3))
+            for array in (numbers, positions, cell):
+                world.Bcast(array)
+            engine.evaluate(numbers, positions, cell)
+    except Exception as error:
+        print(f"{label}, rank {world.rank}: error: {error}", file=sys.stderr, flush=True)
+        _abort(world, 1)
+
+
+def _wait(request, launcher: int) -> None:
+    """Wait for a message without keeping a core busy."""
+    end = time.monotonic() + _AWAKE
+    while not request.Test():
+        if time.monotonic() > end:
+            time.sleep(_LOOK_EVERY)
+        if os.getppid() != launcher:
+            os._exit(1)  # the launcher was killed, and nobody else ends this rank
+
+
+def _abort(world, code: int) -> NoReturn:
+    """End all ranks."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    world.Abort(code)
+    os._exit(code)  # MPICH returns where its launcher has the last word
+
+
+def _world():
+    """The communicator of all ranks, in the MPI that LAMMPS uses, and how many are on this host."""
+    load_mpi()
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise MixpiError(
+            f"LAMMPS on several MPI ranks needs mpi4py ({error}): pip install 'mixpi[mpi]', or "
+            "start the driver without mpirun"
+        ) from None
+    world = MPI.COMM_WORLD
+    if world.size != ranks_started():
+        raise MixpiError(
+            f"the launcher has started {ranks_started()} ranks, MPI sees {world.size}: mpirun "
+            "belongs to another MPI than LAMMPS; use the mpirun beside this Python"
+        )
+    return world, world.Split_type(MPI.COMM_TYPE_SHARED).size
