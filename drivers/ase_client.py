@@ -49,7 +49,7 @@ def start() -> int:
         package = ModuleType(name)
         package.__path__ = [place]
         sys.modules[name] = package
-    return import_module("_mixpi.drivers.ase_driver").main()
+    return import_module("_mixpi.drivers.ase_main").main()
 
 
 if __name__ == "__main__":

@@ -1,121 +1,82 @@
-"""``ase_client.py`` once ase is there: its command line, and the life of the driver."""
+"""Any ASE calculator as a driver, also in a Python of its own."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import sys
 from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
 
 from ..errors import MixpiError
+from ..files.names import FileName
 from .ase_engine import AseEngine
-from .client import run_driver
+from .ase_environment import ase_command, describe
+from .driver import Place
+from .engine_driver import EngineDriver
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the driver as the command line says.
+class AseDriver(EngineDriver):
+    """Any ASE calculator as driver (``mixpi driver ase``)."""
 
-    Parameters
-    ----------
-    argv : list of str, optional
-        Default: of this process.
+    kind: ClassVar[str] = "ase"
+    help: ClassVar[str] = "an ASE calculator, on clusters or (--template) whole systems"
 
-    Returns
-    -------
-    int
-        Exit code.
-    """
-    options = _parser().parse_args(argv)
-
-    def make() -> AseEngine:
-        engine = AseEngine(
-            options.calculator,
-            arguments=_arguments(options.arguments),
-            folder=options.folder,
-            species=options.species.split(",") if options.species else None,
-            interaction_range=options.interaction_range,
-            stress=options.stress,
-        )
-        engine.require(options.require.split(",") if options.require else ())
-        return engine
-
-    if options.describe:
-        return _describe(make)
-    try:
-        numbers = _numbers(options.template) if options.template else None
-        if not options.address:
-            raise MixpiError("--address is needed: the name or host where i-PI listens")
-    except MixpiError as error:
-        print(f"ase: error: {error}", file=sys.stderr)
-        return 1
-    connection = {k: getattr(options, k) for k in ("address", "mode", "port", "deadline", "token")}
-    return run_driver(make, numbers=numbers, label="ase", **connection)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ase_client.py", description="an ASE calculator, driven")
-    parser.add_argument("calculator", help="module:factory, such as ase.calculators.emt:EMT")
-    parser.add_argument("--arguments", default="{}", help="of the factory, as a JSON object")
-    parser.add_argument("--folder", default=".", help="where a module lies that is not installed")
-    parser.add_argument("--species", help="what the calculator knows, e.g. Si,He; others refused")
-    parser.add_argument("--require", help="refuse to start unless these are among them")
-    parser.add_argument("--interaction-range", type=float, help="Å, if it is known")
-    parser.add_argument("--stress", action="store_true", help="ask for the stress, too")
-    parser.add_argument(
-        "--template", help="structure with the species: be an ordinary i-PI client of that system"
+    calculator: str = Field(
+        pattern=r"^[^:\s]+:[^:\s]+$",
+        description="'module:factory': a class or function that returns the calculator, e.g. "
+        "'sevenn.calculator:SevenNetCalculator'. The module is an installed one, or a file beside "
+        "this one. It is code, which loading it runs.",
     )
-    parser.add_argument("--describe", action="store_true", help="print what it is and end")
-    parser.add_argument("--address", help="unix: name behind /tmp/ipi_; inet: host")
-    parser.add_argument("--mode", default="unix", choices=["unix", "inet"])
-    parser.add_argument("--port", type=int, help="inet only")
-    parser.add_argument("--token", metavar="FILE", help="secret shared with a server elsewhere")
-    parser.add_argument("--deadline", type=float, default=60.0, help="s to keep trying to connect")
-    return parser
+    arguments: dict[str, Any] = Field(
+        default_factory=dict,
+        description="What the factory is called with, by name; names of files beside this one "
+        "are found.",
+    )
+    python: FileName | None = Field(
+        None,
+        description="The Python of another virtual environment, or its folder, where the "
+        "calculator and ase are installed (mixpi need not be). Default: this one.",
+    )
+    species: list[str] | None = Field(
+        None, description="Chemical symbols that it knows, if it should refuse others."
+    )
+    interaction_range: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = Field(
+        None, description="Å; how far the force on an atom depends on others, if that is known."
+    )
+    threads: int | None = Field(None, ge=1, description="Threads on the CPU (OMP_NUM_THREADS).")
+    launch: str = Field("", description="Prefix of the command line, e.g. 'srun --gpus 1'.")
 
+    def inputs(self, home: Path) -> list[str]:
+        """The module and what its arguments name; see :meth:`Driver.inputs`."""
+        named = [value for value in self.arguments.values() if isinstance(value, str)]
+        module = self.calculator.partition(":")[0].replace(".", "/") + ".py"
+        return [module, *named, *self.launch.split()]
 
-def _describe(make) -> int:
-    """Say as JSON what the engine is."""
-    import ase
+    def make_engine(self, home: Path) -> AseEngine:
+        """The calculator, made in this process; see :class:`AseEngine` for what is raised."""
+        if self.python is not None:
+            raise MixpiError(
+                "the calculator lives in a Python of its own (ase: python), and can be evaluated "
+                "by a driver only"
+            )
+        return AseEngine(
+            self.calculator,
+            arguments=self.arguments,
+            folder=home,
+            species=self.species,
+            interaction_range=self.interaction_range,
+        )
 
-    # the answer goes where it is expected; what libraries print, to the other stream
-    sys.stdout.flush()
-    answer = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        engine = make()
-    except MixpiError as error:
-        print(f"ase: error: {error}", file=sys.stderr)
-        return 1
-    facts = {
-        "calculator": type(engine.calculator).__name__,
-        "numbers": engine.numbers,
-        "interaction_range": engine.interaction_range,
-        "has_site_energies": engine.has_site_energies,
-        "python": ".".join(map(str, sys.version_info[:3])),
-        "ase": ase.__version__,
-    }
-    with os.fdopen(answer, "w") as stream:
-        print(json.dumps(facts), file=stream)
-    return 0
+    def command(self, home: Path) -> list[str]:
+        """The client of the calculator's own Python; see :func:`ase_command`."""
+        return ase_command(
+            self.calculator,
+            arguments=self.arguments,
+            python=self.python,
+            folder=home,
+            species=self.species,
+            interaction_range=self.interaction_range,
+        )
 
-
-def _arguments(text: str) -> dict:
-    """The arguments of the factory."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise MixpiError(f"--arguments {text[:80]!r}: no JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise MixpiError(f"--arguments {text[:80]!r}: a JSON object is needed, {{...}}")
-    return found
-
-
-def _numbers(template: str):
-    from ase.io import read
-
-    try:
-        found = read(Path(template))
-        return (found[-1] if isinstance(found, list) else found).numbers
-    except Exception as error:  # each format raises its own
-        raise MixpiError(f"template {template}: {type(error).__name__}: {error}") from None
+    def _facts(self, place: Place) -> dict:
+        return describe(self.command(place.home), environment=self.environment())

@@ -105,6 +105,12 @@ class AseEngine:
         self._has_free_energy = "free_energy" in declared
         self._asks_stress = stress
 
+    def facts(self) -> dict:
+        """What the calculator is, in plain values."""
+        names = ("numbers", "interaction_range", "has_site_energies")
+        facts = {name: getattr(self, name) for name in names}
+        return facts | {"evaluated_by": type(self.calculator).__name__}
+
     def require(self, symbols: Iterable[str]) -> None:
         """Refuse species that are not among the known ones, if these are known.
 

@@ -83,7 +83,7 @@ def describe(
     Returns
     -------
     dict
-        ``calculator`` (name of its class), ``numbers`` (or None), ``interaction_range`` (Å or
+        ``evaluated_by`` (name of its class), ``numbers`` (or None), ``interaction_range`` (Å or
         None), ``has_site_energies``, ``python`` and ``ase`` (versions).
 
     Raises

@@ -8,8 +8,10 @@ from pydantic import Field, model_validator
 
 from ..files.yaml_files import Section
 from ..sockets.config import SocketConfig
+from .ase_driver import AseDriver
 from .command_driver import CommandDriver, ExternalDriver
 from .driver import Driver
+from .lammps_cluster_driver import LammpsClusterDriver
 from .lammps_driver import LammpsDriver
 from .mace_driver import MaceDriver
 
@@ -22,6 +24,10 @@ class DriverConfig(Section):
 
     lammps: LammpsDriver | None = Field(None, description="LAMMPS through fix ipi.")
     mace: MaceDriver | None = Field(None, description="A MACE model.")
+    lammps_cluster: LammpsClusterDriver | None = Field(
+        None, description="Any LAMMPS potential on clusters."
+    )
+    ase: AseDriver | None = Field(None, description="Any ASE calculator.")
     command: str | None = Field(None, description=CommandDriver.model_fields["command"].description)
     external: bool = Field(
         False,

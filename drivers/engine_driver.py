@@ -8,7 +8,7 @@ import os
 import sys
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -19,6 +19,7 @@ from pydantic_core import PydanticUndefined
 from ..errors import MixpiError
 from ..files.yaml_files import explain
 from ..run.processes import PYTHON_OUTPUT, run_to_end
+from .client import run_driver
 from .driver import Driver, Place
 from .engine import Answers, Engine
 from .partial_engine import too_narrow
@@ -28,7 +29,7 @@ from .programs import launch_prefix
 #: s; for torch to be imported and a model to be loaded, also from a slow disk.
 PATIENCE = 600.0
 #: Keys that say how the process is started; the others go to it as flags.
-NOT_FLAGS = frozenset({"launch"})
+NOT_FLAGS = frozenset({"launch", "python"})
 
 
 class EngineDriver(Driver):
@@ -40,8 +41,13 @@ class EngineDriver(Driver):
     #: For the list of ``mixpi driver``.
     help: ClassVar[str]
 
-    def make_engine(self) -> Engine:
-        """The engine; file names are absolute, or seen from the current folder.
+    def make_engine(self, home: Path) -> Engine:
+        """The engine, loaded into this process.
+
+        Parameters
+        ----------
+        home : Path
+            Where files are looked for.
 
         Raises
         ------
@@ -50,9 +56,38 @@ class EngineDriver(Driver):
         """
         raise NotImplementedError
 
-    def serving_engine(self) -> Answers:
+    def serving_engine(self, home: Path) -> Answers:
         """What a driver process evaluates; differs where it gets more than a structure."""
-        return self.make_engine()
+        return self.make_engine(home)
+
+    def serve(self, home: Path, require: Iterable[str], **options: Any) -> int:
+        """The whole life of a driver process.
+
+        Parameters
+        ----------
+        home : Path
+            Where files are looked for.
+        require : iterable of str
+            Chemical symbols that it must know.
+        **options
+            As for :func:`mixpi.drivers.client.run_driver`.
+
+        Returns
+        -------
+        int
+            Exit code.
+        """
+        return run_driver(self.maker(home, require), label=self.kind, **options)
+
+    def maker(self, home: Path, require: Iterable[str]) -> Callable[[], Any]:
+        """What makes the engine that a driver process evaluates, and looks whether it will do."""
+
+        def make() -> Answers:
+            made = self.serving_engine(home)
+            made.require(require)
+            return made
+
+        return make
 
     def located(self, home: Path) -> Self:
         """The same with file names made absolute.
@@ -66,22 +101,20 @@ class EngineDriver(Driver):
 
     def load(self, home: Path, *, for_what: str = "") -> Engine:
         """The engine in this process; see :meth:`Driver.load`."""
-        return self.located(home).make_engine()
-
-    def python(self) -> list[str]:
-        """What runs ``mixpi.cli``."""
-        # -P: a torch.py where the driver is started is not torch
-        return [sys.executable, "-P", "-m", "mixpi.cli"]
+        return self.make_engine(home)
 
     def command(self, home: Path) -> list[str]:
         """``mixpi driver KIND`` with all flags but those of the socket."""
-        located, argv = self.located(home), [*self.python(), "driver", self.kind]
+        located = self.located(home)
+        # -P: a torch.py where the driver is started is not torch
+        argv = [sys.executable, "-P", "-m", "mixpi.cli", "driver", self.kind.replace("_", "-")]
+        argv += ["--home", str(home.resolve())]
         for name, info in type(self).model_fields.items():
             value = getattr(located, name)
-            if name in NOT_FLAGS or value in (None, False) or value == info.default:
-                continue
-            # with =: a value may begin with a dash
-            argv.append(_flag(name) if value is True else f"{_flag(name)}={_text(value)}")
+            default = info.get_default(call_default_factory=True, validated_data={})
+            if name not in NOT_FLAGS and value != default:
+                # with =: a value may begin with a dash
+                argv.append(f"{_flag(name)}={_text(value)}")
         return argv
 
     def argv(self, place: Place, folder: Path) -> list[str]:
@@ -91,7 +124,7 @@ class EngineDriver(Driver):
         return [
             *launch_prefix(prefix, f"{place.pool}: {self.kind}: launch", place.home),
             *self.command(place.home),
-            *("--species", ",".join(place.species)),
+            *("--require", ",".join(place.species)),
             *(("--template", template) * (place.pool == "cheap")),
             *place.socket.flags,
         ]
@@ -106,18 +139,7 @@ class EngineDriver(Driver):
 
     def try_out(self, place: Place) -> Iterator[str]:
         """Load the engine in a process of its own and compare its species and its range."""
-        done = run_to_end(
-            [*self.command(place.home), "--describe"],
-            PATIENCE,
-            f"{place.pool}: loading the model",
-            env=self.environment(),
-        )
-        if done.returncode:
-            raise MixpiError(f"{place.pool}: {_last_error(done.stderr)}")
-        try:
-            facts = json.loads(done.stdout.strip().splitlines()[-1])
-        except (IndexError, ValueError):
-            raise MixpiError(f"{place.pool}: loading the model ended without a word") from None
+        facts = self._facts(place)
         known = facts["numbers"]
         missing = sorted(set(place.atoms.numbers.tolist()) - set(known)) if known else []
         if missing:
@@ -143,20 +165,36 @@ class EngineDriver(Driver):
                 "full cell"
             )
 
+    def _facts(self, place: Place) -> dict:
+        """What the engine says of itself, loaded in a process of its own."""
+        done = run_to_end(
+            [*self.command(place.home), "--describe"],
+            PATIENCE,
+            f"{place.pool}: loading the model",
+            env=self.environment(),
+        )
+        if done.returncode:
+            raise MixpiError(f"{place.pool}: {_last_error(done.stderr)}")
+        try:
+            return json.loads(done.stdout.strip().splitlines()[-1])
+        except (IndexError, ValueError):
+            raise MixpiError(f"{place.pool}: loading the model ended without a word") from None
+
     @classmethod
     def add_flags(cls, parser: argparse.ArgumentParser) -> None:
         """A flag for each key of the section."""
         for name, info in cls.model_fields.items():
             if name in NOT_FLAGS:
                 continue
-            required = info.default is PydanticUndefined and info.default_factory is None
+            default = info.get_default(call_default_factory=True, validated_data={})
+            required = default is PydanticUndefined
             words = typing.get_args(info.annotation)
             choice = typing.get_origin(info.annotation) is typing.Literal
             parser.add_argument(
                 _flag(name),
                 required=required,
                 metavar="{" + ",".join(words) + "}" if choice else None,
-                help=_help(info.description, None if required else info.default),
+                help=_help(info.description, None if required else default),
             )
 
     @classmethod

@@ -113,6 +113,11 @@ class LammpsClusterEngine:
         factor = cutoffs_to_see(lines)
         self.interaction_range = factor * self.cutoff if factor and self.cutoff else None
 
+    def facts(self) -> dict:
+        """What the potential is, in plain values."""
+        names = ("numbers", "cutoff", "interaction_range")
+        return {name: getattr(self, name) for name in names} | {"evaluated_by": "LAMMPS"}
+
     def require(self, symbols: Iterable[str]) -> None:
         """Refuse species that are none of LAMMPS's atom types.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -72,11 +72,7 @@ class LammpsDriver(Driver):
 
     def inputs(self, home: Path) -> list[str]:
         """The potential's files and the programs; see :meth:`Driver.inputs`."""
-        # the names as written, for included files, and what the lines in them name
-        words = [word for line in self.potential for word in line.split()]
-        lines = read_lines(self.potential, home, lammps.potential_folders())
-        words += [str(word.file) for line in lines for word in line.words if word.file]
-        return [*words, self.executable, *self.launch.split()]
+        return [*potential_words(self.potential, home), self.executable, *self.launch.split()]
 
     def argv(self, place: Place, folder: Path) -> list[str]:
         """The command line, with the input written; see :meth:`Driver.argv`."""
@@ -109,6 +105,14 @@ class LammpsDriver(Driver):
         """LAMMPS's own error text."""
         found = lammps.error_in(log)
         return f"LAMMPS says:\n{found}" if found else None
+
+
+def potential_words(potential: Sequence[str], home: Path) -> list[str]:
+    """The words of a potential that may be names of files, also of included ones."""
+    lines = read_lines(potential, home, lammps.potential_folders())
+    # the names as written, for included files, and what the lines in them name
+    named = [str(word.file) for line in lines for word in line.words if word.file]
+    return [*(word for line in potential for word in line.split()), *named]
 
 
 def _shortened(text: str) -> str:

@@ -101,14 +101,22 @@ class MaceDriver(EngineDriver):
             raise ValueError("symmetrix is for device: cpu; use mace-torch on GPUs")
         return value
 
-    def make_engine(self) -> LayeredEngine:
+    def make_engine(self, home: Path) -> LayeredEngine:
         """The model, loaded.
+
+        Parameters
+        ----------
+        home : Path
+            Where its file is looked for.
 
         Raises
         ------
         MixpiError
             As :class:`MaceEngine` and, if that was asked for, :class:`SymmetrixEngine`.
         """
+        return self.located(home)._engine()
+
+    def _engine(self) -> LayeredEngine:
         if self.engine == "symmetrix":
             return self._by_symmetrix("direct" if (self.threads or 1) > 1 else "plain")
         why = ""
@@ -145,9 +153,9 @@ class MaceDriver(EngineDriver):
             mode=mode,
         )
 
-    def serving_engine(self) -> LayeredEngine | PartialEngine:
+    def serving_engine(self, home: Path) -> LayeredEngine | PartialEngine:
         """The model as configured: the whole of it, or what matters."""
-        engine = self.make_engine()
+        engine = self.make_engine(home)
         if self.partial is None:
             return engine
         return PartialEngine(engine, sites=self.partial.sites, features=self.partial.features)

@@ -7,15 +7,10 @@ import json
 import os
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .drivers.config import KINDS
 from .drivers.engine_driver import EngineDriver
 from .errors import MixpiError
-
-
-if TYPE_CHECKING:
-    from .drivers.engine import Engine
 
 
 def add_driver_commands(commands: argparse._SubParsersAction) -> None:
@@ -33,14 +28,17 @@ def add_driver_commands(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_engine(kinds: argparse._SubParsersAction, kind: type[EngineDriver]) -> None:
-    engine = kinds.add_parser(kind.kind, help=kind.help)
+    engine = kinds.add_parser(kind.kind.replace("_", "-"), help=kind.help)
     kind.add_flags(engine)
     engine.add_argument(
         "--template",
         type=Path,
         help="structure with the species: be an ordinary i-PI client of that system",
     )
-    engine.add_argument("--species", help="refuse to start unless it knows these, e.g. Si,He")
+    engine.add_argument("--require", help="refuse to start unless it knows these, e.g. Si,He")
+    engine.add_argument(
+        "--home", type=Path, default=Path("."), help="where files are looked for (default: here)"
+    )
     engine.add_argument("--describe", action="store_true", help="print what it is and end")
     _add_socket_options(engine, required=False)
     engine.set_defaults(run=_drive_engine, kind=kind, serves=True, prints=True)
@@ -72,23 +70,17 @@ def _add_socket_options(parser: argparse.ArgumentParser, *, required: bool = Tru
 
 
 def _drive_engine(arguments: argparse.Namespace) -> int:
-    from .drivers.client import run_driver
     from .structure import read_structure
 
-    section = arguments.kind.from_flags(arguments)
-
-    def engine() -> Engine:
-        made = section.located(Path(".")).serving_engine()
-        made.require(arguments.species.split(",") if arguments.species else [])
-        return made
-
+    section, home = arguments.kind.from_flags(arguments), arguments.home
+    require = arguments.require.split(",") if arguments.require else []
     if arguments.describe:
-        print(json.dumps(engine().facts()))
+        print(json.dumps(section.maker(home, require)().facts()))
         return 0
     if not arguments.address:
         raise MixpiError("--address is needed: the name or host where i-PI listens")
     numbers = read_structure(arguments.template).numbers if arguments.template else None
-    return run_driver(engine, numbers=numbers, label=section.kind, **_socket(arguments))
+    return section.serve(home, require, numbers=numbers, **_socket(arguments))
 
 
 def _drive_toy(arguments: argparse.Namespace) -> int:

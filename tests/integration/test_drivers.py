@@ -167,7 +167,7 @@ def test_batches_are_refused(server):
         (["--model", "gone.model"], "gone.model does not exist"),
         (["--model", __file__], "as a MACE model"),
         (["--model", "{tiny}", "--device", "cuda"], "torch sees no GPU"),
-        (["--model", "{tiny}", "--species", "Si,He"], "does not know He"),
+        (["--model", "{tiny}", "--require", "Si,He"], "does not know He"),
     ],
 )
 def test_mace_refuses(tiny_model, arguments, message):

@@ -409,7 +409,7 @@ class TestEnvironments:
             interaction_range=3.5,
         )
         found = describe(command, environment=clean_environment())
-        assert found["calculator"] == "Sites" and found["numbers"] == [14]
+        assert found["evaluated_by"] == "Sites" and found["numbers"] == [14]
         assert found["interaction_range"] == 3.5 and found["has_site_energies"] is True
         with pytest.raises(MixpiError, match="is not for W, only for Si"):
             describe([*command, "--require", "Si,W"], environment=clean_environment())
@@ -429,7 +429,7 @@ class TestEnvironments:
             "from springs import *\n"
         )
         found = describe(ase_command("late:Base", folder=own), environment=clean_environment())
-        assert found["calculator"] == "Base"
+        assert found["evaluated_by"] == "Base"
 
     def test_without_ase(self, bare_python):
         command = ase_command(LJ, python=str(bare_python / "bin" / "python"))
@@ -581,7 +581,7 @@ def test_in_an_environment_from_the_registry(tmp_path, own):
     installed = subprocess.run([*pip, "list"], check=True, capture_output=True, text=True).stdout
     assert "mixpi" not in installed and "torch" not in installed
     command = ase_command(LJ, arguments=ARGUMENTS, python=str(folder))
-    assert describe(command, environment=clean_environment())["calculator"] == "LennardJones"
+    assert describe(command, environment=clean_environment())["evaluated_by"] == "LennardJones"
     with listening() as server:
         process = subprocess.Popen([*command, "--address", server.address])
         driver = server.accept()
