@@ -10,10 +10,12 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from ..errors import MixpiError
 from ..files.names import FileName
 from ..run.processes import run_to_end
 from . import lammps
 from .driver import Driver, Place
+from .lammps_gradient import compare_forces, piece_of
 from .lammps_potential import read_lines
 
 
@@ -96,6 +98,23 @@ class LammpsDriver(Driver):
         if done.returncode:
             raise lammps.failure(done.stdout + done.stderr)
         yield "LAMMPS computes this system"
+        yield from self._compare(place)
+
+    def _compare(self, place: Place) -> Iterator[str]:
+        """Say so if the forces are not the gradient of the energy, or not the plain style's."""
+        try:
+            found = compare_forces(
+                self.setup(place.home),
+                piece_of(place.atoms),
+                lambda flags: self.model_copy(update={"arguments": flags}).program(place.home),
+                self.arguments,
+                environment=self.environment(),
+            )
+        except MixpiError as error:
+            yield f"note: forces and energies were not compared: {error}"
+            return
+        if found.fault:
+            yield f"warning: {place.pool}: on a small piece of this system {found.fault}"
 
     def ended_in_order(self, log: str) -> bool:
         """LAMMPS ends with an error when i-PI says EXIT."""

@@ -33,6 +33,8 @@ TOLERANCE = 5e-6
 _FLAGS = ("-k", "-kokkos", "-sf", "-suffix", "-pk", "-package")
 #: Lines that do so.
 _LINES = ("suffix", "package")
+#: Atoms of a piece that is looked at, Å of empty space around it, and Å that its atoms are moved.
+PIECE, EMPTY, DISPLACED = 64, 12.0, 0.05
 #: s.
 PATIENCE = 600.0
 
@@ -125,6 +127,33 @@ def compare_forces(
         largest=float(np.abs(forces).max()),
         components=slopes.size,
     )
+
+
+def piece_of(atoms: Atoms) -> Atoms:
+    """A small piece of a system around an atom of its rarest species, out of equilibrium.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        Of any size.
+
+    Returns
+    -------
+    Atoms
+        The whole of a small one; of a large one the atoms nearest to that one, in empty space.
+    """
+    kinds, counts = np.unique(atoms.numbers, return_counts=True)
+    centre = int(np.flatnonzero(atoms.numbers == kinds[np.argmin(counts)])[0])
+    piece = atoms.copy()
+    if len(atoms) > PIECE:
+        away = atoms.get_distances(centre, range(len(atoms)), mic=True, vector=True)
+        nearest = np.sort(np.argsort(np.linalg.norm(away, axis=1))[:PIECE])
+        piece = atoms[nearest]
+        piece.positions = away[nearest]
+        piece.center(vacuum=EMPTY)
+    piece.set_constraint()
+    piece.rattle(DISPLACED, seed=1)
+    return piece
 
 
 def plain_arguments(arguments: str) -> str:

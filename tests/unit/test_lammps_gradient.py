@@ -13,6 +13,7 @@ from mixpi.drivers.lammps_gradient import (
     TOLERANCE,
     Consistency,
     compare_forces,
+    piece_of,
     plain_arguments,
     plain_lines,
 )
@@ -105,3 +106,26 @@ def test_one_atom(tmp_path):
         environment=lammps.environment(),
     )
     assert found.largest == found.gradient == 0.0
+
+
+def test_a_piece_is_small_and_holds_the_rarest_species():
+    atoms = bulk("Si", cubic=True) * (4, 4, 4)
+    atoms.symbols[77] = "Ge"
+    before = atoms.positions.copy()
+    piece = piece_of(atoms)
+    assert len(piece) == 64 and "Ge" in piece.symbols
+    assert piece.get_all_distances(mic=True)[np.triu_indices(64, 1)].min() > 2.0
+    np.testing.assert_array_equal(atoms.positions, before)
+    small = piece_of(bulk("Si", cubic=True))
+    np.testing.assert_allclose(small.cell.array, bulk("Si", cubic=True).cell.array)
+
+
+@pytest.mark.parametrize("error", [0.0, 1e-3])
+def test_check_warns_of_forces_that_are_no_gradient(make_case, tmp_path, error):
+    lines = crooked_table(tmp_path, error)
+    cheap = {"lammps": {"potential": [line.replace("pair.table", str(tmp_path / "pair.table"))
+                                      for line in lines]}}  # fmt: skip
+    done = make_case(cheap=cheap).mixpi("check", "input.xml")
+    assert done.returncode == 0, done.stderr
+    said = "warning: cheap: on a small piece of this system the forces are off by"
+    assert (said in done.stdout) == bool(error)
