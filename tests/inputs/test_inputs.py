@@ -14,7 +14,10 @@ from conftest import MODELS, ROOT, clean_environment, mixpi
 from mixpi.config import load_config
 
 
-CASES = sorted(path.parent for path in (ROOT / "ipi_inputs").rglob("input.xml"))
+INPUTS = ROOT / "ipi_inputs"
+#: Needs an environment of its own, which its script makes.
+ANY_CALCULATOR = INPUTS / "any_calculator"
+CASES = sorted({path.parent for path in INPUTS.rglob("input.xml")} - {ANY_CALCULATOR})
 
 
 def copy_of(case, tmp_path, *, steps: int):
@@ -72,6 +75,33 @@ def test_case_runs(case, tmp_path):
     assert (folder / "mixpi.cell.png").stat().st_size > 20_000
     frame = read(folder / "mix.extxyz", 0)
     assert {"mix_weight", "mix_region"} <= set(frame.arrays)
+
+
+def test_any_calculator_needs_its_environment(tmp_path):
+    folder = tmp_path / "elsewhere"
+    shutil.copytree(ANY_CALCULATOR, folder, ignore=shutil.ignore_patterns("sevennet"))
+    done = mixpi("check", "--fast", "input.xml", cwd=folder)
+    assert done.returncode == 1 and "python: sevennet" in done.stderr
+    assert "give the Python of the calculator's environment" in done.stderr
+
+
+@pytest.mark.slow
+def test_any_calculator_runs(tmp_path):
+    """A universal model from the registry, in a Python without mixpi."""
+    folder = tmp_path / "any_calculator"
+    shutil.copytree(ANY_CALCULATOR, folder, ignore=shutil.ignore_patterns("sevennet"))
+    script = [folder / "environment.sh"]
+    made = subprocess.run(script, env=clean_environment(), capture_output=True, text=True)
+    assert made.returncode == 0, made.stdout + made.stderr
+    text = (folder / "input.xml").read_text().replace("<total_steps>100<", "<total_steps>3<")
+    (folder / "input.xml").write_text(text)
+    done = mixpi("check", "input.xml", cwd=folder, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "the model loads by SevenNetCalculator; its interaction range is 25 Å" in done.stdout
+    done = mixpi("run", "input.xml", "--no-reference", cwd=folder, timeout=600)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((folder / "mixpi.report.json").read_text())
+    assert report["steps"] == 3 and report["status"] == "finished"
 
 
 @pytest.mark.full
