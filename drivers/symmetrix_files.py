@@ -80,8 +80,12 @@ def cache_folder() -> Path:
         return Path(chosen)
     home = os.environ.get("XDG_CACHE_HOME")
     # the XDG specification: a path that is not absolute is to be ignored
-    base = Path(home) if home and os.path.isabs(home) else Path.home() / ".cache"
-    return base / "mixpi"
+    if home and os.path.isabs(home):
+        return Path(home) / "mixpi"
+    try:
+        return Path.home() / ".cache" / "mixpi"
+    except RuntimeError:  # a user without an entry, as in some containers
+        return Path("/.cache/mixpi")
 
 
 @contextlib.contextmanager

@@ -246,10 +246,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--output", type=Path, default=Path("partial_evaluation"))
     parser.add_argument("--tolerance", type=float, default=5e-3, help="eV/Å, for the short table")
+    parser.add_argument("--join", type=Path, nargs="*", default=[], help=".json of earlier runs")
     given = parser.parse_args()
     cases = given.cases or ["si_vacancy_md_8000", "w_he_md", "fe_dumbbell_md"]
-    rows: list[Row] = []
-    for case in cases:
+    rows = [Row(**row) for path in given.join for row in json.loads(path.read_text())]
+    for case in [] if given.join and not given.cases else cases:
         rows += study(case, given.engine, given.snapshots, given.repeats)
         mine = [row for row in rows if row.case == case]
         for tolerance in (2 * given.tolerance, given.tolerance, given.tolerance / 2):

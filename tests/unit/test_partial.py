@@ -83,6 +83,17 @@ def test_it_is_what_is_defined(engines, sites, features, filled):
         assert np.isnan(found[2]).all()
 
 
+def test_single_precision(engines, tiny_model):
+    structure, distance = crystal()
+    radii = {"distance": distance, "sites": 3.0, "features": 3.0}
+    wanted = engines[0].evaluate_partial(*structure, **radii)
+    for single in (MaceEngine(tiny_model, dtype="float32", threads=1),
+                   SymmetrixEngine(tiny_model, dtype="float32")):  # fmt: skip
+        found = single.evaluate_partial(*structure, **radii)
+        assert found[0] == pytest.approx(wanted[0], abs=1e-3)
+        assert_allclose(found[1], wanted[1], atol=2e-4)
+
+
 def test_exact_in_the_limit(engine):
     """On the atoms that count, from twice and three times the cutoff on."""
     structure, distance = crystal(4)

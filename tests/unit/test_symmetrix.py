@@ -155,6 +155,21 @@ def test_single_precision(cache, tiny_model, torch_engine):
         same(engine.evaluate(*structure), torch_engine.evaluate(*structure), close=3e-5)
 
 
+def test_large_structures_take_less_memory(engine, monkeypatch):
+    """Radial functions are computed again where they are needed."""
+    atoms = silicon(2, rattle=0.1)
+    structure = atoms.numbers, atoms.positions, atoms.cell.array
+    wanted = engine.evaluate(*structure)
+    monkeypatch.setattr("mixpi.drivers.symmetrix_network.MOST_BYTES", 1000)
+    same(engine.evaluate(*structure), wanted, close=1e-11)
+    assert engine._network._evaluator.streamed_edges_mode == "generic"
+    # and partial evaluation has them again
+    chosen = np.arange(len(atoms)) < 9
+    masked = engine.evaluate(*structure, mask=chosen)
+    monkeypatch.undo()
+    same((*masked[:2], 0.0), (*engine.evaluate(*structure, mask=chosen)[:2], 0.0), close=1e-11)
+
+
 def test_what_it_says_of_the_model(engine, torch_engine):
     for fact in ("numbers", "cutoff", "interaction_range", "heads", "head", "sha256", "species"):
         assert getattr(engine, fact) == getattr(torch_engine, fact)
