@@ -165,10 +165,10 @@ class Study:
 def study(case: str, engine: str, snapshots: int, repeats: int) -> list[Row]:
     made = Study(case, engine, snapshots)
     widest = 0.5 * made.periodic.heights.min()
-    for buffer in np.arange(4.0, 12.1, 1.0):
+    for buffer in np.arange(4.0, 12.1, 0.5):
         made.carved(float(buffer))
     for sites in (3.0, 4.0, 5.0, 6.0):
-        for features in np.arange(max(2.0, sites - 2.0), sites + 2.1, 1.0):
+        for features in np.arange(max(2.0, sites - 2.0), sites + 1.1, 1.0):
             for filled in (False, True):
                 made.partial(sites, float(features), filled=filled)
     print(f"{case}: {len(made.numbers)} atoms, {(made.snapshots[0].weights > 0).sum()} weighted, "

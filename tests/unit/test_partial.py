@@ -13,7 +13,7 @@ from mixpi.drivers.symmetrix_engine import SymmetrixEngine
 from mixpi.regions.periodic import PeriodicCell
 from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
-from test_symmetrix import DENSITY, cache, made, mixture
+from test_symmetrix import ARCHITECTURES, cache, made, mixture
 
 
 __all__ = ["cache"]  # a fixture
@@ -247,14 +247,14 @@ def test_nothing_of_the_last_call_is_left(engine):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("settings", [
-    {"hidden": "4x0e + 4x1o", "heads": ["dft", "cc"]},
-    {"hidden": "4x0e + 4x1o", **DENSITY},
-    {"first": "RealAgnosticResidualInteractionBlock", "hidden": "4x0e + 4x1o"},
-    {"pair_repulsion": True, "distance_transform": "Agnesi"},
-], ids=["vectors", "density", "residual", "zbl"])  # fmt: skip
-def test_architectures(tmp_path, cache, settings):
+@pytest.mark.parametrize("name", [
+    "vectors",
+    pytest.param("density", marks=pytest.mark.slow),
+    pytest.param("residual", marks=pytest.mark.slow),
+])  # fmt: skip
+def test_architectures(tmp_path, cache, name):
     """Of two species, too: features that turn, normed messages, a residual first layer."""
+    settings = ARCHITECTURES[name]
     model, head = made(tmp_path / "some.model", **settings), settings.get("heads", [None])[-1]
     torch_engine = MaceEngine(model, head=head, threads=1)
     structure = mixture()
