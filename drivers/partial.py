@@ -23,7 +23,7 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import MixpiError
-from .neighbours import Graph, neighbour_graph
+from .neighbours import Graph, neighbour_graph, received_graph
 from .trained import NO_VIRIAL, TrainedEngine
 
 
@@ -95,7 +95,7 @@ def choose(positions, cell, cutoff: float, *, distance, sites: float, features: 
     atoms = atoms[np.argsort(distance[atoms], kind="stable")]
     near = distance[atoms]
     counts = int((near < sites).sum()), int((near < features).sum())
-    graph = neighbour_graph(positions[atoms], cell, cutoff).first(max(counts))
+    graph = received_graph(positions[atoms], cell, cutoff, max(counts))
     return Part(atoms, graph, *counts)
 
 

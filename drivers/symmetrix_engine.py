@@ -125,9 +125,9 @@ class SymmetrixEngine(LayeredEngine):
         MixpiError
             If the model lacks a species, the cell is singular, or anything is not finite.
         """
-        types, graph = self._read(numbers, positions, cell)
         if mask is not None:
-            return *self._masked(types, positions, cell, mask), NO_VIRIAL.copy()
+            return *self._masked(self._types(numbers), positions, cell, mask), NO_VIRIAL.copy()
+        types, graph = self._read(numbers, positions, cell)
         if len(types) == 0:
             return 0.0, np.zeros((0, 3)), np.zeros((3, 3))
         sites, pairs = self._everything(types, graph)

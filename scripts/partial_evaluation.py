@@ -1,7 +1,7 @@
 """Error against cost of partial evaluation, and of clusters carved out, for the examples.
 
 python scripts/partial_evaluation.py [CASE ...] [--engine symmetrix|mace] [--snapshots 4]
-    [--output partial_evaluation]
+    [--buffers 6 7 8] [--radii 4/3 5/3] [--output partial_evaluation]
 
 Writes a table (.md), all figures (.json) and a picture (.png). The snapshots are thermal, of the
 cheap potential; forces are compared with those of the full cell by the same engine, on the
@@ -39,6 +39,8 @@ TEMPERATURES = {
     "w_he_md": 600,
     "fe_dumbbell_md": 800,
 }
+#: Of the pictures: ms, node evaluations.
+TICKS = [10, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000, 1500, 2000, 3000, 5000]
 ENGINES = {"symmetrix": SymmetrixEngine, "mace": MaceEngine}
 
 
@@ -162,18 +164,26 @@ class Study:
         ]
 
 
-def study(case: str, engine: str, snapshots: int, repeats: int) -> list[Row]:
-    made = Study(case, engine, snapshots)
-    widest = 0.5 * made.periodic.heights.min()
-    for buffer in np.arange(4.0, 12.1, 1.0):
+def grid() -> list[tuple[float, float]]:
+    """Radii of site energies and features that are worth trying, Å."""
+    return [
+        (sites, float(features))
+        for sites in (3.0, 4.0, 5.0, 6.0)
+        for features in np.arange(max(2.0, sites - 2.0), sites + 1.1, 1.0)
+    ]
+
+
+def study(case: str, given: argparse.Namespace) -> list[Row]:
+    made = Study(case, given.engine, given.snapshots)
+    for buffer in given.buffers or np.arange(4.0, 12.1, 0.5):
         made.carved(float(buffer))
-    for sites in (3.0, 4.0, 5.0, 6.0):
-        for features in np.arange(max(2.0, sites - 2.0), sites + 2.1, 1.0):
-            for filled in (False, True):
-                made.partial(sites, float(features), filled=filled)
+    for sites, features in given.radii or grid():
+        for filled in (False, True):
+            made.partial(sites, features, filled=filled)
     print(f"{case}: {len(made.numbers)} atoms, {(made.snapshots[0].weights > 0).sum()} weighted, "
-          f"cutoff {made.engine.cutoff:g} Å, half the cell {widest:.1f} Å", flush=True)  # fmt: skip
-    return made.rows(repeats)
+          f"cutoff {made.engine.cutoff:g} Å, half the cell {0.5 * made.periodic.heights.min():.1f} "
+          "Å", flush=True)  # fmt: skip
+    return made.rows(given.repeats)
 
 
 def frontier(rows: list[Row]) -> list[Row]:
@@ -228,6 +238,10 @@ def draw(rows: list[Row], path: Path) -> None:
                 x, y = ([getattr(r, key) for r in best] for key in (cost, "error"))
                 panel.plot(x, y, "-", color=colour, label=way)
             panel.set(yscale="log", xscale="log")
+            low, high = panel.get_xlim()
+            panel.set_xticks([t for t in TICKS if low < t < high], minor=False)
+            panel.xaxis.set_major_formatter("{x:g}")
+            panel.xaxis.set_minor_formatter("")
             panel.set_xlabel("node evaluations" if cost == "nodes" else "ms")
             panel.grid(alpha=0.3, which="both")
         axes[0, column].set_title(case)
@@ -238,6 +252,11 @@ def draw(rows: list[Row], path: Path) -> None:
     figure.savefig(path, dpi=130)
 
 
+def pair(text: str) -> tuple[float, float]:
+    sites, features = text.split("/")
+    return float(sites), float(features)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cases", nargs="*", help="folders in ipi_inputs")
@@ -246,11 +265,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--output", type=Path, default=Path("partial_evaluation"))
     parser.add_argument("--tolerance", type=float, default=5e-3, help="eV/Å, for the short table")
+    parser.add_argument("--buffers", type=float, nargs="*", help="Å, in place of 4 to 12")
+    parser.add_argument("--radii", type=pair, nargs="*", help="Å, sites/features, as 4/3")
+    parser.add_argument("--join", type=Path, nargs="*", default=[], help=".json of earlier runs")
     given = parser.parse_args()
     cases = given.cases or ["si_vacancy_md_8000", "w_he_md", "fe_dumbbell_md"]
-    rows: list[Row] = []
-    for case in cases:
-        rows += study(case, given.engine, given.snapshots, given.repeats)
+    rows = [Row(**row) for path in given.join for row in json.loads(path.read_text())]
+    for case in [] if given.join and not given.cases else cases:
+        rows += study(case, given)
         mine = [row for row in rows if row.case == case]
         for tolerance in (2 * given.tolerance, given.tolerance, given.tolerance / 2):
             print(f"cheapest below {tolerance:.2g} eV/Å")

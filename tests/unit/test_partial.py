@@ -13,7 +13,7 @@ from mixpi.drivers.symmetrix_engine import SymmetrixEngine
 from mixpi.regions.periodic import PeriodicCell
 from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
-from test_symmetrix import DENSITY, cache, made, mixture
+from test_symmetrix import ARCHITECTURES, cache, made, mixture
 
 
 __all__ = ["cache"]  # a fixture
@@ -81,6 +81,17 @@ def test_it_is_what_is_defined(engines, sites, features, filled):
         assert found[0] == pytest.approx(wanted[0], abs=1e-6)
         assert_allclose(found[1], wanted[1], atol=1e-6)
         assert np.isnan(found[2]).all()
+
+
+def test_single_precision(engines, tiny_model):
+    structure, distance = crystal()
+    radii = {"distance": distance, "sites": 3.0, "features": 3.0}
+    wanted = engines[0].evaluate_partial(*structure, **radii)
+    for single in (MaceEngine(tiny_model, dtype="float32", threads=1),
+                   SymmetrixEngine(tiny_model, dtype="float32")):  # fmt: skip
+        found = single.evaluate_partial(*structure, **radii)
+        assert found[0] == pytest.approx(wanted[0], abs=1e-3)
+        assert_allclose(found[1], wanted[1], atol=2e-4)
 
 
 def test_exact_in_the_limit(engine):
@@ -236,14 +247,14 @@ def test_nothing_of_the_last_call_is_left(engine):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("settings", [
-    {"hidden": "4x0e + 4x1o", "heads": ["dft", "cc"]},
-    {"hidden": "4x0e + 4x1o", **DENSITY},
-    {"first": "RealAgnosticResidualInteractionBlock", "hidden": "4x0e + 4x1o"},
-    {"pair_repulsion": True, "distance_transform": "Agnesi"},
-], ids=["vectors", "density", "residual", "zbl"])  # fmt: skip
-def test_architectures(tmp_path, cache, settings):
+@pytest.mark.parametrize("name", [
+    "vectors",
+    pytest.param("density", marks=pytest.mark.slow),
+    pytest.param("residual", marks=pytest.mark.slow),
+])  # fmt: skip
+def test_architectures(tmp_path, cache, name):
     """Of two species, too: features that turn, normed messages, a residual first layer."""
+    settings = ARCHITECTURES[name]
     model, head = made(tmp_path / "some.model", **settings), settings.get("heads", [None])[-1]
     torch_engine = MaceEngine(model, head=head, threads=1)
     structure = mixture()

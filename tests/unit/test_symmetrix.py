@@ -28,6 +28,9 @@ pytest.importorskip("symmetrix")
 #: Said by torch when models are made here, not when mixpi reads them.
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore:To copy construct")
 
+#: Further cases of what is tested anyway.
+SLOW = pytest.mark.slow
+
 #: Of the largest force: the tables of radial functions, of which 5e-8 was measured.
 CLOSE = 2e-7
 
@@ -153,6 +156,21 @@ def test_single_precision(cache, tiny_model, torch_engine):
     engine = SymmetrixEngine(tiny_model, dtype="float32")
     for _, *structure in cells():
         same(engine.evaluate(*structure), torch_engine.evaluate(*structure), close=3e-5)
+
+
+def test_large_structures_take_less_memory(engine, monkeypatch):
+    """Radial functions are computed again where they are needed."""
+    atoms = silicon(2, rattle=0.1)
+    structure = atoms.numbers, atoms.positions, atoms.cell.array
+    wanted = engine.evaluate(*structure)
+    monkeypatch.setattr("mixpi.drivers.symmetrix_network.MOST_BYTES", 1000)
+    same(engine.evaluate(*structure), wanted, close=1e-11)
+    assert engine._network._evaluator.streamed_edges_mode == "generic"
+    # and partial evaluation has them again
+    chosen = np.arange(len(atoms)) < 9
+    masked = engine.evaluate(*structure, mask=chosen)
+    monkeypatch.undo()
+    same((*masked[:2], 0.0), (*engine.evaluate(*structure, mask=chosen)[:2], 0.0), close=1e-11)
 
 
 def test_what_it_says_of_the_model(engine, torch_engine):
@@ -368,34 +386,40 @@ def mixture(seed: int = 1):
     return atoms.numbers, atoms.positions, atoms.cell.array
 
 
+#: What architectures may differ in, each in one of them.
+ARCHITECTURES = {
+    "vectors": {"hidden": "4x0e + 4x1o", "heads": ["dft", "cc"], "pair_repulsion": True},
+    "density": {**DENSITY, "distance_transform": "Agnesi", "radial_MLP": [16, 16]},
+    "residual": {"first": "RealAgnosticResidualInteractionBlock", "hidden": "4x0e + 4x1o"},
+}
+
+
 @pytest.mark.full
-@pytest.mark.parametrize("settings", [
-    {"hidden": "4x0e + 4x1o"},
-    {"hidden": "4x0e + 4x1o", **DENSITY},
-    {"first": "RealAgnosticResidualInteractionBlock", "hidden": "4x0e + 4x1o"},
-    {"distance_transform": "Agnesi", "radial_MLP": [16, 16]},
-    {"pair_repulsion": True, "distance_transform": "Agnesi"},
-    {"heads": ["dft", "cc"]},
-], ids=["vectors", "density", "residual", "agnesi", "zbl", "heads"])  # fmt: skip
+@pytest.mark.parametrize("settings", ARCHITECTURES.values(), ids=ARCHITECTURES)
 def test_architectures(tmp_path, settings):
     model = made(tmp_path / "some.model", **settings)
-    for head in settings.get("heads", [None]):
-        engine = SymmetrixEngine(model, head=head)
-        torch_engine = MaceEngine(model, head=head, threads=1)
-        assert engine.heads == torch_engine.heads and engine.head == torch_engine.head
-        numbers, positions, cell = mixture()
-        same(engine.evaluate(numbers, positions, cell), torch_engine.evaluate(*mixture()))
-        # species that come and go
-        same(
-            engine.evaluate([8], positions[:1], 3.0 * np.eye(3)),
-            torch_engine.evaluate([8], positions[:1], 3.0 * np.eye(3)),
-        )
-        assert_allclose(
-            engine.site_energies(*mixture()), torch_engine.site_energies(*mixture()), atol=1e-7
-        )
-        chosen = np.arange(len(numbers)) % 3 == 0
-        one, two = (e.evaluate(numbers, positions, cell, chosen) for e in (engine, torch_engine))
-        same((*one[:2], 0.0), (*two[:2], 0.0))
+    head = settings.get("heads", [None])[-1]
+    engine = SymmetrixEngine(model, head=head)
+    torch_engine = MaceEngine(model, head=head, threads=1)
+    assert engine.heads == torch_engine.heads and engine.head == torch_engine.head
+    numbers, positions, cell = mixture()
+    same(engine.evaluate(numbers, positions, cell), torch_engine.evaluate(*mixture()))
+    # species that come and go
+    same(
+        engine.evaluate([8], positions[:1], 3.0 * np.eye(3)),
+        torch_engine.evaluate([8], positions[:1], 3.0 * np.eye(3)),
+    )
+    assert_allclose(
+        engine.site_energies(*mixture()), torch_engine.site_energies(*mixture()), atol=1e-7
+    )
+    chosen = np.arange(len(numbers)) % 3 == 0
+    one, two = (e.evaluate(numbers, positions, cell, chosen) for e in (engine, torch_engine))
+    same((*one[:2], 0.0), (*two[:2], 0.0))
+    if head:
+        with pytest.raises(MixpiError, match=r"several heads.*: dft, cc; choose one"):
+            SymmetrixEngine(model)
+        with pytest.raises(MixpiError, match="has no head 'DFT'"):
+            SymmetrixEngine(model, head="DFT")
 
 
 @pytest.mark.full
@@ -403,9 +427,9 @@ def test_architectures(tmp_path, settings):
     ({"num_interactions": 1}, "does not convert"),
     ({"num_interactions": 3}, "does not convert"),
     ({"kind": "MACE"}, "does not convert"),
-    ({"max_ell": 2}, "l_max=3"),
-    ({"correlation": 2}, "does not convert|differ from mace-torch's"),
-    ({"radial_type": "gaussian"}, "does not convert"),
+    pytest.param({"max_ell": 2}, "l_max=3", marks=SLOW),
+    pytest.param({"correlation": 2}, "does not convert|differ from mace-torch's", marks=SLOW),
+    pytest.param({"radial_type": "gaussian"}, "does not convert", marks=SLOW),
     ({"use_last_readout_only": True}, "does not convert|differ from mace-torch's"),
 ], ids=["one layer", "three layers", "no shift", "l 2", "pairs", "gauss", "readout"])  # fmt: skip
 def test_models_that_it_cannot_evaluate(tmp_path, settings, reason):
@@ -429,17 +453,10 @@ def test_files_that_are_no_models(cache, tmp_path):
 
 
 @pytest.mark.full
-def test_mixpi_does_not_choose_a_head(tmp_path):
-    model = made(tmp_path / "two.model", heads=["dft", "cc"])
-    with pytest.raises(MixpiError, match=r"several heads.*: dft, cc; choose one"):
-        SymmetrixEngine(model)
-    with pytest.raises(MixpiError, match="has no head 'DFT'"):
-        SymmetrixEngine(model, head="DFT")
-
-
-@pytest.mark.full
 @pytest.mark.parametrize("name, case", [
-    ("si-small", "si_vacancy_md"), ("w-he-small", "w_he_md"), ("fe-small", "fe_dumbbell_md"),
+    pytest.param("si-small", "si_vacancy_md", marks=SLOW),
+    pytest.param("w-he-small", "w_he_md"),
+    pytest.param("fe-small", "fe_dumbbell_md", marks=SLOW),
 ])  # fmt: skip
 def test_the_models_of_the_examples(name, case):
     """Clusters of some 120 atoms from the examples, displaced."""
