@@ -182,14 +182,6 @@ def _add_calibrate(commands: argparse._SubParsersAction) -> None:
     calibrate.add_argument(
         "--full-atoms", type=int, help="atoms that the reference may have (default: 3000 on a CPU)"
     )
-    calibrate.add_argument(
-        "--masked",
-        type=float,
-        nargs="*",
-        metavar="DEPTH",
-        help="also sum only the site energies of atoms with nothing missing within DEPTH Å "
-        "(default: the model's cutoff and its interaction range)",
-    )
     calibrate.add_argument("--quiet", action="store_true", help="no progress")
     calibrate.set_defaults(run=_calibrate)
 
@@ -335,7 +327,6 @@ def _calibrate(arguments: argparse.Namespace) -> int:
             temperature=arguments.temperature,
             snapshots=arguments.snapshots,
             full_atoms=arguments.full_atoms,
-            masked=arguments.masked,
             tell=tell,
         )
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)

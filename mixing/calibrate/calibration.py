@@ -143,7 +143,6 @@ def calibrate(
     temperature: float | None = None,
     snapshots: int = SNAPSHOTS,
     full_atoms: int | None = None,
-    masked: Sequence[float] | None = None,
     tell: Tell = silent,
 ) -> Calibration:
     """Measure what buffers of all widths leave and cost, for a simulation.
@@ -168,9 +167,6 @@ def calibrate(
         Of the thermal run.
     full_atoms : int, optional
         Atoms that the reference may have. Default: ``LARGEST_REFERENCE``.
-    masked : sequence of float, optional
-        Depths (Å) of masks of site energies to compare with; an empty one for the
-        model's cutoff and its interaction range. Default: none.
     tell : callable
         Gets the progress.
 
@@ -183,7 +179,7 @@ def calibrate(
     MixpiError
         If an argument, the input, a snapshot or an engine is not what it must be.
     """
-    _require_sense(buffers, tolerance, temperature, snapshots, full_atoms, masked, frame)
+    _require_sense(buffers, tolerance, temperature, snapshots, full_atoms, frame)
     ipi_input = read_ipi_input(path)
     config, home = ipi_input.config, ipi_input.config_path.parent
     if config.seeds == "none":
@@ -247,13 +243,11 @@ def calibrate(
     for number, positions in enumerate(others, 1):
         tell(f"reference on {len(others)} more snapshots", number / (len(others) + 1))
         known.append(clusters.snapshot(positions, clusters.exact(positions, reference.buffer)))
-    depths = [engine.cutoff, reach] if masked is not None else []
     results, recommended = measure_buffers(
         clusters,
         known[:deciding],
         grid,
         tolerance=tolerance,
-        depths=masked or depths,
         always=configured,
         refine=buffers is None,
         tell=tell,
@@ -305,7 +299,6 @@ def _require_sense(
     temperature: float | None,
     snapshots: int,
     full_atoms: int | None,
-    masked: Sequence[float] | None,
     frame: str | Path | None,
 ) -> None:
     def positive(name: str, value: float | None, unit: str = "") -> None:
@@ -318,8 +311,6 @@ def _require_sense(
     if frame is not None and temperature is not None:
         raise MixpiError("a temperature is for the thermal run, which a given frame replaces")
     positive("full-atoms", full_atoms)
-    for depth in masked or ():
-        positive("a mask's depth", depth, " (Å)")
     if buffers is not None and not len(buffers):
         raise MixpiError("no buffers to try: give at least one, Å")
     for buffer in buffers or ():

@@ -104,14 +104,12 @@ class Clusters:
             return Cluster(np.arange(len(self.numbers)), self.numbers, regions.weights)
         return extract_cluster(regions, self.numbers)
 
-    def forces(
-        self, positions: np.ndarray, cluster: Cluster, mask: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Expensive forces (m, 3) on a cluster, eV/Å; ``mask`` as for an ``Engine``."""
+    def forces(self, positions: np.ndarray, cluster: Cluster) -> np.ndarray:
+        """Expensive forces (m, 3) on a cluster, eV/Å."""
         try:
             # far from home a model's float32 has no digits left for the distances
             inside = self._periodic.fold(cluster.positions(positions))
-            return self._engine.evaluate(cluster.numbers, inside, self.cell, mask=mask)[1]
+            return self._engine.evaluate(cluster.numbers, inside, self.cell)[1]
         except RuntimeError as error:  # torch has no other word for it
             if "memory" not in str(error):
                 raise
@@ -131,12 +129,6 @@ class Clusters:
         """What is needed of a snapshot with exact forces (n, 3), eV/Å."""
         inside = self.carve(positions, 0.0)
         return Snapshot(positions, inside.indices, inside.weights, exact[inside.indices])
-
-    def complete(self, positions: np.ndarray, cluster: Cluster, depth: float) -> np.ndarray:
-        """Mask (m,) of the atoms with nothing missing from the cluster within ``depth`` Å."""
-        outside = np.setdiff1d(np.arange(len(self.numbers)), cluster.indices)
-        distance = self._periodic.nearest(cluster.positions(positions), positions[outside], depth)
-        return np.isinf(distance)
 
     def reference(self, positions: np.ndarray, reach: float, limit: int) -> float | None:
         """The smallest exact reference: None for the full cell, or a cluster's buffer (Å).

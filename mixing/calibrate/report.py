@@ -205,9 +205,7 @@ def _spread(result: BufferResult) -> dict[str, float | int]:
 
 def _cells(found: Calibration) -> tuple[list[str], list[list[str]]]:
     """Head and rows of the table, as text."""
-    depths = list(found.results[0].masked)
     head = ["buffer (Å)", "atoms", "weighted", "median", "largest", "n", "rms", "max"]
-    head += [f"masked {depth:g} Å" for depth in depths]
     head += ["time (s)", "cost"]
     rows = []
     for result in found.results:
@@ -219,7 +217,6 @@ def _cells(found: Calibration) -> tuple[list[str], list[list[str]]]:
         row += [f"{spread[name]:.1e}" if several else "–" for name in ("median", "largest")]
         row += [str(spread["snapshots"])]
         row += [f"{value:.1e}" for value in (result.error.rms, result.error.max)]
-        row += [f"{result.masked[depth].weighted:.1e}" for depth in depths]
         row += [f"{result.seconds:.3f}", f"{result.seconds / found.full_seconds:.1%}"]
         rows.append(row)
     return head, rows
@@ -229,8 +226,6 @@ def _markdown(found: Calibration) -> str:
     head, rows = _cells(found)
     lines = ["# How wide must the buffer be?", "", *(f"- {line}" for line in sentences(found)), ""]
     lines += [f"{TITLE}, on the atoms of positive weight, eV/Å; {COLUMNS}"]
-    if found.results[0].masked:
-        lines += ["Masked: only site energies of atoms with nothing missing within that depth."]
     lines += ["", f"| {' | '.join(head)} |", "|" + "---:|" * len(head)]
     lines += [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join(lines) + "\n"
@@ -265,9 +260,6 @@ def _draw(found: Calibration, target: Path) -> None:
             lw=0,
             label=f"weighted rms, all of {found.deciding} snapshots",
         )
-    for depth, style in zip(found.results[0].masked, ("--", ":", "-.") * 9, strict=False):
-        y = floor([result.masked[depth].weighted for result in found.results])
-        errors.plot(x, y, style, color="black", lw=1, label=f"weighted, masked {depth:g} Å")
     errors.axhline(found.tolerance, color="#777777", lw=0.8)
     errors.annotate("tolerance", (x[0], found.tolerance), va="bottom", fontsize=8)
     errors.set(yscale="log", ylabel="force error (eV/Å)", title=found.system)
