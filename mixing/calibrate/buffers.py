@@ -133,6 +133,11 @@ def share_above(n: int) -> float:
     return 1.0 - _rank(n) / (n + 1)
 
 
+def allowed_above(n: int) -> int:
+    """So many of n values may be above a limit that their :func:`upper` is not above."""
+    return n - _rank(n)
+
+
 def _rank(n: int) -> int:
     return min(n, math.ceil(QUANTILE * (n + 1) - 1e-9))
 
