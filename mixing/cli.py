@@ -180,15 +180,16 @@ def _add_calibrate(commands: argparse._SubParsersAction) -> None:
     calibrate.add_argument("--temperature", type=float, help="K (default: the input's)")
     calibrate.add_argument("--snapshots", type=int, default=12, help="of the run (default: 12)")
     calibrate.add_argument(
-        "--full-atoms", type=int, help="atoms that the reference may have (default: 3000 on a CPU)"
+        "--full-atoms",
+        type=int,
+        help="atoms that the reference may have (default: 3000 on a CPU, 15000 by symmetrix, "
+        "50000 by LAMMPS; 10000 on a GPU)",
     )
     calibrate.add_argument(
-        "--masked",
-        type=float,
-        nargs="*",
-        metavar="DEPTH",
-        help="also sum only the site energies of atoms with nothing missing within DEPTH Å "
-        "(default: the model's cutoff and its interaction range)",
+        "--partial",
+        action="store_true",
+        help="also look for the radii of partial evaluation (mace: partial) that are good enough "
+        "for the least work",
     )
     calibrate.add_argument("--quiet", action="store_true", help="no progress")
     calibrate.set_defaults(run=_calibrate)
@@ -335,7 +336,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
             temperature=arguments.temperature,
             snapshots=arguments.snapshots,
             full_atoms=arguments.full_atoms,
-            masked=arguments.masked,
+            partial=arguments.partial,
             tell=tell,
         )
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)

@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,6 +22,8 @@ from ..errors import MixpiError
 from ..run.progress import Tell, silent
 from .reference import Clusters, Reference, Snapshot
 
+
+Key = TypeVar("Key")
 
 #: The curve ends where the error is this share of the tolerance: all is said by then.
 NEGLIGIBLE = 1e-3
@@ -63,9 +67,6 @@ class BufferResult:
         Of the cluster as it is carved: the upper value over the snapshots.
     seconds : float
         Median time of one evaluation.
-    masked : dict
-        Depth (Å) → error if only the site energies of atoms whose surroundings are
-        complete within that depth are summed; the upper value over the snapshots.
     errors : list of float
         The weighted rms error on each snapshot, eV/Å: on the first, or on all of them if that
         could change the answer.
@@ -75,7 +76,6 @@ class BufferResult:
     atoms: int
     error: ForceError
     seconds: float = float("nan")
-    masked: dict[float, ForceError] = field(default_factory=dict)
     errors: list[float] = field(default_factory=list)
 
 
@@ -133,6 +133,11 @@ def share_above(n: int) -> float:
     return 1.0 - _rank(n) / (n + 1)
 
 
+def allowed_above(n: int) -> int:
+    """So many of n values may be above a limit that their :func:`upper` is not above."""
+    return n - _rank(n)
+
+
 def _rank(n: int) -> int:
     return min(n, math.ceil(QUANTILE * (n + 1) - 1e-9))
 
@@ -176,7 +181,6 @@ def measure_buffers(
     buffers: Sequence[float],
     *,
     tolerance: float,
-    depths: Sequence[float] = (),
     always: float | None = None,
     refine: bool = True,
     tell: Tell = silent,
@@ -195,8 +199,6 @@ def measure_buffers(
         Å, ascending; the rest is left out once the error is negligible.
     tolerance : float
         eV/Å, on the weighted rms error.
-    depths : sequence of float
-        Depths (Å) of masks to try.
     always : float, optional
         A buffer that is not left out, and measured on all snapshots, Å.
     refine : bool
@@ -215,7 +217,7 @@ def measure_buffers(
     results: list[BufferResult] = []
     carved: dict[float, Cluster] = {}
     times: dict[float, list[float]] = {}
-    found: dict[float, list[_Errors]] = {}
+    found: dict[float, list[ForceError]] = {}
 
     def measure(buffer: float) -> None:
         cluster = carved[buffer] = clusters.carve(first.positions, buffer)
@@ -223,7 +225,8 @@ def measure_buffers(
         start = time.perf_counter()
         forces = clusters.forces(first.positions, cluster)
         times[buffer] = [time.perf_counter() - start]
-        found[buffer] = [_errors(clusters, first, cluster, depths, forces)]
+        inside = forces[cluster.weights > 0.0]
+        found[buffer] = [force_error(inside, first.exact, first.weights)]
         results.append(_combined(buffer, len(cluster), found[buffer]))
         results.sort(key=lambda r: r.buffer)
 
@@ -248,32 +251,52 @@ def measure_buffers(
                 for other in others:
                     share = (done + len(found[buffer]) / len(snapshots)) / len(undecided)
                     tell(f"spread over snapshots, buffer {buffer:g} Å", share)
-                    cluster = clusters.carve(other.positions, buffer)
-                    found[buffer].append(_errors(clusters, other, cluster, depths))
+                    found[buffer].append(snapshot_error(clusters, other, buffer))
                 results[number] = _combined(buffer, atoms, found[buffer])
 
     done = False
     for buffer in buffers:
         if not done or buffer == always:
             measure(buffer)
-            done = found[buffer][0].plain.weighted < NEGLIGIBLE * tolerance or done
+            done = found[buffer][0].weighted < NEGLIGIBLE * tolerance or done
     recommended = decide()
     if refine and recommended is not None and results[0].buffer < recommended - 0.5:
         if recommended - 0.5 not in carved:
             measure(recommended - 0.5)
         recommended = decide()
 
-    for number in range(1, ROUNDS):
-        if sum(spent[0] for spent in times.values()) > SHORT_ROUND:
-            break
-        for result in results:
-            tell(f"timing, round {number} of {ROUNDS - 1}", number / ROUNDS)
-            start = time.perf_counter()
-            clusters.forces(first.positions, carved[result.buffer])
-            times[result.buffer].append(time.perf_counter() - start)
+    time_in_turns(
+        {b: partial(clusters.forces, first.positions, cluster) for b, cluster in carved.items()},
+        times,
+        tell=tell,
+    )
     for result in results:
         result.seconds = statistics.median(times[result.buffer])
     return results, recommended
+
+
+def time_in_turns(
+    calls: Mapping[Key, Callable[[], object]], times: dict[Key, list[float]], *, tell: Tell = silent
+) -> None:
+    """Time calls again, one after the other in each round, unless a round takes too long.
+
+    Parameters
+    ----------
+    calls : mapping of callable
+        What is timed, by any name.
+    times : dict of list of float
+        By the same names: a first time of each, s. The others are added.
+    tell : callable
+        Gets the progress.
+    """
+    for number in range(1, ROUNDS):
+        if sum(spent[0] for spent in times.values()) > SHORT_ROUND:
+            break
+        for name, call in calls.items():
+            tell(f"timing, round {number} of {ROUNDS - 1}", number / ROUNDS)
+            start = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - start)
 
 
 def recommend(results: Sequence[BufferResult], tolerance: float) -> float | None:
@@ -288,47 +311,18 @@ def recommend(results: Sequence[BufferResult], tolerance: float) -> float | None
 
 def snapshot_error(clusters: Clusters, snapshot: Snapshot, buffer: float) -> ForceError:
     """The error of a buffer (Å) on one snapshot."""
-    return _errors(clusters, snapshot, clusters.carve(snapshot.positions, buffer), ()).plain
+    cluster = clusters.carve(snapshot.positions, buffer)
+    forces = clusters.forces(snapshot.positions, cluster)[cluster.weights > 0.0]
+    return force_error(forces, snapshot.exact, snapshot.weights)
 
 
-@dataclass(frozen=True)
-class _Errors:
-    """Of one buffer on one snapshot: of the whole cluster, and of each mask's depth."""
-
-    plain: ForceError
-    masked: dict[float, ForceError]
+def upper_error(errors: Sequence[ForceError]) -> ForceError:
+    """The :func:`upper` values of the errors on several snapshots."""
+    return ForceError(*map(upper, zip(*map(astuple, errors), strict=True)))
 
 
-def _errors(
-    clusters: Clusters,
-    snapshot: Snapshot,
-    cluster: Cluster,
-    depths: Sequence[float],
-    forces: np.ndarray | None = None,
-) -> _Errors:
-    positions, inside = snapshot.positions, cluster.weights > 0.0
-
-    def error(forces: np.ndarray) -> ForceError:
-        return force_error(forces[inside], snapshot.exact, snapshot.weights)
-
-    plain = error(clusters.forces(positions, cluster) if forces is None else forces)
-    masked = {}
-    for depth in depths:
-        mask = clusters.complete(positions, cluster, depth)
-        masked[depth] = error(clusters.forces(positions, cluster, mask))
-    return _Errors(plain, masked)
-
-
-def _combined(buffer: float, atoms: int, errors: Sequence[_Errors]) -> BufferResult:
+def _combined(buffer: float, atoms: int, errors: Sequence[ForceError]) -> BufferResult:
     """What several snapshots say together."""
-
-    def worst(each: Sequence[ForceError]) -> ForceError:
-        return ForceError(*map(upper, zip(*map(astuple, each), strict=True)))
-
     return BufferResult(
-        buffer,
-        atoms,
-        worst([e.plain for e in errors]),
-        masked={depth: worst([e.masked[depth] for e in errors]) for depth in errors[0].masked},
-        errors=[e.plain.weighted for e in errors],
+        buffer, atoms, upper_error(errors), errors=[error.weighted for error in errors]
     )

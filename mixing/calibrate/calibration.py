@@ -1,4 +1,4 @@
-"""``mixpi calibrate``: how wide the buffer must be, and how good the cheap potential."""
+"""``mixpi calibrate``: how much must be evaluated, and how good the cheap potential is."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ase import Atoms
 from ..check.checking import starting_regions
 from ..check.overwriting import inputs_of_run, require_safe_outputs
 from ..drivers.driver import known_engines
+from ..drivers.engine import Engine
 from ..drivers.engine_driver import EngineDriver
 from ..drivers.lammps_driver import LammpsDriver
 from ..errors import MixpiError
@@ -29,7 +30,8 @@ from .buffers import (
     snapshot_error,
 )
 from .mismatch import Mismatch, measure_mismatch
-from .reference import Clusters, Reference, Snapshot, measure_reference
+from .partial import PartialCalibration, lines_for, measure_partial, require_layered
+from .reference import Clusters, Reference, Snapshot, largest_reference, measure_reference
 from .snapshots import correlation, distinct, doubts
 from .thermal import (
     APART,
@@ -48,8 +50,6 @@ from .thermal import (
 TOLERANCE = 0.005
 #: What is written beside the input.
 REPORT_FILES = ("calibration.json", "calibration.md", "calibration.png")
-#: Atoms that a reference may have unless another number is asked for.
-LARGEST_REFERENCE = {"cpu": 3_000, "cuda": 10_000}
 #: Snapshots of a thermal run: as many as it takes for the upper value of those that decide
 #: to mean nine tenths, and one to check it.
 SNAPSHOTS = 12
@@ -102,6 +102,8 @@ class Calibration:
         Why the figures may mislead; empty if they need not.
     alone : str
         Species on which the cheap potential exerts no forces.
+    partial : PartialCalibration or None
+        Of partial evaluation, where it was asked for or is configured.
     """
 
     system: str
@@ -126,6 +128,7 @@ class Calibration:
     mismatch_skipped: str = ""
     warnings: list[str] = field(default_factory=list)
     alone: str = ""
+    partial: PartialCalibration | None = None
 
     @property
     def chosen(self) -> BufferResult:
@@ -143,10 +146,12 @@ def calibrate(
     temperature: float | None = None,
     snapshots: int = SNAPSHOTS,
     full_atoms: int | None = None,
-    masked: Sequence[float] | None = None,
+    partial: bool = False,
     tell: Tell = silent,
 ) -> Calibration:
     """Measure what buffers of all widths leave and cost, for a simulation.
+
+    If the configuration has ``partial:``, that pair of radii is measured too.
 
     Parameters
     ----------
@@ -167,10 +172,9 @@ def calibrate(
     snapshots : int
         Of the thermal run.
     full_atoms : int, optional
-        Atoms that the reference may have. Default: ``LARGEST_REFERENCE``.
-    masked : sequence of float, optional
-        Depths (Å) of masks of site energies to compare with; an empty one for the
-        model's cutoff and its interaction range. Default: none.
+        Atoms that the reference may have. Default: :func:`largest_reference`.
+    partial : bool
+        Also look for the radii of partial evaluation that are good enough for the least work.
     tell : callable
         Gets the progress.
 
@@ -183,7 +187,7 @@ def calibrate(
     MixpiError
         If an argument, the input, a snapshot or an engine is not what it must be.
     """
-    _require_sense(buffers, tolerance, temperature, snapshots, full_atoms, masked, frame)
+    _require_sense(buffers, tolerance, temperature, snapshots, full_atoms, frame)
     ipi_input = read_ipi_input(path)
     config, home = ipi_input.config, ipi_input.config_path.parent
     if config.seeds == "none":
@@ -191,10 +195,10 @@ def calibrate(
             f"{ipi_input.config_path} has 'seeds: none': there is no region to calibrate; list "
             "the atoms that the expensive potential is for"
         )
-    expensive = config.expensive.driver
+    expensive, kind = config.expensive.driver, config.expensive.kind
     if not isinstance(expensive, EngineDriver):
         raise MixpiError(
-            f"{ipi_input.config_path}: the expensive driver is '{config.expensive.kind}'; "
+            f"{ipi_input.config_path}: the expensive driver is '{kind}'; "
             f"calibrate evaluates the model itself, which it can for {known_engines()} only. "
             "Without it, compare runs with different buffers, or take twice the model's "
             "interaction range"
@@ -209,13 +213,17 @@ def calibrate(
     to_check = read_frames(check_frame, atoms)[-1] if check_frame else None
 
     tell("loading the model", 0.0)
-    engine = expensive.load(home)
+    engine = _load(expensive, ipi_input)
     engine.require(sorted(set(atoms.symbols)))
+    section = getattr(expensive, "partial", None)
+    radii_configured = (section.sites, section.features) if section else None
+    layered = require_layered(engine, kind) if partial or section else None
     reach = engine.interaction_range
     if reach is None:
         raise MixpiError(
-            f"how far the expensive potential ('{config.expensive.kind}') sees is not known, which "
-            "calibrate must know: compare runs with different buffers"
+            f"{ipi_input.config_path}: how far the expensive potential ('{kind}') sees is not "
+            f"known, which calibrate must know: {_how_to_say_the_range(expensive)}compare runs "
+            "with different buffers"
         )
     radii = config.regions.model_dump()
     configured = radii.pop("buffer")
@@ -239,7 +247,7 @@ def calibrate(
 
     # first, because a wrong cheap potential would else cost all that follows
     cheap, no_cheap = _cheap_forces(ipi_input, atoms, frames, tell)
-    limit = full_atoms or LARGEST_REFERENCE[getattr(expensive, "device", "cpu").split(":")[0]]
+    limit = full_atoms or largest_reference(engine, getattr(expensive, "device", "cpu"))
     exact, reference = measure_reference(clusters, frames[0], reach, limit, tell=tell)
     grid = buffer_grid(buffers, configured, reference)
     known = [clusters.snapshot(frames[0], exact)]
@@ -247,13 +255,11 @@ def calibrate(
     for number, positions in enumerate(others, 1):
         tell(f"reference on {len(others)} more snapshots", number / (len(others) + 1))
         known.append(clusters.snapshot(positions, clusters.exact(positions, reference.buffer)))
-    depths = [engine.cutoff, reach] if masked is not None else []
     results, recommended = measure_buffers(
         clusters,
         known[:deciding],
         grid,
         tolerance=tolerance,
-        depths=masked or depths,
         always=configured,
         refine=buffers is None,
         tell=tell,
@@ -277,6 +283,20 @@ def calibrate(
         recommended=recommended,
         warnings=warnings,
     )
+    if layered is not None:
+        found.partial = measure_partial(
+            clusters,
+            layered,
+            known[:deciding],
+            reference,
+            tolerance=tolerance,
+            search=partial,
+            configured=radii_configured,
+            plain=[r for r in results if r.buffer in (configured, recommended)],
+            to_check=known[-1] if len(known) > deciding else None,
+            tell=tell,
+        )
+        found.partial.lines = lines_for(found.partial, kind)
     if len(known) > deciding:
         tell("checking the answer on another snapshot", 0.0)
         found.check = snapshot_error(clusters, known[-1], found.chosen.buffer)
@@ -305,7 +325,6 @@ def _require_sense(
     temperature: float | None,
     snapshots: int,
     full_atoms: int | None,
-    masked: Sequence[float] | None,
     frame: str | Path | None,
 ) -> None:
     def positive(name: str, value: float | None, unit: str = "") -> None:
@@ -318,13 +337,32 @@ def _require_sense(
     if frame is not None and temperature is not None:
         raise MixpiError("a temperature is for the thermal run, which a given frame replaces")
     positive("full-atoms", full_atoms)
-    for depth in masked or ():
-        positive("a mask's depth", depth, " (Å)")
     if buffers is not None and not len(buffers):
         raise MixpiError("no buffers to try: give at least one, Å")
     for buffer in buffers or ():
         if not (np.isfinite(buffer) and buffer >= 0.0):
             raise MixpiError(f"a buffer must be a number >= 0 (Å), got {buffer:g}")
+
+
+def _load(expensive: EngineDriver, ipi_input: IpiInput) -> Engine:
+    try:
+        return expensive.load(ipi_input.config_path.parent)
+    except MixpiError as error:
+        if getattr(expensive, "python", None) is None:
+            raise
+        raise MixpiError(
+            f"{ipi_input.config_path}: calibrate evaluates the potential in its own process: "
+            f"{error}. Install mixpi beside the calculator, and leave 'python' out"
+        ) from None
+
+
+def _how_to_say_the_range(expensive: EngineDriver) -> str:
+    if "interaction_range" in type(expensive).model_fields:
+        return (
+            f"give it ({expensive.kind}: interaction_range, Å; of a network the cutoff times its "
+            "layers), or "
+        )
+    return ""
 
 
 def _thermal(

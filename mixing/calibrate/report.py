@@ -13,6 +13,7 @@ from rich.table import Table
 from ..analysis.plotting import COLOURS
 from ..errors import MixpiError
 from ..files.replacing import replace_file, replace_text
+from . import partial_report
 from .buffers import BufferResult
 from .calibration import REPORT_FILES, Calibration
 from .mismatch import ALIKE, DIFFERENT, advice
@@ -39,8 +40,20 @@ def show(found: Calibration, console: Console) -> None:
     for result, row in zip(found.results, rows, strict=True):
         table.add_row(*row, style="bold" if result.buffer == found.recommended else None)
     console.print(table)
+    if found.partial:
+        table = Table(
+            title=f"{partial_report.TITLE} (eV/Å)",
+            caption=partial_report.COLUMNS,
+            title_justify="left",
+            caption_justify="left",
+        )
+        for name in partial_report.HEAD:
+            table.add_column(name, justify="right")
+        for row, chosen in partial_report.cells(found):
+            table.add_row(*row, style="bold" if chosen else None)
+        console.print(table)
     for line in sentences(found):
-        console.print(line)
+        console.print(line, soft_wrap="\n" in line)  # lines to be copied stay as they are
 
 
 def write(found: Calibration, folder: Path) -> list[Path]:
@@ -81,7 +94,14 @@ def write(found: Calibration, folder: Path) -> list[Path]:
 def sentences(found: Calibration) -> list[str]:
     """What the table means, a line each."""
     warnings = [f"warning: {warning}" for warning in found.warnings]
-    return [*_about_reference(found), *warnings, *_answer(found), *_about_potentials(found)]
+    parts = partial_report.sentences(found) if found.partial else []
+    return [
+        *_about_reference(found),
+        *warnings,
+        *_answer(found),
+        *parts,
+        *_about_potentials(found),
+    ]
 
 
 def _about_reference(found: Calibration) -> list[str]:
@@ -205,9 +225,7 @@ def _spread(result: BufferResult) -> dict[str, float | int]:
 
 def _cells(found: Calibration) -> tuple[list[str], list[list[str]]]:
     """Head and rows of the table, as text."""
-    depths = list(found.results[0].masked)
     head = ["buffer (Å)", "atoms", "weighted", "median", "largest", "n", "rms", "max"]
-    head += [f"masked {depth:g} Å" for depth in depths]
     head += ["time (s)", "cost"]
     rows = []
     for result in found.results:
@@ -219,28 +237,40 @@ def _cells(found: Calibration) -> tuple[list[str], list[list[str]]]:
         row += [f"{spread[name]:.1e}" if several else "–" for name in ("median", "largest")]
         row += [str(spread["snapshots"])]
         row += [f"{value:.1e}" for value in (result.error.rms, result.error.max)]
-        row += [f"{result.masked[depth].weighted:.1e}" for depth in depths]
         row += [f"{result.seconds:.3f}", f"{result.seconds / found.full_seconds:.1%}"]
         rows.append(row)
     return head, rows
 
 
 def _markdown(found: Calibration) -> str:
-    head, rows = _cells(found)
-    lines = ["# How wide must the buffer be?", "", *(f"- {line}" for line in sentences(found)), ""]
-    lines += [f"{TITLE}, on the atoms of positive weight, eV/Å; {COLUMNS}"]
-    if found.results[0].masked:
-        lines += ["Masked: only site energies of atoms with nothing missing within that depth."]
-    lines += ["", f"| {' | '.join(head)} |", "|" + "---:|" * len(head)]
-    lines += [f"| {' | '.join(row)} |" for row in rows]
+    lines = ["# How wide must the buffer be?", ""]
+    for line in sentences(found):
+        several = "\n" in line
+        lines += [f"\n```yaml\n{line}\n```\n" if several else f"- {line}"]
+    lines += ["", f"{TITLE}, on the atoms of positive weight, eV/Å; {COLUMNS}"]
+    lines += _markdown_table(*_cells(found))
+    if found.partial:
+        rows = [row for row, _ in partial_report.cells(found)]
+        lines += ["", f"{partial_report.TITLE}, eV/Å; {partial_report.COLUMNS}"]
+        lines += _markdown_table(partial_report.HEAD, rows)
     return "\n".join(lines) + "\n"
+
+
+def _markdown_table(head: list[str], rows: list[list[str]]) -> list[str]:
+    lines = ["", f"| {' | '.join(head)} |", "|" + "---:|" * len(head)]
+    return lines + [f"| {' | '.join(row)} |" for row in rows]
 
 
 def _draw(found: Calibration, target: Path) -> None:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 6.5), layout="constrained")
-    errors, costs = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    heights = (2, 1, 2) if found.partial else (2, 1)
+    figure = Figure(figsize=(7, 1.5 + sum(heights) * 5 / 3), layout="constrained")
+    errors, costs, *more = figure.subplots(len(heights), 1, height_ratios=heights)
+    errors.sharex(costs)
+    errors.tick_params(labelbottom=False)
+    if found.partial:
+        partial_report.draw(more[0], found)
     x = [result.buffer for result in found.results]
 
     def floor(values: list[float]) -> list[float]:
@@ -265,9 +295,6 @@ def _draw(found: Calibration, target: Path) -> None:
             lw=0,
             label=f"weighted rms, all of {found.deciding} snapshots",
         )
-    for depth, style in zip(found.results[0].masked, ("--", ":", "-.") * 9, strict=False):
-        y = floor([result.masked[depth].weighted for result in found.results])
-        errors.plot(x, y, style, color="black", lw=1, label=f"weighted, masked {depth:g} Å")
     errors.axhline(found.tolerance, color="#777777", lw=0.8)
     errors.annotate("tolerance", (x[0], found.tolerance), va="bottom", fontsize=8)
     errors.set(yscale="log", ylabel="force error (eV/Å)", title=found.system)
