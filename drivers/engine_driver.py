@@ -56,11 +56,21 @@ class EngineDriver(Driver):
         """
         raise NotImplementedError
 
-    def serving_engine(self, home: Path) -> Answers:
-        """What a driver process evaluates; differs where it gets more than a structure."""
+    def serving_engine(self, home: Path, bulk: Path | None) -> Answers:
+        """What a driver process evaluates; differs where it gets more than a structure.
+
+        Parameters
+        ----------
+        home : Path
+            Where files are looked for.
+        bulk : Path or None
+            Structure of the whole system, for what needs it.
+        """
         return self.make_engine(home)
 
-    def serve(self, home: Path, require: Iterable[str], **options: Any) -> int:
+    def serve(
+        self, home: Path, require: Iterable[str], bulk: Path | None = None, **options: Any
+    ) -> int:
         """The whole life of a driver process.
 
         Parameters
@@ -69,6 +79,8 @@ class EngineDriver(Driver):
             Where files are looked for.
         require : iterable of str
             Chemical symbols that it must know.
+        bulk : Path, optional
+            Structure of the whole system.
         **options
             As for :func:`mixpi.drivers.client.run_driver`.
 
@@ -77,13 +89,15 @@ class EngineDriver(Driver):
         int
             Exit code.
         """
-        return run_driver(self.maker(home, require), label=self.kind, **options)
+        return run_driver(self.maker(home, require, bulk), label=self.kind, **options)
 
-    def maker(self, home: Path, require: Iterable[str]) -> Callable[[], Any]:
+    def maker(
+        self, home: Path, require: Iterable[str], bulk: Path | None = None
+    ) -> Callable[[], Any]:
         """What makes the engine that a driver process evaluates, and looks whether it will do."""
 
-        def make() -> Answers:
-            made = self.serving_engine(home)
+        def make() -> Any:
+            made: Any = self.serving_engine(home, bulk)
             made.require(require)
             return made
 
@@ -120,14 +134,19 @@ class EngineDriver(Driver):
     def argv(self, place: Place, folder: Path) -> list[str]:
         """The whole command line; see :meth:`Driver.argv`."""
         prefix = getattr(self, "launch", "")
-        template = str((place.home / place.structure).resolve())
+        structure = str((place.home / place.structure).resolve())
         return [
             *launch_prefix(prefix, f"{place.pool}: {self.kind}: launch", place.home),
             *self.command(place.home),
             *("--require", ",".join(place.species)),
-            *(("--template", template) * (place.pool == "cheap")),
+            *(("--template", structure) * (place.pool == "cheap")),
+            *self._bulk(place),
             *place.socket.flags,
         ]
+
+    def _bulk(self, place: Place) -> list[str]:
+        structure = str((place.home / place.structure).resolve())
+        return ["--bulk", structure] if self.wants_depths else []
 
     def environment(self) -> dict[str, str]:
         """Python that speaks at once, and as many threads as configured."""
@@ -168,7 +187,7 @@ class EngineDriver(Driver):
     def _facts(self, place: Place) -> dict:
         """What the engine says of itself, loaded in a process of its own."""
         done = run_to_end(
-            [*self.command(place.home), "--describe"],
+            [*self.command(place.home), "--describe", *self._bulk(place)],
             PATIENCE,
             f"{place.pool}: loading the model",
             env=self.environment(),

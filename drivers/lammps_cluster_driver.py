@@ -54,7 +54,9 @@ class LammpsClusterDriver(EngineDriver):
             self.potential, species=self.species, folder=home, arguments=self.arguments
         )
 
-    def serve(self, home: Path, require: Iterable[str], **options: Any) -> int:
+    def serve(
+        self, home: Path, require: Iterable[str], bulk: Path | None = None, **options: Any
+    ) -> int:
         """The life of a driver process, or of one of several MPI ranks."""
         return run_ranks(self.maker(home, require), label=self.kind, **options)
 

@@ -12,12 +12,13 @@ from pydantic import Field, ValidationInfo, field_validator
 from ..errors import MixpiError
 from ..files.names import FileName
 from ..files.yaml_files import Section
+from ..structure import read_structure
 from .driver import Place
 from .engine_driver import EngineDriver
 from .mace import MaceEngine
 from .mace_files import file_hash, model_path, require_hash
 from .partial import LayeredEngine
-from .partial_engine import PartialEngine
+from .partial_engine import PartialEngine, bulk_means
 from .symmetrix_engine import SymmetrixEngine
 
 
@@ -33,6 +34,11 @@ class PartialSection(Section):
     )
     features: Positive = Field(
         description="Å; first-layer features are computed for atoms closer than this."
+    )
+    fill: Literal["mean", "none"] = Field(
+        "mean",
+        description="What stands for the features of the others: the mean of their species in the "
+        "structure, or nothing.",
     )
 
 
@@ -153,12 +159,21 @@ class MaceDriver(EngineDriver):
             mode=mode,
         )
 
-    def serving_engine(self, home: Path) -> LayeredEngine | PartialEngine:
+    def serving_engine(self, home: Path, bulk: Path | None) -> LayeredEngine | PartialEngine:
         """The model as configured: the whole of it, or what matters."""
-        engine = self.make_engine(home)
-        if self.partial is None:
+        engine, part = self.make_engine(home), self.partial
+        if part is None:
             return engine
-        return PartialEngine(engine, sites=self.partial.sites, features=self.partial.features)
+        means = None
+        if part.fill == "mean":
+            if bulk is None:
+                raise MixpiError(
+                    "partial evaluation with 'fill: mean' needs the structure: give it by --bulk"
+                )
+            atoms = read_structure(bulk)
+            engine.require(sorted(set(atoms.symbols)))
+            means = bulk_means(engine, atoms)
+        return PartialEngine(engine, sites=part.sites, features=part.features, fill=means)
 
     @property
     def wants_depths(self) -> bool:

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+from ase import Atoms
 
 from ..errors import MixpiError
+from ..regions.periodic import PeriodicCell
 from .partial import LayeredEngine
+
+
+#: Atoms of each species whose features are averaged.
+ENOUGH = 300
 
 
 class PartialEngine:
@@ -19,6 +25,8 @@ class PartialEngine:
         The model.
     sites, features : float
         Å; see :meth:`LayeredEngine.evaluate_partial`.
+    fill : ndarray, shape (species, f), optional
+        As there; :func:`bulk_means` makes it.
 
     Attributes
     ----------
@@ -29,8 +37,17 @@ class PartialEngine:
     takes_depths = True
     has_site_energies = False
 
-    def __init__(self, engine: LayeredEngine, *, sites: float, features: float) -> None:
-        self._engine, self._radii = engine, {"sites": sites, "features": features}
+    def __init__(
+        self,
+        engine: LayeredEngine,
+        *,
+        sites: float,
+        features: float,
+        fill: np.ndarray | None = None,
+    ) -> None:
+        self._engine, self._fill = engine, fill
+        self._radii = {"sites": sites, "features": features}
+        self.notes = engine.notes
         self.numbers = engine.numbers
         self.interaction_range = engine.interaction_range
         #: Å; buffer that the clusters must have for all that is evaluated to see its neighbours.
@@ -74,8 +91,38 @@ class PartialEngine:
         if buffer < self.needs_buffer - 1e-6:
             raise MixpiError(too_narrow(buffer, self.needs_buffer))
         return self._engine.evaluate_partial(
-            numbers, positions, cell, distance=depths, **self._radii
+            numbers, positions, cell, distance=depths, fill=self._fill, **self._radii
         )
+
+
+def bulk_means(engine: LayeredEngine, atoms: Atoms) -> np.ndarray:
+    """What partial evaluation fills with: mean features of each species in a structure.
+
+    Of a large structure some atoms of each species stand for all.
+
+    Parameters
+    ----------
+    engine : LayeredEngine
+        The model.
+    atoms : Atoms
+        The whole system; whether it is at rest or a thermal snapshot matters little
+        (``docs/partial_evaluation.md``).
+
+    Returns
+    -------
+    ndarray, shape (species, f)
+        Zero for species that are not there.
+    """
+    rng = np.random.default_rng(0)
+    chosen: list[int] = []
+    for number in np.unique(atoms.numbers):
+        own = np.flatnonzero(atoms.numbers == number)
+        chosen += rng.permutation(own)[:ENOUGH].tolist()
+    periodic, cell = PeriodicCell(atoms.cell.array), atoms.cell.array
+    distance = periodic.nearest(atoms.positions, atoms.positions[chosen], engine.cutoff)
+    seen = np.flatnonzero(np.isfinite(distance))
+    asked = np.isin(seen, chosen)
+    return engine.mean_features(atoms.numbers[seen], atoms.positions[seen], cell, asked)
 
 
 def too_narrow(buffer: float, needed: float) -> str:

@@ -37,6 +37,9 @@ def _add_engine(kinds: argparse._SubParsersAction, kind: type[EngineDriver]) -> 
     )
     engine.add_argument("--require", help="refuse to start unless it knows these, e.g. Si,He")
     engine.add_argument(
+        "--bulk", type=Path, help="structure of the whole system, for partial evaluation"
+    )
+    engine.add_argument(
         "--home", type=Path, default=Path("."), help="where files are looked for (default: here)"
     )
     engine.add_argument("--describe", action="store_true", help="print what it is and end")
@@ -75,12 +78,12 @@ def _drive_engine(arguments: argparse.Namespace) -> int:
     section, home = arguments.kind.from_flags(arguments), arguments.home
     require = arguments.require.split(",") if arguments.require else []
     if arguments.describe:
-        print(json.dumps(section.maker(home, require)().facts()))
+        print(json.dumps(section.maker(home, require, arguments.bulk)().facts()))
         return 0
     if not arguments.address:
         raise MixpiError("--address is needed: the name or host where i-PI listens")
     numbers = read_structure(arguments.template).numbers if arguments.template else None
-    return section.serve(home, require, numbers=numbers, **_socket(arguments))
+    return section.serve(home, require, arguments.bulk, numbers=numbers, **_socket(arguments))
 
 
 def _drive_toy(arguments: argparse.Namespace) -> int:

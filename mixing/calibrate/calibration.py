@@ -15,6 +15,7 @@ from ..drivers.driver import known_engines
 from ..drivers.engine import Engine
 from ..drivers.engine_driver import EngineDriver
 from ..drivers.lammps_driver import LammpsDriver
+from ..drivers.partial_engine import bulk_means
 from ..errors import MixpiError
 from ..ipi.input import IpiInput, read_ipi_input
 from ..regions.periodic import PeriodicCell
@@ -227,7 +228,9 @@ def calibrate(
         )
     radii = config.regions.model_dump()
     configured = radii.pop("buffer")
-    clusters = Clusters(atoms, config.seed_indices, radii, engine)
+    fill = section.fill if section else "mean"
+    means = bulk_means(layered, atoms) if layered is not None and fill == "mean" else None
+    clusters = Clusters(atoms, config.seed_indices, radii, engine, fill=means)
 
     if given:
         frames, source = given, f"{len(given)} given: {frame}"
@@ -296,7 +299,7 @@ def calibrate(
             to_check=known[-1] if len(known) > deciding else None,
             tell=tell,
         )
-        found.partial.lines = lines_for(found.partial, kind)
+        found.partial.lines = lines_for(found.partial, kind, fill)
     if len(known) > deciding:
         tell("checking the answer on another snapshot", 0.0)
         found.check = snapshot_error(clusters, known[-1], found.chosen.buffer)

@@ -163,15 +163,13 @@ def buffer_for(sites: float, features: float, cutoff: float) -> float:
     return math.ceil((max(sites, features) + cutoff) * digits - 1e-5) / digits
 
 
-def lines_for(found: PartialCalibration, kind: str) -> str:
+def lines_for(found: PartialCalibration, kind: str, fill: str) -> str:
     """What to write into the YAML for the recommended pair; empty without one."""
     if found.recommended is None:
         return ""
     sites, features = found.recommended
-    return (
-        f"regions:\n  buffer: {found.buffer:g}\n"
-        f"expensive:\n  {kind}:\n    partial: {{sites: {sites:g}, features: {features:g}}}"
-    )
+    radii = f"sites: {sites:g}, features: {features:g}, fill: {fill}"
+    return f"regions:\n  buffer: {found.buffer:g}\nexpensive:\n  {kind}:\n    partial: {{{radii}}}"
 
 
 def radii_grid(depths: np.ndarray, widest: float) -> np.ndarray:

@@ -117,12 +117,23 @@ class Clusters:
         ``core``, ``blend`` and ``profile`` of :func:`mixpi.build_regions`.
     engine : Engine
         The expensive potential.
+    fill : ndarray, shape (species, f), optional
+        For partial evaluation (:meth:`LayeredEngine.evaluate_partial`).
     """
 
-    def __init__(self, atoms: Atoms, seeds: Sequence[int], radii: dict, engine: Engine) -> None:
+    def __init__(
+        self,
+        atoms: Atoms,
+        seeds: Sequence[int],
+        radii: dict,
+        engine: Engine,
+        *,
+        fill: np.ndarray | None = None,
+    ) -> None:
         self.numbers, self.cell = atoms.numbers, atoms.cell.array
         self._periodic = PeriodicCell(self.cell)
         self._seeds, self._radii, self._engine = seeds, radii, engine
+        self._fill = fill
 
     def carve(self, positions: np.ndarray, buffer: float | None) -> Cluster:
         """The cluster with a buffer (Å), the full cell with None."""
@@ -151,7 +162,11 @@ class Clusters:
         """
         assert isinstance(self._engine, LayeredEngine)  # was asked for before
         evaluate = partial(
-            self._engine.evaluate_partial, distance=depths, sites=sites, features=features
+            self._engine.evaluate_partial,
+            distance=depths,
+            sites=sites,
+            features=features,
+            fill=self._fill,
         )
         return self._forces(evaluate, positions, cluster)
 

@@ -92,6 +92,11 @@ def _check_driver(pool: str, ipi_input: IpiInput, atoms: Atoms, *, load: bool) -
     if configured.external:
         return
     place, driver = place_of(pool, ipi_input, atoms), configured.driver
+    if pool == "cheap" and driver.wants_depths:
+        raise MixpiError(
+            f"cheap: {configured.kind}: partial is for the expensive side: the cheap one evaluates "
+            "the whole system"
+        )
     with tempfile.TemporaryDirectory() as folder:
         driver.argv(place, Path(folder))  # finds programs and files
     yield from driver.look(place)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import brute_force
 import numpy as np
 import pytest
 from ase.build import bulk
 from ase.io import read
-from conftest import command_driver
+from conftest import command_driver, silicon
 from mixpi import Cluster, MixpiError, build_regions, extract_cluster
 from mixpi.blend.clusters import depths_of
+from mixpi.drivers import partial_engine
 from mixpi.drivers.config import DriverConfig
-from mixpi.drivers.partial_engine import PartialEngine
+from mixpi.drivers.partial_engine import PartialEngine, bulk_means
 from mixpi.sockets.pool import init_text
+from mixpi.structure import read_structure
 from numpy.testing import assert_allclose, assert_array_equal
 from pydantic import ValidationError
 
@@ -52,7 +55,7 @@ def test_depths_travel_with_the_species():
 class Recorder:
     """Stands for a model: what is asked of it."""
 
-    numbers, interaction_range, cutoff = (14,), 9.0, 4.5
+    numbers, interaction_range, cutoff, notes = (14,), 9.0, 4.5, ()
 
     def evaluate(self, *structure):
         return ("whole", *structure)
@@ -97,8 +100,21 @@ def test_symmetrix_is_for_the_cpu():
         DriverConfig.model_validate({"mace": section})
 
 
+def test_means_of_a_large_structure_are_those_of_some_of_it(tiny_model, monkeypatch):
+    pytest.importorskip("symmetrix")
+    model = DriverConfig(mace={"model": str(tiny_model)}).driver.load(Path("."))
+    atoms = silicon(3, rattle=0.08)
+    all_of_it = model.mean_features(atoms.numbers, atoms.positions, atoms.cell.array)
+    assert_allclose(bulk_means(model, atoms), all_of_it, rtol=1e-12, atol=1e-12)
+    monkeypatch.setattr(partial_engine, "ENOUGH", 60)
+    some = bulk_means(model, atoms)
+    scale = np.abs(all_of_it).max()
+    assert 1e-6 * scale < np.abs(some - all_of_it).max() < 0.1 * scale
+
+
 @pytest.mark.full
-def test_a_run_has_the_forces_of_partial_evaluation(make_case, tiny_model):
+@pytest.mark.parametrize("filled", ["mean", "none"])
+def test_a_run_has_the_forces_of_partial_evaluation(make_case, tiny_model, filled):
     """Over sockets, and against the same in this process."""
     pytest.importorskip("symmetrix")
     atoms = bulk("Si", "diamond", a=5.46, cubic=True) * (3, 3, 3)
@@ -107,7 +123,7 @@ def test_a_run_has_the_forces_of_partial_evaluation(make_case, tiny_model):
     case = make_case(
         atoms,
         cheap={"command": command_driver("zero")},
-        expensive={"mace": {"model": str(tiny_model), "threads": 1, "partial": partial}},
+        expensive={"mace": {"model": str(tiny_model), "partial": {**partial, "fill": filled}}},
         regions={"core": 2.6, "blend": 1.5, "buffer": 7.0},
         seeds=[100],
         steps=2,
@@ -117,6 +133,8 @@ def test_a_run_has_the_forces_of_partial_evaluation(make_case, tiny_model):
     assert done.returncode == 0, done.stderr
     frames = read(case.folder / "mix.extxyz", ":")
     model = DriverConfig(mace={"model": str(tiny_model)}).driver.load(case.folder)
+    fill = bulk_means(model, read_structure(case.folder / "init.extxyz"))
+    fill = fill if filled == "mean" else None
     for frame in frames:
         regions = build_regions(
             frame.positions, frame.cell.array, [100], core=2.6, blend=1.5, buffer=7.0
@@ -124,7 +142,7 @@ def test_a_run_has_the_forces_of_partial_evaluation(make_case, tiny_model):
         cluster = extract_cluster(regions, frame.numbers)
         depths = depths_of(cluster, [frame.positions], [frame.cell.array], 7.0)
         whole = cluster.numbers, cluster.positions(frame.positions), frame.cell.array
-        _, forces, _ = model.evaluate_partial(*whole, distance=depths, **partial)
+        _, forces, _ = model.evaluate_partial(*whole, distance=depths, fill=fill, **partial)
         wanted = np.zeros_like(frame.positions)
         wanted[cluster.indices] = cluster.weights[:, None] * forces
         assert_allclose(frame.get_forces(), wanted, atol=2e-7)
