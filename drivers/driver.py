@@ -39,6 +39,8 @@ class Place:
         What it holds.
     buffer : float
         Å; of the clusters.
+    number : int
+        Of the driver within its pool, from 0.
     """
 
     pool: str
@@ -47,6 +49,7 @@ class Place:
     structure: str
     atoms: Atoms
     buffer: float
+    number: int = 0
 
     @property
     def species(self) -> list[str]:

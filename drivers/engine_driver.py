@@ -27,7 +27,7 @@ from .programs import launch_prefix
 #: s; for torch to be imported and a model to be loaded, also from a slow disk.
 PATIENCE = 600.0
 #: Keys that say how the process is started; the others go to it as flags.
-NOT_FLAGS = frozenset({"launch"})
+NOT_FLAGS = frozenset({"launch", "devices"})
 
 
 class EngineDriver(Driver):
@@ -59,6 +59,15 @@ class EngineDriver(Driver):
         """
         return self
 
+    def numbered(self, number: int) -> Self:
+        """As driver ``number`` of its pool is started: they may differ, in their device say."""
+        return self
+
+    @property
+    def variants(self) -> list[Self]:
+        """All that differ from each other."""
+        return [self]
+
     def load(self, home: Path, *, for_what: str = "") -> Engine:
         """The engine in this process; see :meth:`Driver.load`."""
         return self.located(home).make_engine()
@@ -85,7 +94,7 @@ class EngineDriver(Driver):
         template = str((place.home / place.structure).resolve())
         return [
             *launch_prefix(prefix, f"{place.pool}: {self.kind}: launch", place.home),
-            *self.command(place.home),
+            *self.numbered(place.number).command(place.home),
             *("--species", ",".join(place.species)),
             *(("--template", template) * (place.pool == "cheap")),
             *place.socket.flags,
@@ -101,18 +110,8 @@ class EngineDriver(Driver):
 
     def try_out(self, place: Place) -> Iterator[str]:
         """Load the engine in a process of its own and compare its species and its range."""
-        done = run_to_end(
-            [*self.command(place.home), "--describe"],
-            PATIENCE,
-            f"{place.pool}: loading the model",
-            env=self.environment(),
-        )
-        if done.returncode:
-            raise MixpiError(f"{place.pool}: {_last_error(done.stderr)}")
-        try:
-            facts = json.loads(done.stdout.strip().splitlines()[-1])
-        except (IndexError, ValueError):
-            raise MixpiError(f"{place.pool}: loading the model ended without a word") from None
+        # the same model on all of them; what it is, the first one says
+        facts = [one._describe(place) for one in self.variants][0]
         known = facts["numbers"]
         missing = sorted(set(place.atoms.numbers.tolist()) - set(known)) if known else []
         if missing:
@@ -133,6 +132,21 @@ class EngineDriver(Driver):
                 "interaction range; forces in the region will differ visibly from those in the "
                 "full cell"
             )
+
+    def _describe(self, place: Place) -> dict:
+        """What the engine says of itself, from a process of its own."""
+        done = run_to_end(
+            [*self.command(place.home), "--describe"],
+            PATIENCE,
+            f"{place.pool}: loading the model",
+            env=self.environment(),
+        )
+        if done.returncode:
+            raise MixpiError(f"{place.pool}: {_last_error(done.stderr)}")
+        try:
+            return json.loads(done.stdout.strip().splitlines()[-1])
+        except (IndexError, ValueError):
+            raise MixpiError(f"{place.pool}: loading the model ended without a word") from None
 
     @classmethod
     def add_flags(cls, parser: argparse.ArgumentParser) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..files.names import FileName
 from .driver import Place
 from .engine_driver import EngineDriver
 from .mace import MaceEngine
 from .mace_files import file_hash, model_path, require_hash
+
+
+DEVICE = r"^(cpu|cuda(:\d+)?)$"
 
 
 class MaceDriver(EngineDriver):
@@ -38,7 +41,15 @@ class MaceDriver(EngineDriver):
         description="Which head of a model with several (one for each level of theory that it was "
         "trained on).",
     )
-    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:<n>.")
+    device: str = Field("cpu", pattern=DEVICE, description="cpu, cuda or cuda:<n>.")
+    devices: list[Annotated[str, Field(pattern=DEVICE)]] | None = Field(
+        None,
+        min_length=1,
+        max_length=1024,
+        description="In the place of 'device', e.g. [cuda:0, cuda:1]: one for each driver of the "
+        "pool, in turns if there are more drivers. 'count' is then as many as these if it is not "
+        "given.",
+    )
     dtype: Literal["float64", "float32"] = Field("float64", description="Floating point type.")
     threads: int | None = Field(
         None, ge=1, description="Threads for torch on the CPU (default: torch's choice)."
@@ -48,6 +59,31 @@ class MaceDriver(EngineDriver):
         description="Prefix of the command line, e.g. 'srun --gpus 1'. 'mixpi check' only looks "
         "for its program.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_or_several_devices(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or data.get("devices") is None:
+            return data
+        if "device" in data:
+            raise ValueError("give 'device', or 'devices' with one for each driver, not both")
+        devices = data["devices"]
+        # who asks for one gets the first
+        first = devices[0] if isinstance(devices, list) and devices else "cpu"
+        return {**data, "device": first}
+
+    def numbered(self, number: int) -> Self:
+        """With the device of driver ``number``."""
+        if not self.devices:
+            return self
+        device = self.devices[number % len(self.devices)]
+        return self.model_copy(update={"device": device, "devices": None})
+
+    @property
+    def variants(self) -> list[Self]:
+        """One for each device."""
+        devices = self.devices or [self.device]
+        return [self.numbered(devices.index(device)) for device in dict.fromkeys(devices)]
 
     def inputs(self, home: Path) -> list[str]:
         """The model; see :meth:`Driver.inputs`."""
