@@ -111,7 +111,7 @@ class EngineDriver(Driver):
     def try_out(self, place: Place) -> Iterator[str]:
         """Load the engine in a process of its own and compare its species and its range."""
         # the same model on all of them; what it is, the first one says
-        facts = [one._describe(place) for one in self.variants][0]
+        facts, *_ = [one._describe(place) for one in self.variants]
         known = facts["numbers"]
         missing = sorted(set(place.atoms.numbers.tolist()) - set(known)) if known else []
         if missing:
