@@ -22,6 +22,7 @@ from .addresses import describe, unix_path
 from .config import SocketConfig
 from .connection import Connection, Lost, Request, State, WrongAtoms
 from .peers import Peer, is_loopback, peer_of
+from .silence import bear_no_silence
 
 
 #: A request whose drivers keep dying is given up: the structure is what kills them.
@@ -237,7 +238,7 @@ class Server:
             return
         if sock.family == socket.AF_INET:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a host may vanish
+            bear_no_silence(sock)
         connection = Connection(
             sock,
             peer,
