@@ -67,6 +67,17 @@ class Driver(Section):
     #: Whether what it can do is not known.
     unknown: ClassVar[bool] = False
 
+    @property
+    def cores(self) -> int | None:
+        """Cores of this machine that one driver asks for; None if it does not say, or is elsewhere.
+
+        Raises
+        ------
+        MixpiError
+            If its command line is none.
+        """
+        return None
+
     def inputs(self, home: Path) -> list[str]:
         """Words of the configuration that may be names of files that it reads."""
         return []

@@ -21,7 +21,7 @@ from ..files.yaml_files import explain
 from ..run.processes import PYTHON_OUTPUT, run_to_end
 from .driver import Driver, Place
 from .engine import Engine
-from .programs import launch_prefix
+from .programs import launch_prefix, ranks_here
 
 
 #: s; for torch to be imported and a model to be loaded, also from a slow disk.
@@ -71,6 +71,12 @@ class EngineDriver(Driver):
     def load(self, home: Path, *, for_what: str = "") -> Engine:
         """The engine in this process; see :meth:`Driver.load`."""
         return self.located(home).make_engine()
+
+    @property
+    def cores(self) -> int | None:
+        """Its threads, as often as it is launched; see :attr:`Driver.cores`."""
+        ranks = ranks_here(getattr(self, "launch", ""), f"{self.kind}: launch")
+        return None if ranks is None else ranks * (getattr(self, "threads", None) or 1)
 
     def python(self) -> list[str]:
         """What runs ``mixpi.cli``."""

@@ -59,5 +59,5 @@ def read_loads(folder: Path) -> dict[str, Any]:
                 name: {**load, "share": load["seconds"] / seconds} for name, load in drivers.items()
             },
         }
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
