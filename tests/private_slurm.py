@@ -17,6 +17,8 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "sinfo", "scanc
 PATIENCE = 60.0
 #: More than the machine may have: a batch job has a few steps side by side.
 CPUS = 4
+#: Devices that SLURM takes for GPUs, and gives to steps by number.
+GPUS = 2
 
 CONFIGURATION = """\
 ClusterName=mixpi
@@ -42,7 +44,8 @@ SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=1
 MpiDefault=none
 ReturnToService=2
 MailProg=/bin/true
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} Gres=gpu:{gpus} State=UNKNOWN
 PartitionName=p Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -120,7 +123,9 @@ def running_slurm(folder: Path) -> Iterator[Slurm]:
     key.write_bytes(os.urandom(64))
     key.chmod(0o600)
     controller, daemon = _free_ports(2)
-    fields = {"host": socket.gethostname().partition(".")[0], "folder": folder, "cpus": CPUS}
+    fields = {"host": socket.gethostname().partition(".")[0], "folder": folder}
+    fields |= {"cpus": CPUS, "gpus": GPUS}
+    (folder / "gres.conf").write_text(f"Name=gpu File=/dev/tty[0-{GPUS - 1}]\n")
     (folder / "slurm.conf").write_text(
         CONFIGURATION.format(controller=controller, daemon=daemon, **fields)
     )

@@ -286,3 +286,22 @@ def test_a_driver_that_does_not_try_again_ends(hosts, case):
     np.testing.assert_array_equal(
         read_steps(cut.folder / "mix.steps")["step"], np.arange(STEPS + 1)
     )
+
+
+def test_a_driver_that_was_started_over_there_is_replaced(hosts, case, make_case):
+    """``launch`` reaches the other host, as that of a batch system does."""
+    positions = reference(make_case, {"command": command_driver("toy")})
+    cut = case()
+    words = f"ip netns exec {hosts.there} {command_driver('toy')} --mode {{mode}} --port {{port}}"
+    del cut.config["expensive"]["external"]
+    cut.config["expensive"]["command"] = f"{words} --token {cut.folder / 'token'}"
+    with running(hosts, cut) as run:
+        wait_for(lambda: evaluations(cut) >= 20, 60)
+        hosts.cut("there")
+        log = cut.folder / "logs" / "expensive-0.log"
+        wait_for(lambda: log.read_text().count("ready") == 2, SILENCE + MARGIN)
+        hosts.mend("there")
+        output, _ = run.communicate(timeout=120)
+        assert run.returncode == 0, output
+    assert "driver expensive-0 ended with exit code 0; starting it again" in output
+    require_whole(cut, positions, lost=1)

@@ -19,8 +19,11 @@ from private_slurm import Slurm, missing, running_slurm
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(missing()), reason=str(missing()))]
 
-#: Steps side by side need tasks of their own; this SLURM has no GPU to ask for.
+#: Steps side by side, each with its own part of the job.
 SRUN = "srun --exact --ntasks=1"
+#: Two ranks, by the protocol that MPICH of the wheel speaks; and a (pretended) GPU.
+RANKS = "srun --exact --kill-on-bad-exit --mpi=pmi2 --ntasks=2 --gres=none"
+GPU = "srun --exact --ntasks=1 --gpus=1"
 SCRIPT = ROOT / "scripts" / "slurm" / "job.sh"
 #: More than a job does before it is stopped (a tenth of a second each, a minute at most).
 CHAINED = 700
@@ -35,10 +38,10 @@ def slurm() -> Iterator[Slurm]:
 
 
 def submit(slurm: Slurm, case: Case, *arguments: str, **limits: str) -> str:
-    """Hand in the example's script, without its GPU."""
+    """Hand in the example's script, with other numbers."""
     case.write()
-    text = SCRIPT.read_text().replace("#SBATCH --gpus=1\n", "").replace("--ntasks=9", "--ntasks=3")
-    for key, value in limits.items():
+    text = SCRIPT.read_text()
+    for key, value in {"ntasks": "4", "gpus": "2", **limits}.items():
         text, found = re.subn(rf"(?m)^#SBATCH --{key}=.*$", f"#SBATCH --{key}={value}", text)
         assert found == 1
     (case.folder / "job.sh").write_text(text)
@@ -93,39 +96,53 @@ def test_a_chain_of_jobs_is_one_trajectory(slurm, make_case):
 
 @pytest.fixture
 def engines(make_case, mace_tiny):
-    """Factory of cases with real engines, each a step of the job."""
+    """Factory of cases with real engines, as the page on clusters has them."""
 
     def make(folder: str, *, srun: bool = True) -> Case:
-        launch = {"launch": SRUN} if srun else {}
+        cheap = {"potential": TERSOFF, **({"launch": RANKS} if srun else {})}
+        mace = {**mace_tiny["mace"], **({"launch": GPU} if srun else {})}
         return make_case(
             silicon(2),
             folder=folder,
             steps=120,
             stride=1,
-            cheap={"lammps": {"potential": TERSOFF, **launch}},
-            expensive={"mace": {**mace_tiny["mace"], **launch}},
+            cheap={"lammps": cheap},
+            expensive={"mace": mace, "count": 2 if srun else 1},
         )
 
     return make
+
+
+def in_step(case: Case, driver: str) -> list[int]:
+    """The processes of a driver itself, of which ``srun`` is no ancestor."""
+    return [
+        pid
+        for pid, folder in case.processes().items()
+        if folder == case.folder / "logs" / driver and "srun" not in command(pid)
+    ]
+
+
+def device(pid: int) -> str:
+    """The GPU that SLURM lets a process see."""
+    entries = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+    return dict(entry.partition("=")[::2] for entry in entries).get("CUDA_VISIBLE_DEVICES", "")
 
 
 def test_a_step_that_dies_is_replaced(slurm, engines):
     quiet, case = engines("quiet", srun=False), engines("disturbed")
     assert quiet.mixpi("run", "input.xml", "--no-reference", "--quiet").returncode == 0
     job = submit(slurm, case)
-    for pool, after in (("expensive", 10), ("cheap", 30)):
-        wait_for(lambda after=after: evaluations(case) >= after or not slurm.jobs(), 120)
-        # the driver itself, of which srun is no ancestor
-        [driver] = [
-            pid
-            for pid, folder in case.processes().items()
-            if folder == case.folder / "logs" / f"{pool}-0" and "srun" not in command(pid)
-        ]
-        os.kill(driver, signal.SIGKILL)
-    wait_for(lambda: not slurm.jobs(), 180)
+    for driver, after in (("expensive-0", 10), ("cheap-0", 30)):
+        wait_for(lambda after=after: evaluations(case) >= after or not slurm.jobs(), 180)
+        if driver == "expensive-0":  # each has a GPU of its own, and LAMMPS none
+            wait_for(lambda: in_step(case, "expensive-1"), 60)
+            found = [device(in_step(case, f"expensive-{number}")[0]) for number in range(2)]
+            assert sorted(found) == ["0", "1"]
+            assert [device(pid) for pid in in_step(case, "cheap-0")] == ["", ""]
+        os.kill(in_step(case, driver)[0], signal.SIGKILL)
+    wait_for(lambda: not slurm.jobs(), 240)
     output = said(case, job)
-    for pool in ("expensive", "cheap"):
-        assert re.search(rf"driver {pool}-0 .*; starting it again", output), output
+    assert re.search(r"driver cheap-0 .*; starting it again", output), output
     steps = read_steps(case.folder / "mix.steps")
     np.testing.assert_array_equal(steps["step"], np.arange(121))
     assert steps["lost_drivers"][-1] == 2
