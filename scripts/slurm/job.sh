@@ -30,6 +30,12 @@ cd "$SLURM_SUBMIT_DIR" || exit 1
 # <-- what makes 'mixpi' known, e.g.
 # module load python; source ~/mixpi/.venv/bin/activate
 
+step_of() {  # that a RESTART is of; 0 for an input that says none
+    local step
+    step=$(sed -n 's:.*<step>[^0-9]*\([0-9]*\)[^0-9]*</step>.*:\1:p' "$1" 2>/dev/null | head -n 1)
+    echo "${step:-0}"
+}
+first=$(step_of "$input")
 begin=$(mktemp .job-XXXXXX)  # a time by the clock of the file system
 mixpi run "$input" --quiet --no-reference &
 mixpi=$!
@@ -43,10 +49,14 @@ while true; do
     kill -0 "$mixpi" 2>/dev/null || break  # else a signal has ended the wait, not mixpi
 done
 
-[ RESTART -nt "$begin" ] && restart=yes || restart=no
+last=$first
+[ RESTART -nt "$begin" ] && last=$(step_of RESTART)  # an older one is another run's
 rm -f "$begin"
-# 138 = 128 + USR1: stopped in order. A job that has done no step at all would go round for ever.
-if [ "$code" -eq 138 ] && [ "$restart" = yes ]; then
-    sbatch --dependency="afterany:$SLURM_JOB_ID" "$script" RESTART && exit 0
+if [ "$code" -eq 138 ]; then  # 128 + USR1: stopped in order
+    if [ "$last" -gt "$first" ]; then
+        sbatch --dependency="afterany:$SLURM_JOB_ID" "$script" RESTART && exit 0
+    else
+        echo "job.sh: no step was done before the time limit, and none would be in a next job" >&2
+    fi
 fi
 exit "$code"

@@ -20,7 +20,7 @@ from private_slurm import Slurm, missing, running_slurm
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(missing()), reason=str(missing()))]
 
 #: Steps side by side, each with its own part of the job.
-SRUN = "srun --exact --ntasks=1"
+SRUN = "srun --exact --ntasks=1 --gres=none"
 #: Two ranks, by the protocol that MPICH of the wheel speaks; and a (pretended) GPU.
 RANKS = "srun --exact --kill-on-bad-exit --mpi=pmi2 --ntasks=2 --gres=none"
 GPU = "srun --exact --ntasks=1 --gpus=1"
@@ -92,6 +92,17 @@ def test_a_chain_of_jobs_is_one_trajectory(slurm, make_case):
     np.testing.assert_allclose(case.positions(), wanted, rtol=0, atol=1e-5)
     assert case.nothing_left()
     assert not list(case.folder.glob(".job-*"))
+
+
+def test_a_job_that_does_nothing_has_no_next_one(slurm, make_case):
+    case = toys(make_case, srun=True, steps=5, slow=0.0, folder="stuck")
+    case.config["cheap"]["command"] = f"{SRUN} {faulty_driver('never')}"
+    job = submit(slurm, case, time="2", signal="B:USR1@60")
+    wait_for(lambda: not slurm.jobs(), 180)
+    assert [path.name for path in case.folder.glob("slurm-*.out")] == [f"slurm-{job}.out"]
+    assert "stopped by SIGUSR1" in said(case, job)
+    assert "no step was done before the time limit" in said(case, job)
+    assert case.nothing_left()
 
 
 @pytest.fixture
