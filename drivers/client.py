@@ -149,6 +149,9 @@ def connect(
             sock.settimeout(min(max(end - time.monotonic(), 0.05), ATTEMPT))
             sock.connect(target)
             sock.settimeout(None)
+            if mode == "inet":
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                bear_no_silence(sock)
         except OSError as error:
             sock.close()
             if time.monotonic() > end:
@@ -158,9 +161,6 @@ def connect(
                 ) from None
             time.sleep(0.05)
             continue
-        if mode == "inet":
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            bear_no_silence(sock)
         _require_own_server(sock, target)
         return sock
 

@@ -54,6 +54,8 @@ def missing() -> str | None:
     """Why there can be no SLURM here; None if there can."""
     if os.geteuid() != 0:
         return "needs root"
+    if not Path(f"/dev/tty{GPUS - 1}").exists():
+        return "needs devices to take for GPUs"
     gone = [name for name in PROGRAMS if not _program(name)]
     return f"not installed: {' '.join(gone)} (slurmctld, slurmd, munge)" if gone else None
 
