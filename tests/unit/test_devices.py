@@ -99,7 +99,7 @@ def test_the_number_in_a_name(name, number):
     assert number_in(name) == number
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_check_tries_every_device(on):
     """The second one is not there: a run would fail at once."""
     torch = pytest.importorskip("torch")
