@@ -16,14 +16,43 @@ import sys
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import NamedTuple
 
 import numpy as np
 from ase.calculators.socketio import IPIProtocol, SocketClosed
 
 from ..errors import MixpiError
 from ..sockets.peers import peer_of
+from ..sockets.silence import bear_no_silence
 from .engine import Answers
 from .proof import proof, read_token
+from .reconnecting import Attempts
+
+
+#: s; one attempt to connect takes no longer, though the network may say nothing at all.
+ATTEMPT = 5.0
+
+
+class _Link:
+    """A socket whose errors all mean the same, that the server has gone.
+
+    Some of what a network does is no ``ConnectionError``: a host that is silent, no way to it.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def recv(self, count: int) -> bytes:
+        try:
+            return self._sock.recv(count)
+        except OSError as error:
+            raise SocketClosed from error
+
+    def sendall(self, data: bytes) -> None:
+        try:
+            self._sock.sendall(data)
+        except OSError as error:
+            raise SocketClosed from error
 
 
 class _Tape:
@@ -52,7 +81,7 @@ class _Protocol(IPIProtocol):
     """
 
     def __init__(self, sock: socket.socket, token: bytes | None) -> None:
-        super().__init__(sock)
+        super().__init__(_Link(sock))
         self._token, self.nonce = token, ""
         self._taken: list[bytes] | None = None
         self._geometry = b""
@@ -123,20 +152,30 @@ def connect(
     while True:
         sock = socket.socket(socket.AF_UNIX if mode == "unix" else socket.AF_INET)
         try:
+            sock.settimeout(min(max(end - time.monotonic(), 0.05), ATTEMPT))
             sock.connect(target)
+            sock.settimeout(None)
+            if mode == "inet":
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                bear_no_silence(sock)
         except OSError as error:
             sock.close()
             if time.monotonic() > end:
                 raise MixpiError(
-                    f"no i-PI server at {target} within {deadline:g} s ({error.strerror}): start "
+                    f"no i-PI server at {target} within {deadline:g} s ({_reason(error)}): start "
                     "i-PI first, and compare the address with its input"
                 ) from None
             time.sleep(0.05)
             continue
-        if mode == "inet":
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         _require_own_server(sock, target)
         return sock
+
+
+class Served(NamedTuple):
+    """What became of a connection: evaluations done, and whether the server has said EXIT."""
+
+    done: int
+    dismissed: bool
 
 
 def serve(
@@ -145,7 +184,7 @@ def serve(
     *,
     numbers: np.ndarray | None = None,
     token: bytes | None = None,
-) -> int:
+) -> Served:
     """Answer an i-PI server until it says EXIT or goes away.
 
     Parameters
@@ -161,8 +200,7 @@ def serve(
 
     Returns
     -------
-    int
-        Evaluations done.
+    Served
 
     Raises
     ------
@@ -220,11 +258,11 @@ def serve(
                 protocol.send_reply(result, {"driver_seconds": seconds})
                 result, need_init, done = None, not fixed, done + 1
             elif message == "EXIT":
-                return done
+                return Served(done, True)
             else:
                 raise MixpiError(f"the server sent {message!r}: is it an i-PI server?")
     except (SocketClosed, ConnectionError):
-        return done  # the server has gone: nothing is left to do
+        return Served(done, False)  # the server has gone
     finally:
         sock.close()
 
@@ -247,6 +285,7 @@ def run_driver(
     port: int | None = None,
     deadline: float = 60.0,
     token: str | os.PathLike | None = None,
+    reconnect: bool = False,
     numbers: np.ndarray | None = None,
     label: str = "driver",
 ) -> int:
@@ -261,6 +300,8 @@ def run_driver(
         As for :func:`connect`.
     token : path-like, optional
         File with the secret for :func:`serve`.
+    reconnect : bool
+        After a connection that was lost without EXIT try again, for ``deadline`` s each time.
     numbers : ndarray of int, optional
         As for :func:`serve`.
     label : str
@@ -269,7 +310,7 @@ def run_driver(
     Returns
     -------
     int
-        Exit code: 0 after EXIT, end of stream or a signal.
+        Exit code: 0 after EXIT, a signal, or (without ``reconnect``) a lost connection.
     """
     stop_on_signals()
     try:
@@ -278,9 +319,19 @@ def run_driver(
         for note in getattr(engine, "notes", ()):
             print(f"{label}: note: {note}", flush=True)
         print(f"{label}: ready, connecting to {address}", flush=True)
-        sock = connect(address=address, mode=mode, port=port, deadline=deadline)
-        print(f"{label}: connected", flush=True)
-        done = serve(engine, sock, numbers=numbers, token=secret)
+        where = {"address": address, "mode": mode, "port": port}
+        done, left, attempts = 0, deadline, Attempts(deadline)
+        while True:
+            sock = connect(**where, deadline=left)
+            print(f"{label}: connected", flush=True)
+            attempts.connected()
+            served = serve(engine, sock, numbers=numbers, token=secret)
+            done += served.done
+            if served.dismissed or not reconnect:
+                break
+            pause, left = attempts.lost(served.done)
+            print(f"{label}: the connection is lost, trying again for {left:.0f} s", flush=True)
+            time.sleep(pause)
     except Stopped as stopped:
         print(f"{label}: stopped by {stopped}", flush=True)
         return 0
@@ -289,6 +340,11 @@ def run_driver(
         return 1
     print(f"{label}: the server has ended, {done} evaluations done", flush=True)
     return 0
+
+
+def _reason(error: OSError) -> str:
+    """Why a connection did not come about; a time-out of ours has no words of its own."""
+    return error.strerror or "no answer"
 
 
 def _require_own_server(sock: socket.socket, target: object) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self, get_args
+from typing import Any, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -39,7 +39,7 @@ class DriverConfig(Section):
         ge=1,
         le=1024,
         description="Drivers of this kind: so many are started (external: expected), and no more "
-        "may be connected at a time.",
+        "may be connected at a time. With 'devices' the default is one for each of them.",
     )
     max_restarts: int = Field(
         3,
@@ -50,6 +50,17 @@ class DriverConfig(Section):
     socket: SocketConfig = Field(
         default_factory=SocketConfig, description="Where the drivers connect."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_for_each_device(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or "count" in data:
+            return data
+        sections = [data[name] for name in KINDS if isinstance(data.get(name), dict)]
+        several = [section["devices"] for section in sections if section.get("devices")]
+        if several and isinstance(several[0], list):
+            return {**data, "count": len(several[0])}
+        return data
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:

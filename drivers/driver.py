@@ -39,6 +39,8 @@ class Place:
         What it holds.
     buffer : float
         Å; of the clusters.
+    number : int
+        Of the driver within its pool, from 0.
     """
 
     pool: str
@@ -47,6 +49,7 @@ class Place:
     structure: str
     atoms: Atoms
     buffer: float
+    number: int = 0
 
     @property
     def species(self) -> list[str]:
@@ -68,6 +71,17 @@ class Driver(Section):
     def wants_depths(self) -> bool:
         """Whether it must know how far each atom of a cluster is from those that count."""
         return False
+
+    @property
+    def cores(self) -> int | None:
+        """Cores of this machine that one driver asks for; None if it does not say, or is elsewhere.
+
+        Raises
+        ------
+        MixpiError
+            If its command line is none.
+        """
+        return None
 
     def inputs(self, home: Path) -> list[str]:
         """Words of the configuration that may be names of files that it reads."""

@@ -23,13 +23,13 @@ from .client import run_driver
 from .driver import Driver, Place
 from .engine import Answers, Engine
 from .partial_engine import too_narrow
-from .programs import launch_prefix
+from .programs import launch_prefix, ranks_here
 
 
 #: s; for torch to be imported and a model to be loaded, also from a slow disk.
 PATIENCE = 600.0
 #: Keys that say how the process is started; the others go to it as flags.
-NOT_FLAGS = frozenset({"launch", "python"})
+NOT_FLAGS = frozenset({"launch", "python", "devices"})
 
 
 class EngineDriver(Driver):
@@ -113,9 +113,24 @@ class EngineDriver(Driver):
         """
         return self
 
+    def numbered(self, number: int) -> Self:
+        """As driver ``number`` of its pool is started: they may differ, in their device say."""
+        return self
+
+    @property
+    def variants(self) -> list[Self]:
+        """All that differ from each other."""
+        return [self]
+
     def load(self, home: Path, *, for_what: str = "") -> Engine:
         """The engine in this process; see :meth:`Driver.load`."""
         return self.make_engine(home)
+
+    @property
+    def cores(self) -> int | None:
+        """Its threads, as often as it is launched; see :attr:`Driver.cores`."""
+        ranks = ranks_here(getattr(self, "launch", ""), f"{self.kind}: launch")
+        return None if ranks is None else ranks * (getattr(self, "threads", None) or 1)
 
     def command(self, home: Path) -> list[str]:
         """``mixpi driver KIND`` with all flags but those of the socket."""
@@ -137,7 +152,7 @@ class EngineDriver(Driver):
         structure = str((place.home / place.structure).resolve())
         return [
             *launch_prefix(prefix, f"{place.pool}: {self.kind}: launch", place.home),
-            *self.command(place.home),
+            *self.numbered(place.number).command(place.home),
             *("--require", ",".join(place.species)),
             *(("--template", structure) * (place.pool == "cheap")),
             *self._bulk(place),
@@ -158,7 +173,8 @@ class EngineDriver(Driver):
 
     def try_out(self, place: Place) -> Iterator[str]:
         """Load the engine in a process of its own and compare its species and its range."""
-        facts = self._facts(place)
+        # the same model on all of them; what it is, the first one says
+        facts, *_ = [one._facts(place) for one in self.variants]
         known = facts["numbers"]
         missing = sorted(set(place.atoms.numbers.tolist()) - set(known)) if known else []
         if missing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import tempfile
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,6 +18,7 @@ from . import lammps
 from .driver import Driver, Place
 from .lammps_gradient import compare_forces, piece_of
 from .lammps_potential import read_lines
+from .programs import ranks_here, split_words
 
 
 #: s; for LAMMPS to start and to read its files, and for each atom that it computes once.
@@ -71,6 +73,18 @@ class LammpsDriver(Driver):
         return lammps.command(
             executable=self.executable, launch=self.launch, arguments=self.arguments, folder=home
         )
+
+    @property
+    def cores(self) -> int | None:
+        """Ranks times threads (``-k on t N``, ``-pk omp N``); see :attr:`Driver.cores`."""
+        ranks = ranks_here(self.launch, "lammps: launch")
+        words = split_words(self.arguments, "lammps: arguments")
+        threads = [
+            int(count)
+            for name, count in pairwise(words)
+            if name in ("t", "threads", "omp") and count.isdecimal()
+        ]
+        return None if ranks is None else ranks * max([1, *threads])
 
     def inputs(self, home: Path) -> list[str]:
         """The potential's files and the programs; see :meth:`Driver.inputs`."""

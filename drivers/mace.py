@@ -98,6 +98,11 @@ class MaceEngine(LayeredEngine):
             torch.set_num_threads(threads)
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise MixpiError(f"device {device!r} was asked for, but torch sees no GPU: use cpu")
+        if int(device.partition(":")[2] or 0) >= max(torch.cuda.device_count(), 1):
+            raise MixpiError(
+                f"device {device!r} was asked for, but torch sees {torch.cuda.device_count()} "
+                "GPU(s), numbered from 0"
+            )
         path = Path(model)
         self.sha256: str | None = None
         if sha256 and not path.exists():

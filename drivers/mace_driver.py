@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from ..errors import MixpiError
 from ..files.names import FileName
@@ -42,6 +42,9 @@ class PartialSection(Section):
     )
 
 
+DEVICE = r"^(cpu|cuda(:\d+)?)$"
+
+
 class MaceDriver(EngineDriver):
     """A MACE model as driver (``mixpi driver mace``)."""
 
@@ -65,7 +68,15 @@ class MaceDriver(EngineDriver):
         description="Which head of a model with several (one for each level of theory that it was "
         "trained on).",
     )
-    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:<n>.")
+    device: str = Field("cpu", pattern=DEVICE, description="cpu, cuda or cuda:<n>.")
+    devices: list[Annotated[str, Field(pattern=DEVICE)]] | None = Field(
+        None,
+        min_length=1,
+        max_length=1024,
+        description="In the place of 'device', e.g. [cuda:0, cuda:1]: one for each driver of the "
+        "pool, in turns if there are more drivers. 'count' is then as many as these if it is not "
+        "given.",
+    )
     dtype: Literal["float64", "float32"] = Field("float64", description="Floating point type.")
     engine: Literal["auto", "symmetrix", "mace-torch"] = Field(
         "auto",
@@ -91,6 +102,31 @@ class MaceDriver(EngineDriver):
         description="Prefix of the command line, e.g. 'srun --gpus 1'. 'mixpi check' only looks "
         "for its program.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_or_several_devices(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or data.get("devices") is None:
+            return data
+        if "device" in data:
+            raise ValueError("give 'device', or 'devices' with one for each driver, not both")
+        devices = data["devices"]
+        # who asks for one gets the first
+        first = devices[0] if isinstance(devices, list) and devices else "cpu"
+        return {**data, "device": first}
+
+    def numbered(self, number: int) -> Self:
+        """With the device of driver ``number``."""
+        if not self.devices:
+            return self
+        device = self.devices[number % len(self.devices)]
+        return self.model_copy(update={"device": device, "devices": None})
+
+    @property
+    def variants(self) -> list[Self]:
+        """One for each device."""
+        devices = self.devices or [self.device]
+        return [self.numbered(devices.index(device)) for device in dict.fromkeys(devices)]
 
     def inputs(self, home: Path) -> list[str]:
         """The model; see :meth:`Driver.inputs`."""

@@ -13,6 +13,17 @@ from pathlib import Path
 from ..errors import MixpiError
 
 
+#: Launchers of batch systems, and others whose programs run on other machines.
+ELSEWHERE = frozenset({"srun", "ssh", "jsrun", "aprun", "flux", "prun", "mpprun", "ibrun"})
+#: Launchers that start ranks here unless they are told of hosts, and their flags.
+MPI_LAUNCHERS = frozenset({"mpirun", "mpiexec", "mpiexec.hydra", "orterun", "prterun"})
+RANKS_FLAGS = frozenset({"-n", "-np", "--np", "--n", "-c"})
+HOSTS_FLAGS = frozenset(
+    {"-H", "-host", "--host", "-hosts", "-hostfile", "--hostfile", "-machinefile", "-f"}
+    | {"--machinefile"}
+)
+
+
 def split_words(text: str, key: str) -> list[str]:
     """Words of a command line, quoted as in a shell.
 
@@ -85,6 +96,44 @@ def find_program(name: str, folder: Path | None = None) -> str | None:
     found = own if program else shutil.which(name)
     # drivers run in folders of their own
     return os.path.abspath(found) if found else None
+
+
+def ranks_here(launch: str, key: str) -> int | None:
+    """How many copies of a program a launch prefix starts on this machine.
+
+    Parameters
+    ----------
+    launch : str
+        As configured.
+    key : str
+        Where it stands in the configuration, for the message.
+
+    Returns
+    -------
+    int or None
+        None where they run on other machines, or it does not say how many.
+
+    Raises
+    ------
+    MixpiError
+        If a quote is not closed.
+    """
+    words = split_words(launch, key)
+    names = [os.path.basename(word) for word in words]
+    if ELSEWHERE & set(names):
+        return None
+    # before it may stand "nice", "env A=1" and the like
+    begin = next((at for at, name in enumerate(names) if name in MPI_LAUNCHERS), None)
+    if begin is None:
+        return 1
+    if any(word.partition("=")[0] in HOSTS_FLAGS for word in words[begin:]):
+        return None
+    for at, word in enumerate(words[begin:], begin):
+        flag, equals, number = word.partition("=")
+        if flag in RANKS_FLAGS:
+            number = number if equals else "".join(words[at + 1 : at + 2])
+            return int(number) if number.isdecimal() else None
+    return None
 
 
 def launch_prefix(launch: str, key: str, folder: Path | None = None) -> list[str]:

@@ -70,6 +70,12 @@ def _add_socket_options(parser: argparse.ArgumentParser, *, required: bool = Tru
     parser.add_argument(
         "--deadline", type=float, default=60.0, help="s to keep trying to connect (default: 60)"
     )
+    parser.add_argument(
+        "--reconnect",
+        action="store_true",
+        help="after a connection that was lost (a link was cut, the server died) try again, for "
+        "--deadline s each time; without it the driver then ends",
+    )
 
 
 def _drive_engine(arguments: argparse.Namespace) -> int:
@@ -114,5 +120,5 @@ def _drive_lammps(arguments: argparse.Namespace) -> int:
 
 
 def _socket(arguments: argparse.Namespace) -> dict:
-    names = ("address", "mode", "port", "deadline", "token")
+    names = ("address", "mode", "port", "deadline", "token", "reconnect")
     return {name: getattr(arguments, name) for name in names}

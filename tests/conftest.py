@@ -145,11 +145,11 @@ def silicon(repeat: int = 2, *, rattle: float = 0.05, seed: int = 3) -> Atoms:
     return atoms
 
 
-def driver_argv(case: Case, pool: str) -> list[str]:
-    """The command line of a pool's drivers, with their files written into ``logs``."""
+def driver_argv(case: Case, pool: str, *, number: int = 0) -> list[str]:
+    """The command line of a driver of a pool, with its files written into ``logs``."""
     ipi_input = read_ipi_input(case.input)
     atoms = read_structure(case.folder / ipi_input.config.structure)
-    place = place_of(pool, ipi_input, atoms)
+    place = place_of(pool, ipi_input, atoms, number=number)
     return getattr(ipi_input.config, pool).driver.argv(place, case.folder / "logs")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import MixpiError
 from ..files.replacing import replace_text
 from ..ipi.input import IpiInput
+from ..output.loads import read_loads
 from ..output.records import read_steps
 from ..structure import read_structure
 from .dynamics import describe_dynamics
@@ -83,6 +84,7 @@ def make_report(ipi_input: IpiInput) -> dict:
         },
         **_physics(ipi_input, part, n_atoms, first=before),
         "lost_drivers": int(part["lost_drivers"][-1]),
+        "loads": read_loads(ipi_input.folder),
         "whole": {
             "first_step": start,
             "evaluations": len(rows["step"]),

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .report import STAGES
+from .report_loads import load_sentences
 
 
 def show(report: dict, console: Console) -> None:
@@ -48,6 +49,7 @@ def sentences(report: dict) -> list[str]:
         lines += [f"  {line}" for line in _physics(whole)]
     if report["lost_drivers"]:
         lines.append(f"drivers lost and replaced: {report['lost_drivers']}")
+    lines += load_sentences(report["loads"], report["beads"])
     lines += _speed_up(report)
     warnings = report.get("warnings", [])
     if warnings:

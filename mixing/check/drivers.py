@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,11 +56,39 @@ def check_drivers(
     for pool in config.pools:
         driver: DriverConfig = getattr(config, pool)
         yield f"{pool}: {driver.kind}, {driver.count} driver(s)"
+        yield from _check_room(pool, driver, ipi_input.beads)
         if pool == "expensive":
             yield from _check_changing_sizes(driver, atoms, regions)
         yield from _check_driver(pool, ipi_input, atoms, load=load)
     if "expensive" not in config.pools:
         yield "expensive: not looked at, because with 'seeds: none' nothing is asked of it"
+
+
+def _check_room(pool: str, configured: DriverConfig, beads: int) -> Iterator[str]:
+    """Whether there are cores for all drivers, and structures."""
+    cores, here = configured.driver.cores, cores_here()
+    wanted = (cores or 0) * configured.count
+    if wanted > here:
+        many = f"{configured.count} drivers of {cores} each" if configured.count > 1 else ""
+        yield (
+            f"warning: {pool}: {wanted} cores are asked for by launch and threads"
+            f"{f' ({many})' if many else ''}, and this machine has {here}: ranks that share a core "
+            "are much slower than fewer ranks"
+        )
+    if configured.count > beads:
+        each = "1 structure" if beads == 1 else f"{beads} structures"
+        yield (
+            f"note: {pool}: a pool has {each} at a time to compute, one for each bead: "
+            f"{configured.count - beads} of {configured.count} drivers will idle until one of the "
+            "others is lost"
+        )
+
+
+def cores_here() -> int:
+    """Cores of this machine that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _check_changing_sizes(

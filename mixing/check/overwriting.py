@@ -23,7 +23,7 @@ from ..output.frames import bead_paths
 #: How messages call it.
 THE_INPUT = "the i-PI input"
 #: Names beside the input that i-PI and mixpi write themselves.
-RESERVED = ("RESTART", "EXIT", "mixpi.failure", "mixpi.report.json", "logs")
+RESERVED = ("RESTART", "EXIT", "mixpi.failure", "mixpi.load.json", "mixpi.report.json", "logs")
 
 
 def require_safe_outputs(

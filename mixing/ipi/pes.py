@@ -32,6 +32,7 @@ from ..errors import MixpiError
 from ..output.checkpoints import RESTART
 from ..output.continuing import OutputFile, cut_back, put_aside, require_no_gap
 from ..output.frames import Evaluated, Frames, bead_paths
+from ..output.loads import forget_loads, write_loads
 from ..output.records import StepRecord, StepsFile
 from ..output.whole_checkpoints import keep_checkpoints_whole
 from ..run.guardian import own_family
@@ -72,6 +73,7 @@ class MixingPES(Dummy_driver):
     def __init__(self, config: str = "mixing.yaml", *args: Any, **kwargs: Any) -> None:
         hold_lock()  # before anything is touched
         Path(FAILURE_FILE).unlink(missing_ok=True)
+        forget_loads(Path("."))
         keep_restarts_readable()
         keep_checkpoints_whole(say_aloud)
         hear_once(softexit)
@@ -91,7 +93,7 @@ class MixingPES(Dummy_driver):
         self._evaluated: Evaluated | None = None
         self._looking = True  # for what is suspicious about the forces
         self._cell: np.ndarray | None = None
-        self._left = time.perf_counter()
+        self._left = self._measured_from = time.perf_counter()
         self._output_ms = 0.0
         self._limits = Limits(self._config.limits, self._structure.symbols)
 
@@ -208,6 +210,10 @@ class MixingPES(Dummy_driver):
         if first or self._simulation is None:
             self._write_frame(step)  # i-PI has begun with its output, or there is none
         self._left = time.perf_counter()
+        if first:  # it has waited for the drivers to start
+            self._measured_from = self._left
+            for pool in self._pools.values():
+                pool.forget_loads()
         self._output_ms = 1e3 * (self._left - blended)
         virial = np.full((3, 3), np.nan)
         return [
@@ -312,6 +318,7 @@ class MixingPES(Dummy_driver):
             pool.open()
             softexit.register_function(pool.close)
             self._pools[name] = pool
+        softexit.register_function(self._write_loads)
         if self._frames.wants_velocities and simulation and not simulation.velocities(beads):
             say_aloud(
                 f"{output.trajectory} will hold no velocities: the forces are computed on a "
@@ -391,6 +398,11 @@ class MixingPES(Dummy_driver):
                     "the cell has changed during the run: mixed forces have no virial, so "
                     "barostats and cell relaxations are refused; use NVE or NVT"
                 )
+
+    def _write_loads(self) -> None:
+        """Leave word of what each driver has done."""
+        loads = {n: load for pool in self._pools.values() for n, load in pool.loads.items()}
+        write_loads(Path("."), self._left - self._measured_from, loads)
 
     def _fail(self, message: str) -> None:
         """Stop i-PI so that it writes RESTART, and leave word of the reason."""

@@ -12,7 +12,7 @@ from ..ipi.input import IpiInput
 from .processes import Child
 
 
-def place_of(pool: str, ipi_input: IpiInput, atoms: Atoms) -> Place:
+def place_of(pool: str, ipi_input: IpiInput, atoms: Atoms, *, number: int = 0) -> Place:
     """Where the drivers of a pool are needed.
 
     Parameters
@@ -23,11 +23,20 @@ def place_of(pool: str, ipi_input: IpiInput, atoms: Atoms) -> Place:
         The simulation.
     atoms : Atoms
         Its structure.
+    number : int
+        Of the driver within the pool.
     """
     config = ipi_input.config
     driver: DriverConfig = getattr(config, pool)
     home = ipi_input.config_path.parent
-    return Place(pool, driver.socket, home, config.structure, atoms, config.regions.buffer)
+    buffer = config.regions.buffer
+    return Place(pool, driver.socket, home, config.structure, atoms, buffer, number)
+
+
+def number_in(name: str) -> int:
+    """The number at the end of a driver's name: 1 of "expensive-1", 0 of one without."""
+    last = name.rpartition("-")[2]
+    return int(last) if last.isdecimal() else 0
 
 
 def start_driver(pool: str, ipi_input: IpiInput, atoms: Atoms, *, name: str, logs: Path) -> Child:
@@ -54,6 +63,7 @@ def start_driver(pool: str, ipi_input: IpiInput, atoms: Atoms, *, name: str, log
     folder = logs / name
     folder.mkdir(exist_ok=True)
     driver = getattr(ipi_input.config, pool).driver
-    argv = driver.argv(place_of(pool, ipi_input, atoms), folder)
+    place = place_of(pool, ipi_input, atoms, number=number_in(name))
+    argv = driver.argv(place, folder)
     env = driver.environment()
     return Child(name, argv, cwd=folder, log=logs / f"{name}.log", env=env)

@@ -79,6 +79,8 @@ class Request:
         When it is done.
     attempts : int
         Drivers lost on it.
+    given : float
+        When it was last handed to a driver (``time.perf_counter``), s.
     """
 
     atoms: int
@@ -87,6 +89,7 @@ class Request:
     init: str = ""
     reply: Reply | None = None
     attempts: int = 0
+    given: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,7 @@ class Connection:
         Lost
             If it is not there any more.
         """
-        self.request = request
+        self.request, request.given = request, time.perf_counter()
         if self.wants_init:
             text = self._init_text(request)
             numbers = np.array([request.key, len(text)], np.int32).tobytes()

@@ -49,7 +49,7 @@ def peer_of(sock: socket.socket) -> Peer:
         )
         return Peer(_describe(pid), uid=uid, pid=pid)
     (host, port), own = sock.getpeername()[:2], sock.getsockname()[:2]
-    if not (ip_address(host).is_loopback or host == own[0]):
+    if not ends_here(sock):
         return Peer(f"{host}:{port}", local=False)
     row = _tcp_row((host, port), own)
     if row is None:
@@ -58,6 +58,20 @@ def peer_of(sock: socket.socket) -> Peer:
     uid, inode = row
     pid = _pid_of_socket(inode) if uid == os.geteuid() else 0
     return Peer(_describe(pid) if pid else f"{host}:{port} of user {uid}", uid=uid, pid=pid)
+
+
+def ends_here(sock: socket.socket) -> bool:
+    """Whether the other end of a connection is on this machine.
+
+    Raises
+    ------
+    OSError
+        If it has gone already.
+    """
+    if sock.family == socket.AF_UNIX:
+        return True
+    host = sock.getpeername()[0]
+    return ip_address(host).is_loopback or host == sock.getsockname()[0]
 
 
 def is_loopback(host: str) -> bool:

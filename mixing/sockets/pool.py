@@ -16,6 +16,7 @@ from ..drivers.config import DriverConfig
 from ..errors import MixpiError
 from .addresses import claim, describe
 from .connection import Request
+from .load import Load
 from .server import PoolError, Server
 
 
@@ -57,6 +58,15 @@ class DriverPool:
     def lost(self) -> int:
         """Drivers given up so far."""
         return self._server.lost
+
+    @property
+    def loads(self) -> dict[str, Load]:
+        """Driver → what it has done since :meth:`forget_loads`."""
+        return self._server.loads
+
+    def forget_loads(self) -> None:
+        """Let what each driver has done count from now on."""
+        self._server.forget_loads()
 
     def fileno(self) -> int:
         """Readable when there is something to do, for selectors."""

@@ -18,11 +18,13 @@ from ipi.utils.messages import verbosity, warning
 
 from ..drivers.proof import read_token
 from ..errors import MixpiError
-from ..run.guardian import belongs_to
+from ..run.guardian import belongs_to, mark_of
 from .addresses import describe, unix_path
 from .config import SocketConfig
 from .connection import Connection, Lost, Request, State, WrongAtoms
+from .load import Load, computing_seconds
 from .peers import Peer, is_loopback, peer_of
+from .silence import bear_no_silence
 
 
 #: A request whose drivers keep dying is given up: the structure is what kills them.
@@ -82,6 +84,9 @@ class Server:
         self.lost, self.last_reason = 0, ""
         self._refused = 0
         self._connections: list[Connection] = []
+        self._names: dict[Connection, str] = {}
+        self.loads: dict[str, Load] = {}
+        self.forget_loads()
         self._selector = selectors.DefaultSelector()
         self._listener: socket.socket | None = None
         self._deaf_until: float | None = None
@@ -128,6 +133,11 @@ class Server:
         """Whether somebody has connected who may still turn out to be a driver."""
         return bool(self._connections)
 
+    def forget_loads(self) -> None:
+        """Let what each driver has done count from now on."""
+        names = [f"{self.name}-{number}" for number in range(self.count)]
+        self.loads = {name: Load() for name in [*names, *self._names.values()]}
+
     def poll(self) -> None:
         """Do what can be done without waiting.
 
@@ -170,10 +180,12 @@ class Server:
             if events & selectors.EVENT_WRITE:
                 connection.send()
             if events & selectors.EVENT_READ:
-                known = connection.introduced
+                known, request = connection.introduced, connection.request
                 connection.receive()
                 if connection.introduced and not known:
                     self._welcome(connection)
+                if request is not None and request.reply is not None:
+                    self._note_load(connection, request)
             if connection in self._connections:
                 self._selector.modify(connection, connection.events)
 
@@ -207,8 +219,25 @@ class Server:
             self.queue.appendleft(request)
         self._remove(connection)
 
+    def _note_load(self, connection: Connection, request: Request) -> None:
+        load = self.loads[self._names[connection]]
+        load.evaluations += 1
+        elapsed = time.perf_counter() - request.given
+        load.seconds += computing_seconds(request.reply.extras, elapsed)
+
+    def _name_of(self, connection: Connection) -> str:
+        """Its name in the launcher's family, else the first that is free in the pool."""
+        mark = mark_of(connection.peer.pid) if self.launched_by and connection.peer.pid else ""
+        taken = set(self._names.values())
+        if self.launched_by and mark.startswith(self.launched_by):
+            name = mark.removeprefix(self.launched_by)
+            if name and name not in taken:
+                return name
+        return next(name for name in self.loads if name not in taken)
+
     def _remove(self, connection: Connection) -> None:
         self._connections.remove(connection)
+        self._names.pop(connection, None)
         self._selector.unregister(connection)
         connection.close()
 
@@ -241,7 +270,7 @@ class Server:
             return
         if sock.family == socket.AF_INET:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a host may vanish
+            bear_no_silence(sock)
         connection = Connection(
             sock,
             peer,
@@ -269,6 +298,8 @@ class Server:
             self._refuse(connection.peer, why)
             self._remove(connection)
             return
+        name = self._names[connection] = self._name_of(connection)
+        self.loads.setdefault(name, Load())
         # whatever the verbosity: who computes can be looked up afterwards
         print(" " + CONNECTED.format(pool=self.name, pid=connection.peer.pid), flush=True)
 

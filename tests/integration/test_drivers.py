@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from ase.calculators.socketio import IPIProtocol
 from conftest import clean_environment, silicon
+from mixpi.drivers.client import connect
 from mixpi.drivers.toy import ToyEngine
+from mixpi.errors import MixpiError
 
 
 pytestmark = pytest.mark.full
@@ -178,3 +180,54 @@ def test_mace_refuses(tiny_model, arguments, message):
     arguments = [a.format(tiny=tiny_model) for a in arguments]
     code, output = finish(start("mace", *arguments, "--describe"), 60)
     assert code == 1 and message in output and "Traceback" not in output
+
+
+def test_tries_again_after_a_lost_connection(server):
+    listener, address = server
+    process = start("toy", "--address", address, "--reconnect")
+    atoms = silicon(2)
+    for _ in range(2):
+        connection, _ = listener.accept()
+        ask(IPIProtocol(connection), [14] * 64, atoms.positions, atoms.cell.array)
+        connection.close()
+    connection, _ = listener.accept()
+    IPIProtocol(connection).end()
+    code, output = finish(process)
+    connection.close()
+    assert code == 0 and "the server has ended, 2 evaluations done" in output
+    assert output.count("the connection is lost, trying again for 59 s") == 2
+
+
+def test_gives_up_when_it_is_refused_again_and_again(server):
+    listener, address = server
+    process = start("toy", "--address", address, "--reconnect", "--deadline", "3")
+    refused = 0
+    while process.poll() is None:
+        listener.settimeout(0.2)
+        try:
+            connection, _ = listener.accept()
+        except TimeoutError:
+            continue
+        connection.close()
+        refused += 1
+    code, output = finish(process)
+    assert code == 1 and refused >= 2
+    assert "for 3 s the server has not let this driver in again" in output
+
+
+def test_a_host_that_says_nothing_is_not_waited_for_longer_than_asked():
+    """The kernel leaves those unanswered for whom a listener's queue has no room."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", port))
+        begin = time.monotonic()
+        with pytest.raises(MixpiError, match=r"within 1 s \((no answer|timed out)\)"):
+            connect(address="127.0.0.1", mode="inet", port=port, deadline=1.0)
+        assert 1.0 <= time.monotonic() - begin < 10.0
+        for one in waiting:
+            one.close()
