@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from ase import Atoms
 
 from ..check.checking import starting_regions
 from ..check.overwriting import inputs_of_run, require_safe_outputs
 from ..drivers.driver import known_engines
 from ..drivers.engine import Engine
 from ..drivers.engine_driver import EngineDriver
-from ..drivers.lammps_driver import LammpsDriver
 from ..drivers.partial_engine import bulk_means
 from ..errors import MixpiError
 from ..ipi.input import IpiInput, read_ipi_input
@@ -30,21 +28,12 @@ from .buffers import (
     share_above,
     snapshot_error,
 )
+from .cheap_side import cheap_forces, left_alone, thermal_snapshots
 from .mismatch import Mismatch, measure_mismatch
 from .partial import PartialCalibration, lines_for, measure_partial, require_layered
 from .reference import Clusters, Reference, Snapshot, largest_reference, measure_reference
 from .snapshots import correlation, distinct, doubts
-from .thermal import (
-    APART,
-    WARM_UP,
-    lammps_forces,
-    read_frames,
-    split_index,
-    temperature_of,
-    thermal_run,
-    thermal_width,
-    time_step_of,
-)
+from .thermal import read_frames, split_index, temperature_of
 
 
 #: eV/Å; the weighted rms error that a buffer may leave unless another is asked for.
@@ -236,7 +225,7 @@ def calibrate(
         frames, source = given, f"{len(given)} given: {frame}"
     else:
         kelvin = temperature or temperature_of(ipi_input)
-        frames, source = _thermal(ipi_input, atoms, clusters, kelvin, snapshots, tell)
+        frames, source = thermal_snapshots(ipi_input, atoms, clusters, kelvin, snapshots, tell)
     cell = PeriodicCell(atoms.cell.array)
     kept = distinct(frames, cell)
     warnings = _warnings(ipi_input, len(frames) - len(kept), bool(given))
@@ -249,7 +238,7 @@ def calibrate(
         deciding, checked = len(frames) - 1, "the last snapshot"
 
     # first, because a wrong cheap potential would else cost all that follows
-    cheap, no_cheap = _cheap_forces(ipi_input, atoms, frames, tell)
+    cheap, no_cheap = cheap_forces(ipi_input, atoms, frames, tell)
     limit = full_atoms or largest_reference(engine, getattr(expensive, "device", "cpu"))
     exact, reference = measure_reference(clusters, frames[0], reach, limit, tell=tell)
     grid = buffer_grid(buffers, configured, reference)
@@ -304,7 +293,7 @@ def calibrate(
         tell("checking the answer on another snapshot", 0.0)
         found.check = snapshot_error(clusters, known[-1], found.chosen.buffer)
         found.check_source = checked
-    found.alone = _left_alone(atoms, cheap)
+    found.alone = left_alone(atoms, cheap)
     if found.alone.split() == sorted(set(atoms.symbols)):
         warnings.append(
             "the cheap potential exerts no force on any atom: does it name the species in the "
@@ -368,61 +357,6 @@ def _how_to_say_the_range(expensive: EngineDriver) -> str:
     return ""
 
 
-def _thermal(
-    ipi_input: IpiInput,
-    atoms: Atoms,
-    clusters: Clusters,
-    kelvin: float,
-    count: int,
-    tell: Tell,
-) -> tuple[list[np.ndarray], str]:
-    """Snapshots at a temperature, and where they are from."""
-    config, home = ipi_input.config, ipi_input.config_path.parent
-    if config.cheap.lammps:
-        frames = thermal_run(
-            config.cheap.lammps,
-            home,
-            atoms,
-            temperature=kelvin,
-            time_step=time_step_of(ipi_input),
-            count=count,
-            tell=tell,
-        )
-        return frames, (
-            f"{count} from a run of the cheap potential at {kelvin:g} K, {APART:g} fs apart after "
-            f"{WARM_UP:g} fs"
-        )
-    # without LAMMPS nothing moves the atoms: let each be an oscillator of its own
-    rng = np.random.default_rng(20261)
-    tell("stiffness of the expensive potential", 0.0)
-    cluster = clusters.carve(atoms.positions, config.regions.buffer)
-    probe = rng.normal(0.0, 0.01, atoms.positions.shape)
-    change = clusters.forces(atoms.positions + probe, cluster)
-    change -= clusters.forces(atoms.positions, cluster)
-    inside = cluster.weights > 0.0
-    steps = probe[cluster.indices][inside]
-    stiffness = -float(np.sum(change[inside] * steps) / np.sum(steps**2))
-    if not stiffness > 0.0:
-        raise MixpiError(
-            "the structure is at no minimum of the expensive potential, so its thermal "
-            "displacements cannot be guessed: give a snapshot with --frame"
-        )
-    width = thermal_width(stiffness, kelvin)
-    frames = [atoms.positions + rng.normal(0.0, width, probe.shape) for _ in range(count)]
-    return frames, (
-        f"{count} with random displacements of {width:.3f} Å per coordinate, independent "
-        f"oscillators at {kelvin:g} K (the cheap driver is no LAMMPS that could run them)"
-    )
-
-
-def _left_alone(atoms: Atoms, cheap: Sequence[np.ndarray] | None) -> str:
-    """Species with atoms on which the cheap potential exerts no forces."""
-    if cheap is None:
-        return ""
-    strength = np.median([np.linalg.norm(forces, axis=1) for forces in cheap], axis=0)
-    return " ".join(sorted(set(atoms.symbols[strength == 0.0])))
-
-
 def _warnings(ipi_input: IpiInput, copies: int, given: bool) -> list[str]:
     """What is known of the snapshots before anything is computed on them."""
     found = []
@@ -437,26 +371,6 @@ def _warnings(ipi_input: IpiInput, copies: int, given: bool) -> list[str]:
             "classical run: errors are larger there; give snapshots of a bead (--frame)"
         )
     return found
-
-
-def _cheap_forces(
-    ipi_input: IpiInput, atoms: Atoms, frames: Sequence[np.ndarray], tell: Tell
-) -> tuple[list[np.ndarray] | None, str]:
-    """The cheap forces (n, 3) on each snapshot, or None and why not."""
-    driver, home = ipi_input.config.cheap.driver, ipi_input.config_path.parent
-    if isinstance(driver, LammpsDriver):
-        return lammps_forces(driver, home, atoms, frames, tell=tell), ""
-    if isinstance(driver, EngineDriver):
-        engine = driver.load(home)
-        fold, forces = PeriodicCell(atoms.cell.array).fold, []
-        for number, positions in enumerate(frames):
-            tell("cheap forces", number / len(frames))
-            forces.append(engine.evaluate(atoms.numbers, fold(positions), atoms.cell.array)[1])
-        return forces, ""
-    return None, (
-        f"the cheap driver is '{driver.kind}': its forces are known only in a run, so the "
-        "two potentials are not compared"
-    )
 
 
 def _mismatch(snapshots: Sequence[Snapshot], cheap: Sequence[np.ndarray]) -> Mismatch:

@@ -272,9 +272,7 @@ def measure_partial(
         cluster, depths = _surroundings(clusters, first, buffer_for(*radii, cutoff))
         errors: list[ForceError] = []
         for snapshot in snapshots:
-            sites, features = radii
-            what = f"partial evaluation, {sites:g} / {features:g} Å"
-            tell(what, len(errors) / len(snapshots))
+            tell(f"partial evaluation, {radii[0]:g} / {radii[1]:g} Å", len(errors) / len(snapshots))
             errors.append(error(snapshot, radii))
             above = sum(e.weighted > tolerance for e in errors)
             if above > allowed_above(len(snapshots)) and not all_of_them:
@@ -295,7 +293,8 @@ def measure_partial(
     tell("partial evaluation, warming up", 0.0)
     for _ in range(3):  # torch optimises a model during its first calls
         error(first, configured or (NARROWEST, NARROWEST))
-    calls.clear(), times.clear()
+    calls.clear()
+    times.clear()
     if configured:
         measure(configured, all_of_them=True)
     if search:
@@ -324,8 +323,8 @@ def measure_partial(
     time_in_turns(calls, times, tell=tell)
     for result in results:
         result.seconds = statistics.median(times[result.sites, result.features])
-    for result in found.plain:
-        result.seconds = statistics.median(times[result.buffer])
+    for timed in found.plain:
+        timed.seconds = statistics.median(times[timed.buffer])
     answer = found.recommended or configured
     if to_check is not None and answer is not None:
         found.check = error(to_check, answer)
