@@ -119,6 +119,16 @@ class Basis(ABC):
             )
         return np.array([self.species.index(s) for s in atoms.symbols], dtype=int)
 
+    def prepared(self, frames: Sequence[Atoms]) -> Basis:
+        """The basis for data such as these; itself, where it needs to know nothing of them.
+
+        Parameters
+        ----------
+        frames : sequence of Atoms
+            All that it will be fitted to.
+        """
+        return self
+
     @property
     @abstractmethod
     def size(self) -> int:

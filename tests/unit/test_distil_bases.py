@@ -8,6 +8,7 @@ from ase import Atoms
 from ase.build import bulk
 from mixpi.distil.bsplines import clamped_knots, local_splines, second_differences
 from mixpi.distil.config import RepulsionConfig
+from mixpi.distil.eam import EamBasis
 from mixpi.distil.lammps_engine import LammpsCalculator
 from mixpi.distil.repulsion import default_repulsion, with_repulsion
 from mixpi.distil.snap import SnapBasis
@@ -25,6 +26,8 @@ BASES = {
     "uf3 long triples": lambda species: Uf3Basis(
         species, cutoff=4.8, intervals=5, cutoff_3b=4.6, start_3b=0.8, intervals_3b=3
     ),
+    "eam": lambda species: EamBasis(species, cutoff=5.2, intervals=9, density_intervals=4),
+    "eam short density": lambda species: EamBasis(species, cutoff=5.0, density_cutoff=3.9),
 }
 
 
@@ -52,11 +55,16 @@ def carbide() -> Atoms:
     return atoms
 
 
+def prepared(make, atoms: Atoms):
+    """A basis for these atoms, which knows what occurs in them."""
+    return make(tuple(sorted(set(atoms.symbols)))).prepared([atoms])
+
+
 SYSTEMS = {"silicon": silicon, "tungsten": tungsten, "carbide": carbide}
 cases = pytest.mark.parametrize(
     ("basis", "atoms"),
     [
-        pytest.param(make(tuple(sorted(set(system().symbols)))), system(), id=f"{name}-{crystal}")
+        pytest.param(prepared(make, system()), system(), id=f"{name}-{crystal}")
         for name, make in BASES.items()
         for crystal, system in SYSTEMS.items()
     ],
@@ -178,11 +186,11 @@ def test_splines_are_scipys(knots):
     assert second_differences(4) @ [0, 1, 4, 9] == pytest.approx([2, 2])
 
 
-@pytest.mark.parametrize("kind", ["snap", "uf3"])
+@pytest.mark.parametrize("kind", ["snap", "uf3", "eam"])
 def test_inert_species_feels_only_the_repulsion(kind, tmp_path):
-    basis = BASES[kind](("W",))
-    c = coefficients(basis)
     host = distorted(bulk("W", "bcc", a=3.19, cubic=True) * (3, 3, 3), 4)
+    basis = prepared(BASES[kind], host)
+    c = coefficients(basis)
     alone = host.copy()
     repulsion = default_repulsion(2.2)
     written = basis.write(c, {"W": -1.0}, tmp_path / "W", inert=["He"])
