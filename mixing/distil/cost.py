@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
 
 from ..drivers.lammps import LammpsSetup
+from .basis import Basis
 from .lammps_engine import loaded
+from .measuring import Candidate
+
+
+#: Evaluates a structure once; the seconds it took.
+Timer = Callable[[Atoms], float]
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,44 @@ def compare_cost(atoms: Atoms, expensive, cheap, *, repeats: int = 3) -> Cost:
         len(atoms),
         float(np.median(times[:, 0] / times[:, 1])),
     )
+
+
+def compare_costs(atoms: Atoms, timers: Sequence[Timer], *, repeats: int = 3) -> list[float]:
+    """Time several potentials on one structure, in turns, torch with one thread.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        Large enough for the result to be proportional to the number of atoms.
+    timers : sequence of callable
+        Evaluate ``atoms`` once and return the seconds it took.
+
+    Returns
+    -------
+    list of float
+        Medians, µs an atom.
+    """
+    with _one_thread():
+        for timer in timers:
+            timer(atoms)
+        times = np.array([[timer(atoms) for timer in timers] for _ in range(repeats)])
+    return [float(t) for t in np.median(times, axis=0) * 1e6 / len(atoms)]
+
+
+def large_enough(frame: Atoms, fewest: int) -> Atoms:
+    """A frame repeated until it has at least so many atoms."""
+    atoms, axis = frame.copy(), 0
+    while len(atoms) < fewest:
+        atoms = atoms * [2 if k == axis % 3 else 1 for k in range(3)]
+        axis += 1
+    return atoms
+
+
+def timer_of(candidate: Candidate, basis: Basis) -> Timer:
+    """Timer of a written potential: in LAMMPS, if that knows its style."""
+    if candidate.in_lammps:
+        return time_lammps(candidate.setup)
+    return time_calculator(basis.calculator(candidate.written))
 
 
 def time_calculator(calculator):

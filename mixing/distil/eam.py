@@ -103,7 +103,7 @@ class EamBasis(Basis):
         return len(self.pairs) * self._per_pair + len(self.species) * self._per_species
 
     def _weights(self) -> np.ndarray:
-        """w of each species; they only must differ."""
+        """W of each species; they only must differ."""
         count = len(self.species)
         return 1.0 - 0.15 * np.arange(count) / max(1, count - 1)
 
@@ -117,7 +117,7 @@ class EamBasis(Basis):
 
     @cached_property
     def _pair_table(self) -> Table:
-        """r V(r) of each spline, as the file has it."""
+        """R V(r) of each spline, as the file has it."""
         splines = BSpline(
             clamped_knots(0.0, self.cutoff, self.intervals), np.eye(self.intervals + 3), 3
         )
@@ -192,7 +192,9 @@ class EamBasis(Basis):
         density, density_slopes = self._densities(n, kinds, i, j, r)
         first = len(self.pairs) * self._per_pair
         for kind, table in enumerate(self._embedding):
-            columns = slice(first + kind * self._per_species, first + (kind + 1) * self._per_species)
+            columns = slice(
+                first + kind * self._per_species, first + (kind + 1) * self._per_species
+            )
             values, slopes = table.at(density)
             energy[columns] = values[kinds == kind].sum(axis=0)
             here = np.flatnonzero(kinds[i] == kind)

