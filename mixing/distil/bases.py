@@ -46,6 +46,10 @@ def _make(kind: str, species: tuple[str, ...], settings: dict) -> Basis:
         from .eam import EamBasis
 
         return EamBasis(species, **settings)
+    if kind == "adp":
+        from .adp import AdpBasis
+
+        return AdpBasis(species, **settings)
     from .ace import AceBasis
 
     return AceBasis(species, **settings)

@@ -87,18 +87,30 @@ class EamConfig(Section):
         return self
 
 
+class AdpConfig(Section):
+    """Angles through vectors and tensors (LAMMPS ``pair_style adp``, ``hybrid/scaled``)."""
+
+    cutoff: Positive = Field(4.0, description="Å; of the neighbours that count.")
+    radials: int = Field(
+        3, ge=1, le=8, description="Radial functions; cost grows with their number."
+    )
+
+
 #: What can stand beside ``eam:``, and what stands alone.
-_ADDED, _ALONE = ("uf3",), ("snap", "uf3", "ace", "eam")
+_ADDED, _ALONE = ("uf3", "adp"), ("snap", "uf3", "ace", "eam")
 
 
 class BasisConfig(Section):
-    """The family of cheap potentials: one, or eam and uf3 together, whose sum it then is."""
+    """The family of cheap potentials: one, or eam with adp or uf3, whose sum it then is."""
 
     snap: SnapConfig | None = Field(None, description="SNAP. Needs 'mixpi[lammps]'.")
     uf3: Uf3Config | None = Field(None, description="UF3: moderate cost. Needs 'mixpi[lammps]'.")
     ace: AceConfig | None = Field(None, description="ACE: the most accurate. Needs 'mixpi[ace]'.")
     eam: EamConfig | None = Field(
         None, description="EAM: the cheapest, knows no angles. Needs 'mixpi[lammps]'."
+    )
+    adp: AdpConfig | None = Field(
+        None, description="Angles for eam: beside it, for close-packed metals and bcc."
     )
 
     @model_validator(mode="before")
@@ -115,7 +127,7 @@ class BasisConfig(Section):
         beside = [name for name in found if name not in _ADDED]
         if len(found) != 1 and (not found or beside != ["eam"]):
             raise ValueError(
-                f"give exactly one of {', '.join(_ALONE)}, or {' and '.join(_ADDED)} beside eam "
+                f"give exactly one of {', '.join(_ALONE)}, or {' or '.join(_ADDED)} beside eam "
                 f"(found: {found or 'none'})"
             )
         return self
@@ -123,7 +135,7 @@ class BasisConfig(Section):
     @property
     def parts(self) -> dict[str, Section]:
         """What is given, by name; the first one holds the constant energies."""
-        names = ("eam", "snap", "uf3", "ace")
+        names = ("eam", "adp", "snap", "uf3", "ace")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
     @property
@@ -210,6 +222,21 @@ class RepulsionConfig(Section):
         return self
 
 
+class ScanConfig(Section):
+    """What ``mixpi distil --scan`` compares with ``basis:``."""
+
+    bases: list[BasisConfig] = Field(
+        [],
+        description="Bases to try, each as under basis: (default: EAM and UF3 with ranges from the "
+        "crystal's shortest distance).",
+    )
+    mismatch: Positive | None = Field(
+        None,
+        description="eV/Å; the largest held-out force error that is good enough (default: 1.5 "
+        "times the smallest one of the scan).",
+    )
+
+
 class DistilConfig(Section):
     """The whole file."""
 
@@ -240,6 +267,10 @@ class DistilConfig(Section):
         None,
         description="Default: up to 0.9 of the shortest distance in the data. (Pairs with an inert "
         "species repel below 1.4 Å.)",
+    )
+    scan: ScanConfig = Field(
+        default_factory=ScanConfig,
+        description="For --scan: the cheapest basis that is good enough is written.",
     )
     output: str = Field(".", description="Folder of the potential and the report.")
     cache: str = Field("data", description="Folder of the data from the expensive potential.")

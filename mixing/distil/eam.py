@@ -25,7 +25,7 @@ from scipy.interpolate import BSpline, CubicSpline
 from ..errors import MixpiError
 from .basis import Basis, Rows, Written
 from .bsplines import clamped_knots, second_differences
-from .eam_tables import Setfl, Table
+from .eam_tables import Setfl, Table, neighbour_weights
 from .lammps_engine import LammpsCalculator
 from .pulling import pull
 
@@ -102,11 +102,6 @@ class EamBasis(Basis):
         """Number of coefficients, p: of V of each pair, then of F of each species."""
         return len(self.pairs) * self._per_pair + len(self.species) * self._per_species
 
-    def _weights(self) -> np.ndarray:
-        """W of each species; they only must differ."""
-        count = len(self.species)
-        return 1.0 - 0.15 * np.arange(count) / max(1, count - 1)
-
     @cached_property
     def _step(self) -> float:
         return self.cutoff / (POINTS - 1)
@@ -171,7 +166,7 @@ class EamBasis(Basis):
     def _densities(self, n, kinds, i, j, r):
         """ρ (n,) of each atom, and how each bond (m,) adds to that of its first atom."""
         values, slopes = self._density_table.at(r)
-        weights = self._weights()[kinds[j]]
+        weights = neighbour_weights(len(self.species))[kinds[j]]
         return np.bincount(i, weights * values[:, 0], minlength=n), weights * slopes[:, 0]
 
     def rows(self, atoms: Atoms) -> Rows:
@@ -241,7 +236,7 @@ class EamBasis(Basis):
                     )
                 ]
             ),
-            np.outer(self._weights(), self._density_table.values[:, 0]),
+            np.outer(neighbour_weights(len(self.species)), self._density_table.values[:, 0]),
             pairs @ self._pair_table.values.T,
         ).write(path)
         types = " ".join("NULL" if symbol in inert else symbol for symbol in everyone)

@@ -84,6 +84,8 @@ class Setfl:
         What an atom adds to the density at each distance.
     pair : ndarray, shape (s (s + 1) / 2, n)
         r times the pair energy, eV Å; of the pairs 11, 21, 22, 31, ...
+    further : ndarray, shape (k, n) or None
+        What follows in an ``adp`` file: u of all pairs, then w of all.
     """
 
     species: Sequence[str]
@@ -93,6 +95,7 @@ class Setfl:
     embedding: np.ndarray
     density: np.ndarray
     pair: np.ndarray
+    further: np.ndarray | None = None
 
     def write(self, path: Path) -> None:
         """Write the file, in full precision."""
@@ -109,9 +112,14 @@ class Setfl:
             number = atomic_numbers[symbol]
             lines.append(f"{number} {atomic_masses[number]:.8g} 0 none")
             lines += [*_rows(embedding), *_rows(density)]
-        for pair in self.pair:
-            lines += _rows(pair)
+        for values in [*self.pair, *([] if self.further is None else self.further)]:
+            lines += _rows(values)
         replace_text(path, "\n".join(lines) + "\n")
+
+
+def neighbour_weights(count: int) -> np.ndarray:
+    """A weight (count,) of each species as a neighbour; they only must differ."""
+    return 1.0 - 0.15 * np.arange(count) / max(1, count - 1)
 
 
 def _rows(values: np.ndarray) -> list[str]:

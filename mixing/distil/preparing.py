@@ -42,7 +42,9 @@ from .repulsion import default_repulsion
 #: How the names of what is written end: the potential's files, the report, its pictures.
 WRITTEN = (
     *("uf3", "snapcoeff", "snapparam", "yace", "eam.alloy"),
+    *(f"{number}.adp" for number in range(1, 17)),
     *("md", "json", "parity.png", "constraint.png", "acoustic.png"),
+    *("scan.md", "scan.json", "scan.png"),
 )
 
 #: Which bases are to be fitted, given the configuration and the crystal.

@@ -78,7 +78,8 @@ class SumBasis(Basis):
         lines: list[str] = []
         for one in written:
             own_layers, own_lines = layers_of(one.lammps)
-            layers += [layer for layer in own_layers if layer not in layers or _is_own(layer)]
+            nothing = any(layer.style[0] == "zero" for layer in layers)
+            layers += [x for x in own_layers if not (nothing and x.style[0] == "zero")]
             lines += [line for line in own_lines if line not in lines]
         return Written(
             tuple(path for one in written for path in one.files),
@@ -90,8 +91,3 @@ class SumBasis(Basis):
     def calculator(self, written: Written):
         """LAMMPS with the written files."""
         return LammpsCalculator.of(written)
-
-
-def _is_own(layer: Layer) -> bool:
-    """Whether a layer must be there as often as it occurs: all but the one of nothing."""
-    return layer.style[0] != "zero"

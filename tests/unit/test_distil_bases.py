@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from mixpi.distil.adp import AdpBasis
 from mixpi.distil.bsplines import clamped_knots, local_splines, second_differences
 from mixpi.distil.config import RepulsionConfig
 from mixpi.distil.eam import EamBasis
@@ -29,6 +30,10 @@ BASES = {
     ),
     "eam": lambda species: EamBasis(species, cutoff=5.2, intervals=9, density_intervals=4),
     "eam short density": lambda species: EamBasis(species, cutoff=5.0, density_cutoff=3.9),
+    "adp": lambda species: AdpBasis(species, cutoff=4.4, radials=3),
+    "eam and adp": lambda species: SumBasis(
+        species, (EamBasis(species, cutoff=5.0), AdpBasis(species, cutoff=4.0, radials=2))
+    ),
     "eam and uf3": lambda species: SumBasis(
         species,
         (
@@ -194,7 +199,7 @@ def test_splines_are_scipys(knots):
     assert second_differences(4) @ [0, 1, 4, 9] == pytest.approx([2, 2])
 
 
-@pytest.mark.parametrize("kind", ["snap", "uf3", "eam", "eam and uf3"])
+@pytest.mark.parametrize("kind", ["snap", "uf3", "eam", "eam and uf3", "adp", "eam and adp"])
 def test_inert_species_feels_only_the_repulsion(kind, tmp_path):
     host = distorted(bulk("W", "bcc", a=3.19, cubic=True) * (3, 3, 3), 4)
     basis = prepared(BASES[kind], host)
