@@ -9,13 +9,14 @@ which only the angular terms are used,
 with fixed splines u_a and free symmetric C and D, in which it is linear. An ADP of LAMMPS
 has one product each; the eigenvectors of C and D are the functions of several, and the
 signs of their eigenvalues those of the layers of ``hybrid/scaled``. Unlike sums over
-triples, this costs as much as there are neighbours.
+triples, this costs as much as there are neighbours, times the layers. Of those the data need
+few: the functions of the strongest are kept, and their C and D fitted anew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations_with_replacement, zip_longest
 from pathlib import Path
@@ -57,8 +58,13 @@ class AdpBasis(Basis):
         Å.
     radials : int
         Number of splines u_a.
+    layers : int or None
+        How many ADPs are added; None: as many as there are functions. A fit with fewer has
+        two rounds: :meth:`narrowed` chooses.
     start : float or None
-        Å; where they begin, straight below; of :meth:`prepared`.
+        Å; where the splines begin, straight below; of :meth:`prepared`.
+    kept : tuple or None
+        Vector and tensor functions, as sums of the splines; of :meth:`narrowed`.
     """
 
     smoothness: ClassVar[float] = 1e-3
@@ -66,7 +72,9 @@ class AdpBasis(Basis):
     pair_style: ClassVar[str] = "adp"
     cutoff: float = 4.0
     radials: int = 3
+    layers: int | None = None
     start: float | None = None
+    kept: tuple[np.ndarray, np.ndarray] | None = field(default=None, compare=False)
 
     @property
     def pair_styles(self) -> tuple[str, ...]:
@@ -74,13 +82,21 @@ class AdpBasis(Basis):
         return ("adp", "hybrid/scaled")
 
     @cached_property
-    def _products(self) -> list[tuple[int, int]]:
-        return list(combinations_with_replacement(range(self.radials), 2))
+    def _functions(self) -> tuple[np.ndarray, np.ndarray]:
+        """Vector and tensor functions as sums of splines, each (radials, m)."""
+        everything = np.eye(self.radials)
+        return (everything, everything) if self.kept is None else self.kept
+
+    @property
+    def _counts(self) -> tuple[int, int]:
+        """Coefficients of C and of D: their upper triangles."""
+        vectors, tensors = (len(_products(f.shape[1])) for f in self._functions)
+        return vectors, tensors
 
     @property
     def size(self) -> int:
-        """Number of coefficients, p: the upper triangles of C and D."""
-        return 2 * len(self._products)
+        """Number of coefficients, p."""
+        return sum(self._counts)
 
     def prepared(self, frames: Sequence[Atoms]) -> AdpBasis:
         """The same basis with splines that begin at the shortest distance."""
@@ -122,9 +138,10 @@ class AdpBasis(Basis):
         trace = (r**2 / 3.0)[:, None, None] * np.eye(3)
         square = (bonds[:, :, None] * bonds[:, None, :] - trace).reshape(-1, 9)
         energy, forces = [], []
-        for tensor in (bonds, square):
+        for tensor, functions in zip((bonds, square), self._functions, strict=True):
+            own, own_slopes = values @ functions, slopes @ functions
             # (n, 3) or (n, 9) of each spline, and as each bond sees those of its first atom
-            sums = [gather @ (values[:, [a]] * tensor) for a in range(self.radials)]
+            sums = [gather @ (own[:, [a]] * tensor) for a in range(own.shape[1])]
             seen = [total[i] for total in sums]
             if tensor is square:
                 pulled = [2.0 * np.einsum("mxy,my->mx", s.reshape(-1, 3, 3), bonds) for s in seen]
@@ -132,11 +149,11 @@ class AdpBasis(Basis):
             else:
                 pulled = seen
                 along = [np.einsum("mx,mx->m", p, bonds) for p in pulled]
-            for a, b in self._products:
+            for a, b in _products(own.shape[1]):
                 both = ((a, b), (b, a)) if a != b else ((a, a),)
                 energy.append(0.5 * len(both) * np.sum(sums[a] * sums[b]))
                 slope = sum(
-                    values[:, [x]] * pulled[y] + (slopes[:, x] * along[y])[:, None] * bonds
+                    own[:, [x]] * pulled[y] + (own_slopes[:, x] * along[y])[:, None] * bonds
                     for x, y in both
                 )
                 forces.append((apart @ slope).ravel())
@@ -153,9 +170,7 @@ class AdpBasis(Basis):
         """Write an ``.adp`` file for each layer; the format has no place for constant energies."""
         everyone = tuple(sorted(self.everyone(inert)))
         target.parent.mkdir(parents=True, exist_ok=True)
-        vectors, tensors = (
-            _eigenfunctions(self._symmetric(half)) for half in np.split(coefficients, 2)
-        )
+        vectors, tensors = self._eigenfunctions(coefficients)
         files, layers = [], []
         nothing = np.zeros(self.radials)
         for sign in (1.0, -1.0):
@@ -177,11 +192,50 @@ class AdpBasis(Basis):
             lines.append("pair_coeff * * zero")
         return Written(tuple(files), (layers_line(layers), *lines), everyone, has_offset=False)
 
-    def _symmetric(self, upper: np.ndarray) -> np.ndarray:
-        matrix = np.zeros((self.radials, self.radials))
-        for (a, b), value in zip(self._products, upper, strict=True):
-            matrix[a, b] = matrix[b, a] = value
-        return matrix
+    def _eigenfunctions(self, coefficients: np.ndarray) -> list[Signed]:
+        """Vector and tensor functions of the layers, as sums of splines."""
+        return [
+            _eigenfunctions(_symmetric(half), functions)
+            for half, functions in zip(
+                np.split(coefficients, [self._counts[0]]), self._functions, strict=True
+            )
+        ]
+
+    def narrowed(self, coefficients: np.ndarray, frames: Sequence[Atoms]) -> AdpBasis:
+        """The basis with the functions of the strongest layers only.
+
+        How strong a function is, its forces in the frames say.
+        """
+        if self.layers is None or self.kept is not None or self.layers >= 2 * self.radials:
+            return self
+        rows = np.vstack([self.rows(atoms).forces for atoms in frames])
+        blocks = np.split(rows, [self._counts[0]], axis=1)
+        found: list[Signed] = []
+        strengths: list[dict[float, list[float]]] = []
+        for signed, block in zip(self._eigenfunctions(coefficients), blocks, strict=True):
+            ranked: Signed = {}
+            strength: dict[float, list[float]] = {}
+            for sign, functions in signed.items():
+                norms = [float(np.linalg.norm(block @ _upper(f))) for f in functions]
+                order = np.argsort(norms)[::-1]
+                ranked[sign] = [functions[k] for k in order]
+                strength[sign] = [norms[k] ** 2 for k in order]
+            found.append(ranked)
+            strengths.append(strength)
+        # of the ways to have so many layers, the one that loses least
+        plus = max(
+            range(self.layers + 1),
+            key=lambda n: sum(
+                sum(one[1.0][:n]) + sum(one[-1.0][: self.layers - n]) for one in strengths
+            ),
+        )
+        kept = [
+            np.reshape(
+                [*signed[1.0][:plus], *signed[-1.0][: self.layers - plus]], (-1, self.radials)
+            ).T
+            for signed in found
+        ]
+        return replace(self, kept=(kept[0], kept[1]))
 
     def _write_layer(self, path: Path, vector: np.ndarray, tensor: np.ndarray) -> None:
         """The functions u of the dipoles and w of the quadrupoles of LAMMPS's ADP."""
@@ -207,12 +261,35 @@ class AdpBasis(Basis):
         return LammpsCalculator.of(written)
 
 
-def _eigenfunctions(matrix: np.ndarray) -> dict[float, list[np.ndarray]]:
-    """Vectors v by sign, largest first: the matrix is Σ v vᵀ of those at 1 minus those at -1."""
+#: Functions of the layers by the sign of the layer, largest first.
+Signed = dict[float, list[np.ndarray]]
+
+
+def _products(count: int) -> list[tuple[int, int]]:
+    return list(combinations_with_replacement(range(count), 2))
+
+
+def _symmetric(upper: np.ndarray) -> np.ndarray:
+    """The symmetric matrix of an upper triangle."""
+    count = round((np.sqrt(8 * len(upper) + 1) - 1) / 2)
+    matrix = np.zeros((count, count))
+    for (a, b), value in zip(_products(count), upper, strict=True):
+        matrix[a, b] = matrix[b, a] = value
+    return matrix
+
+
+def _upper(vector: np.ndarray) -> np.ndarray:
+    """The upper triangle of v vᵀ."""
+    return np.array([vector[a] * vector[b] for a, b in _products(len(vector))])
+
+
+def _eigenfunctions(matrix: np.ndarray, functions: np.ndarray) -> Signed:
+    """The matrix is Σ v vᵀ of those at 1 minus those at -1, in terms of the functions (k, m)."""
     values, vectors = np.linalg.eigh(matrix)
     largest = np.abs(values).max(initial=0.0)
-    found: dict[float, list[np.ndarray]] = {1.0: [], -1.0: []}
+    found: Signed = {1.0: [], -1.0: []}
     for k in np.argsort(-np.abs(values)):
         if abs(values[k]) > _NOTHING * largest:
-            found[float(np.sign(values[k]))].append(np.sqrt(abs(values[k])) * vectors[:, k])
+            v = np.sqrt(abs(values[k])) * vectors[:, k]
+            found[float(np.sign(values[k]))].append(functions @ v)
     return found

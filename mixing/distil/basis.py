@@ -134,6 +134,18 @@ class Basis(ABC):
         """
         return self
 
+    def narrowed(self, coefficients: np.ndarray, frames: Sequence[Atoms]) -> Basis:
+        """A smaller basis that a fit has shown to be enough; itself, where there is none.
+
+        Parameters
+        ----------
+        coefficients : ndarray, shape (p,)
+            Of the fit.
+        frames : sequence of Atoms
+            Some of what was fitted to.
+        """
+        return self
+
     @property
     @abstractmethod
     def size(self) -> int:

@@ -92,7 +92,14 @@ class AdpConfig(Section):
 
     cutoff: Positive = Field(4.0, description="Å; of the neighbours that count.")
     radials: int = Field(
-        3, ge=1, le=8, description="Radial functions; cost grows with their number."
+        3, ge=1, le=8, description="Radial functions; without layers, cost grows with their number."
+    )
+    layers: int | None = Field(
+        None,
+        ge=1,
+        le=8,
+        description="pair_style adp is evaluated so many times, with the best sums of the radial "
+        "functions (default: as often as there are functions).",
     )
 
 

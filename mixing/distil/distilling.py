@@ -148,6 +148,10 @@ def distil_basis(
     soft = [*prepared.fitted, *prepared.extra]
     basis = make_basis(chosen, prepared.species).prepared([*hard, *soft, *held_out])
     problem = Problem(basis, hard, soft, config.weights, tell)
+    first = problem.constrained(config.hard.tolerance).coefficients
+    if (narrowed := basis.narrowed(first, soft[-1:])) is not basis:
+        basis = narrowed
+        problem = Problem(basis, hard, soft, config.weights, tell)
     clock.lap("design rows and factorisation")
     fits = {
         "unconstrained": problem.unconstrained(),

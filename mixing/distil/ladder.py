@@ -9,10 +9,12 @@ from matscipy.neighbours import neighbour_list
 from .config import BasisConfig
 
 
-#: Ranges of pairs, in units of the shortest distance.
-_PAIRS = (2.2, 2.7)
-#: Ranges of triples. In bcc 1.25 takes in the second neighbours, in diamond 1.8.
-_TRIPLES = (1.25, 1.4, 1.8)
+#: Ranges of pairs, in units of the shortest distance: short, and long.
+_SHORT, _LONG = 1.85, 2.7
+#: Range of the angles of ADP, and its radial functions and layers.
+_ANGLES, _ADP = 1.57, ((3, None), (4, 2), (5, 3), (5, None))
+#: Range of triples: the second neighbours in bcc, but not in diamond.
+_TRIPLES = 1.4
 #: Where three-body terms begin; thermal motion does not come so near.
 _START = 0.65
 
@@ -28,21 +30,24 @@ def ladder(crystal: Atoms) -> list[BasisConfig]:
     Returns
     -------
     list of BasisConfig
-        EAM alone, EAM with near triples of UF3, and UF3 alone.
+        EAM alone, with ADP, with near triples of UF3, and UF3 alone.
     """
     unit = float(neighbour_list("d", crystal, 6.0).min(initial=6.0))
 
     def rounded(ratio: float) -> float:
         return float(np.round(ratio * unit, 1))
 
-    found = [{"eam": {"cutoff": rounded(pairs)}} for pairs in _PAIRS]
-    for triples in _TRIPLES:
-        three = {
-            "cutoff_3b": rounded(triples),
-            "start_3b": rounded(_START),
-            "intervals_3b": 5,
-        }
-        near = {"cutoff": rounded(triples), "intervals": 2, **three}
-        found += [{"eam": {"cutoff": rounded(pairs)}, "uf3": near} for pairs in _PAIRS]
-        found.append({"uf3": {"cutoff": max(rounded(_PAIRS[0]), rounded(triples)), **three}})
+    short, long = ({"cutoff": rounded(range_)} for range_ in (_SHORT, _LONG))
+    angles = [
+        {"cutoff": rounded(_ANGLES), "radials": radials, "layers": layers}
+        for radials, layers in _ADP
+    ]
+    triples = {"cutoff_3b": rounded(_TRIPLES), "start_3b": rounded(_START), "intervals_3b": 5}
+    near = {"cutoff": rounded(_TRIPLES), "intervals": 2, **triples}
+    found = [
+        *({"eam": pairs} for pairs in (short, long)),
+        *({"eam": short, "adp": adp} for adp in angles),
+        *({"eam": pairs, "uf3": near} for pairs in (short, long)),
+        {"uf3": {**long, **triples}},
+    ]
     return [BasisConfig.model_validate(basis) for basis in found]

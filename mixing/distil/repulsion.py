@@ -40,6 +40,9 @@ def with_repulsion(
     tuple of str
     """
     layers, coefficients = layers_of(written.lammps)
+    # the repulsion is there for every pair of types: nothing need stand for those without a style
+    layers = [layer for layer in layers if layer.style[0] != "zero"]
+    coefficients = [line for line in coefficients if line.split()[3] != "zero"]
     ranges = [repulsion, INERT] if inert else [repulsion]
     layers += [Layer(("zbl", f"{r.inner:.4g}", f"{r.outer:.4g}")) for r in ranges]
     lines = [layers_line(layers), *coefficients]

@@ -47,6 +47,18 @@ class SumBasis(Basis):
         """The same sum of prepared parts."""
         return replace(self, parts=tuple(part.prepared(frames) for part in self.parts))
 
+    def narrowed(self, coefficients: np.ndarray, frames: Sequence[Atoms]) -> SumBasis:
+        """The same sum of narrowed parts; itself, if none is."""
+        parts = tuple(
+            part.narrowed(c, frames)
+            for part, c in zip(self.parts, self._split(coefficients), strict=True)
+        )
+        same = all(one is other for one, other in zip(parts, self.parts, strict=True))
+        return self if same else replace(self, parts=parts)
+
+    def _split(self, coefficients: np.ndarray) -> list[np.ndarray]:
+        return np.split(coefficients, np.cumsum([part.size for part in self.parts])[:-1])
+
     def rows(self, atoms: Atoms) -> Rows:
         """The design rows: shapes (p,) and (3 n, p)."""
         rows = [part.rows(atoms) for part in self.parts]
@@ -67,11 +79,10 @@ class SumBasis(Basis):
         inert: Sequence[str] = (),
     ) -> Written:
         """Write the files of all parts, and the lines that add them."""
-        ends = np.cumsum([part.size for part in self.parts])[:-1]
         written = [
             part.write(c, {} if number else offsets, target, inert=inert)
             for number, (part, c) in enumerate(
-                zip(self.parts, np.split(coefficients, ends), strict=True)
+                zip(self.parts, self._split(coefficients), strict=True)
             )
         ]
         layers: list[Layer] = []

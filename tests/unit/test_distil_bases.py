@@ -20,6 +20,20 @@ from mixpi.errors import MixpiError
 from scipy.interpolate import BSpline
 
 
+def coefficients(basis) -> np.ndarray:
+    return np.random.default_rng(7).normal(0.0, 0.1, basis.size)
+
+
+class FewLayers(AdpBasis):
+    """Narrowed by some fit as soon as it is prepared."""
+
+    def prepared(self, frames):
+        whole = super().prepared(frames)
+        narrow = whole.narrowed(coefficients(whole), frames)
+        assert narrow.size <= 6 < whole.size == 20
+        return narrow
+
+
 BASES = {
     "snap": lambda species: SnapBasis(species, cutoff=4.2, twojmax=4),
     "snap odd": lambda species: SnapBasis(species, cutoff=4.2, twojmax=3),
@@ -31,6 +45,7 @@ BASES = {
     "eam": lambda species: EamBasis(species, cutoff=5.2, intervals=9, density_intervals=4),
     "eam short density": lambda species: EamBasis(species, cutoff=5.0, density_cutoff=3.9),
     "adp": lambda species: AdpBasis(species, cutoff=4.4, radials=3),
+    "adp of few layers": lambda species: FewLayers(species, cutoff=4.4, radials=4, layers=2),
     "eam and adp": lambda species: SumBasis(
         species, (EamBasis(species, cutoff=5.0), AdpBasis(species, cutoff=4.0, radials=2))
     ),
@@ -82,10 +97,6 @@ cases = pytest.mark.parametrize(
         for crystal, system in SYSTEMS.items()
     ],
 )
-
-
-def coefficients(basis) -> np.ndarray:
-    return np.random.default_rng(7).normal(0.0, 0.1, basis.size)
 
 
 @cases
