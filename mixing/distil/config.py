@@ -131,8 +131,9 @@ class BasisConfig(Section):
     @model_validator(mode="after")
     def _one(self):
         found = list(self.parts)
-        beside = [name for name in found if name not in _ADDED]
-        if len(found) != 1 and (not found or beside != ["eam"]):
+        alone = len(found) == 1 and found[0] in _ALONE
+        added = found[:1] == ["eam"] and set(found[1:]) <= set(_ADDED)
+        if not alone and not added:
             raise ValueError(
                 f"give exactly one of {', '.join(_ALONE)}, or {' or '.join(_ADDED)} beside eam "
                 f"(found: {found or 'none'})"
