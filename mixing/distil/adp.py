@@ -42,6 +42,10 @@ POINTS = 2000
 _TRIM = 3
 #: Å; the splines begin so far below the shortest distance.
 _MARGIN = 0.02
+#: Å; each layer's file has a cutoff that is longer by this than the one before. LAMMPS (2025)
+#: cannot order the neighbour lists of three styles with equal cutoffs (its issue 4529). There is
+#: nothing but zeros, so that the energy does not know.
+_APART = 0.01
 #: Of the largest eigenvalue of C or D: what is smaller is nothing.
 _NOTHING = 1e-14
 
@@ -116,18 +120,19 @@ class AdpBasis(Basis):
     def _table(self) -> Table:
         if self.start is None:
             raise MixpiError("ADP: the shortest distance is not known yet: prepared() finds it")
-        step = self.cutoff / (POINTS - 1)
+        step = (self.cutoff + _APART * (2 * self.radials + 1)) / (POINTS - 1)
         knots = clamped_knots(self.start, self.cutoff, self.radials)
         splines = BSpline(knots, np.eye(self.radials + _TRIM), 3)
         r = step * np.arange(POINTS)
         inside = np.clip(r, self.start, self.cutoff)
         below = (r - inside)[:, None] * splines(inside, 1)
-        return Table.of(step, (splines(inside) + below)[:, : self.radials])
+        values = np.where((r < self.cutoff)[:, None], splines(inside) + below, 0.0)
+        return Table.of(step, values[:, : self.radials])
 
     def rows(self, atoms: Atoms) -> Rows:
         """The design rows: shapes (p,) and (3 n, p)."""
         kinds, n = self.kinds(atoms), len(atoms)
-        i, j, bonds, r = neighbour_list("ijDd", atoms, self.cutoff)
+        i, j, bonds, r = neighbour_list("ijDd", atoms, self.cutoff + _APART)
         values, slopes = self._table.at(r)
         weights = neighbour_weights(len(self.species))
         weights = (weights[kinds[i]] * weights[kinds[j]])[:, None]
@@ -178,10 +183,10 @@ class AdpBasis(Basis):
             for vector, tensor in pairs:
                 files.append(Path(f"{target}.{len(files) + 1}.adp"))
                 layers.append(Layer(("adp",), sign))
-                self._write_layer(files[-1], vector, tensor)
+                self._write_layer(files[-1], len(files), vector, tensor)
         if not files:
             files, layers = [Path(f"{target}.1.adp")], [Layer(("adp",))]
-            self._write_layer(files[0], nothing, nothing)
+            self._write_layer(files[0], 1, nothing, nothing)
         types = " ".join("NULL" if symbol in inert else symbol for symbol in everyone)
         lines = [
             f"pair_coeff * * adp {f'{number} ' if len(files) > 1 else ''}{path.name} {types}"
@@ -237,7 +242,7 @@ class AdpBasis(Basis):
         ]
         return replace(self, kept=(kept[0], kept[1]))
 
-    def _write_layer(self, path: Path, vector: np.ndarray, tensor: np.ndarray) -> None:
+    def _write_layer(self, path: Path, number: int, vector: np.ndarray, tensor: np.ndarray) -> None:
         """The functions u of the dipoles and w of the quadrupoles of LAMMPS's ADP."""
         count = len(self.species)
         weights = neighbour_weights(count)
@@ -247,7 +252,7 @@ class AdpBasis(Basis):
             self.species,
             density_step=1.0,
             step=self._table.step,
-            cutoff=self.cutoff,
+            cutoff=self.cutoff + _APART * number,
             embedding=np.zeros((count, POINTS)),
             density=np.zeros((count, POINTS)),
             pair=np.array([empty for _ in pairs]),
