@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 
 from ase import Atoms
@@ -38,8 +40,8 @@ class Distilled:
         Of the expensive potential.
     free, constrained : Candidate
         The fits without and with the constraint.
-    cost : Cost
-        Of both potentials.
+    timing : callable
+        Measures the costs of both potentials.
     trial : Trial or None
         Dynamics of the constrained potential, if LAMMPS can run it.
     frames : dict of str to int
@@ -58,12 +60,17 @@ class Distilled:
     expensive: Crystal
     free: Candidate
     constrained: Candidate
-    cost: Cost
+    timing: Callable[[], Cost]
     trial: Trial | None
     frames: dict[str, int]
     labels: Labels
     verdict: Verdict
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Of both potentials; measured when it is first asked for."""
+        return self.timing()
 
     @property
     def usable(self) -> bool:
@@ -179,7 +186,6 @@ def distil_basis(
         )
     tell("measuring the expensive potential", 2 / 4)
     best = candidates["constrained"]
-    cost = _cost(held_out[-1], prepared.calculator, best, basis)
     expensive = prepared.expensive
     clock.lap("measuring")
     tell("dynamics of the constrained fit", 3 / 4)
@@ -195,7 +201,7 @@ def distil_basis(
         expensive,
         candidates["unconstrained"],
         best,
-        cost,
+        partial(_cost, held_out[-1], prepared.calculator, best, basis),
         trial,
         {
             "strained cells": len(hard),
