@@ -63,8 +63,9 @@ class AdpBasis(Basis):
     radials : int
         Number of splines u_a.
     layers : int or None
-        How many ADPs are added; None: as many as there are functions. A fit with fewer has
-        two rounds: :meth:`narrowed` chooses.
+        How many ADPs are added; None: as many as C and D have eigenvalues of each sign. A fit
+        with fewer has two rounds: :meth:`narrowed` chooses the functions. Where an
+        eigenvalue changes its sign in the second one, there is one more.
     start : float or None
         Å; where the splines begin, straight below; of :meth:`prepared`.
     kept : tuple or None

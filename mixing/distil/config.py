@@ -98,8 +98,8 @@ class AdpConfig(Section):
         None,
         ge=1,
         le=8,
-        description="pair_style adp is evaluated so many times, with the best sums of the radial "
-        "functions (default: as often as there are functions).",
+        description="About how often pair_style adp is evaluated, with the best sums of the radial "
+        "functions (default: as often as these ask for, up to twice their number).",
     )
 
 
