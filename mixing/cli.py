@@ -111,6 +111,18 @@ def _parser() -> argparse.ArgumentParser:
         "distil", help="fit a cheap potential to the expensive one, under hard constraints"
     )
     distil.add_argument("config", type=Path, help="YAML file; 'mixpi config --distil' explains it")
+    distil.add_argument(
+        "--scan",
+        action="store_true",
+        help="compare several bases on the same data and write the cheapest that is good enough",
+    )
+    distil.add_argument(
+        "--mismatch",
+        type=float,
+        metavar="eV/Å",
+        help="with --scan: largest force error that is good enough (default: 1.5 times the "
+        "smallest one)",
+    )
     distil.add_argument("--quiet", action="store_true", help="no progress")
     distil.set_defaults(run=_distil)
 
@@ -347,17 +359,35 @@ def _calibrate(arguments: argparse.Namespace) -> int:
 
 
 def _distil(arguments: argparse.Namespace) -> int:
-    from .distil import as_markdown, distil, write_report
+    from .distil import (
+        as_markdown,
+        distil,
+        scan,
+        scan_as_markdown,
+        write_report,
+        write_scan,
+    )
     from .run.progress import StageProgress
 
+    if arguments.mismatch is not None and not arguments.scan:
+        raise MixpiError("--mismatch is for --scan: it says which of several bases is good enough")
+    files: list[Path] = []
     with StageProgress(quiet=arguments.quiet) as tell:
-        result = distil(arguments.config, tell=tell)
-    folder = arguments.config.parent / result.config.output
-    files = [*result.constrained.written.files, *write_report(result, folder)]
-    print(as_markdown(result).rstrip())
+        if arguments.scan:
+            scanned = scan(arguments.config, mismatch=arguments.mismatch, tell=tell)
+            result = scanned.result
+        else:
+            result = distil(arguments.config, tell=tell)
+    if arguments.scan:
+        print(scan_as_markdown(scanned))
+        files += write_scan(scanned, arguments.config.parent / scanned.config.output)
+    if result is not None:
+        folder = arguments.config.parent / result.config.output
+        files += [*result.constrained.written.files, *write_report(result, folder)]
+        print(as_markdown(result).rstrip())
     for path in files:
         print(os.path.relpath(path))
-    return 0 if result.usable else 1
+    return 0 if result is not None and result.usable else 1
 
 
 def _config(arguments: argparse.Namespace) -> int:

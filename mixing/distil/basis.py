@@ -85,6 +85,11 @@ class Basis(ABC):
     def __post_init__(self) -> None:
         self.everyone()
 
+    @property
+    def pair_styles(self) -> tuple[str, ...]:
+        """All of LAMMPS's pair styles that the files need."""
+        return (self.pair_style,)
+
     def everyone(self, inert: Sequence[str] = ()) -> tuple[str, ...]:
         """The species, then the inert ones.
 
@@ -118,6 +123,28 @@ class Basis(ABC):
                 "structure out"
             )
         return np.array([self.species.index(s) for s in atoms.symbols], dtype=int)
+
+    def prepared(self, frames: Sequence[Atoms]) -> Basis:
+        """The basis for data such as these; itself, where it needs to know nothing of them.
+
+        Parameters
+        ----------
+        frames : sequence of Atoms
+            All that it will be fitted to.
+        """
+        return self
+
+    def narrowed(self, coefficients: np.ndarray, frames: Sequence[Atoms]) -> Basis:
+        """A smaller basis that a fit has shown to be enough; itself, where there is none.
+
+        Parameters
+        ----------
+        coefficients : ndarray, shape (p,)
+            Of the fit.
+        frames : sequence of Atoms
+            Some of what was fitted to.
+        """
+        return self
 
     @property
     @abstractmethod

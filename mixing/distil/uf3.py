@@ -27,6 +27,7 @@ from ..files.replacing import replace_text
 from .basis import Basis, Rows, Written
 from .bsplines import clamped_knots, local_splines, second_differences
 from .lammps_engine import LammpsCalculator
+from .pulling import pull
 
 
 #: LAMMPS reads outside its tables below the first knot, so two-body knots start here (Å).
@@ -178,7 +179,7 @@ class Uf3Basis(Basis):
         columns = np.where(used, starts[kind[:, 0], kind[:, 1]][:, None] + inside, 0)
         np.add.at(energy, columns[used], values[used])
         slope_rows = _sparse(columns, np.where(used, slopes, 0.0), self.size)
-        return _pull(n, i, j, bonds / r[:, None]) @ slope_rows
+        return pull(n, i, j, bonds / r[:, None]) @ slope_rows
 
     def _three_body(self, n, kinds, i, j, bonds, r, energy):
         """As :meth:`_two_body`, for triples around each atom i."""
@@ -219,7 +220,7 @@ class Uf3Basis(Basis):
             (i[b], j[b], bonds[b] / r[b][:, None], product(value_a, slope_b, value_c)),
             (j[a], j[b], across / far[:, None], product(value_a, value_b, slope_c)),
         ):
-            total = total + _pull(n, one, two, direction) @ _sparse(columns, slopes, self.size)
+            total = total + pull(n, one, two, direction) @ _sparse(columns, slopes, self.size)
         return total
 
     def _trio_columns(self, kinds, centre, one, two, first_a, first_b, first_c) -> np.ndarray:
@@ -326,16 +327,6 @@ def _sparse(columns: np.ndarray, values: np.ndarray, size: int) -> sparse.csr_ma
     return sparse.csr_matrix(
         (values.ravel(), columns.ravel(), np.arange(0, m * k + 1, k)), shape=(m, size)
     )
-
-
-def _pull(n: int, start: np.ndarray, end: np.ndarray, direction: np.ndarray) -> sparse.csr_matrix:
-    """Slopes of distances (m,) → forces (3 n,): a positive slope pulls the ends together."""
-    m = len(start)
-    xyz = np.arange(3)
-    rows = np.concatenate([3 * start[:, None] + xyz, 3 * end[:, None] + xyz])
-    values = np.concatenate([direction, -direction])
-    columns = np.repeat(np.tile(np.arange(m), 2), 3)
-    return sparse.csr_matrix((values.ravel(), (rows.ravel(), columns)), shape=(3 * n, m))
 
 
 def _numbers(values: np.ndarray) -> str:

@@ -260,7 +260,11 @@ def test_its_error_and_its_work_by_other_means(engine, clusters, snapshots, othe
 
 def test_no_pair_is_good_enough(engine, clusters, snapshots):
     found = measure_partial(clusters, engine, snapshots[:1], CUT, tolerance=1e-9)
-    assert found.recommended is None and found.buffer is None and lines_for(found, "mace") == ""
+    assert (
+        found.recommended is None
+        and found.buffer is None
+        and lines_for(found, "mace", "mean") == ""
+    )
     widest = max(found.results, key=lambda r: r.evaluations)
     assert max(widest.sites, widest.features) + engine.cutoff <= CUT.buffer
 
@@ -287,9 +291,9 @@ def test_the_lines_are_what_is_recommended():
     import yaml
 
     found = PartialCalibration([], True, recommended=(4.0, 5.5), buffer=10.01)
-    assert yaml.safe_load(lines_for(found, "mace")) == {
+    assert yaml.safe_load(lines_for(found, "mace", "mean")) == {
         "regions": {"buffer": 10.01},
-        "expensive": {"mace": {"partial": {"sites": 4.0, "features": 5.5}}},
+        "expensive": {"mace": {"partial": {"sites": 4.0, "features": 5.5, "fill": "mean"}}},
     }
 
 

@@ -6,15 +6,32 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from mixpi.distil.adp import AdpBasis
 from mixpi.distil.bsplines import clamped_knots, local_splines, second_differences
 from mixpi.distil.config import RepulsionConfig
+from mixpi.distil.eam import EamBasis
 from mixpi.distil.lammps_engine import LammpsCalculator
 from mixpi.distil.repulsion import default_repulsion, with_repulsion
 from mixpi.distil.snap import SnapBasis
+from mixpi.distil.sums import SumBasis
 from mixpi.distil.uf3 import Uf3Basis
 from mixpi.drivers.lammps import LammpsSetup
 from mixpi.errors import MixpiError
 from scipy.interpolate import BSpline
+
+
+def coefficients(basis) -> np.ndarray:
+    return np.random.default_rng(7).normal(0.0, 0.1, basis.size)
+
+
+class FewLayers(AdpBasis):
+    """Narrowed by some fit as soon as it is prepared."""
+
+    def prepared(self, frames):
+        whole = super().prepared(frames)
+        narrow = whole.narrowed(coefficients(whole), frames)
+        assert narrow.size <= 6 < whole.size == 20
+        return narrow
 
 
 BASES = {
@@ -24,6 +41,20 @@ BASES = {
     "uf3": lambda species: Uf3Basis(species, cutoff=5.2, intervals=9, start_3b=0.8),
     "uf3 long triples": lambda species: Uf3Basis(
         species, cutoff=4.8, intervals=5, cutoff_3b=4.6, start_3b=0.8, intervals_3b=3
+    ),
+    "eam": lambda species: EamBasis(species, cutoff=5.2, intervals=9, density_intervals=4),
+    "eam short density": lambda species: EamBasis(species, cutoff=5.0, density_cutoff=3.9),
+    "adp": lambda species: AdpBasis(species, cutoff=4.4, radials=3),
+    "adp of few layers": lambda species: FewLayers(species, cutoff=4.4, radials=4, layers=2),
+    "eam and adp": lambda species: SumBasis(
+        species, (EamBasis(species, cutoff=5.0), AdpBasis(species, cutoff=4.0, radials=2))
+    ),
+    "eam and uf3": lambda species: SumBasis(
+        species,
+        (
+            EamBasis(species, cutoff=5.2, intervals=9),
+            Uf3Basis(species, cutoff=3.4, intervals=2, cutoff_3b=3.3, start_3b=0.8, intervals_3b=3),
+        ),
     ),
 }
 
@@ -52,19 +83,20 @@ def carbide() -> Atoms:
     return atoms
 
 
+def prepared(make, atoms: Atoms):
+    """A basis for these atoms, which knows what occurs in them."""
+    return make(tuple(sorted(set(atoms.symbols)))).prepared([atoms])
+
+
 SYSTEMS = {"silicon": silicon, "tungsten": tungsten, "carbide": carbide}
 cases = pytest.mark.parametrize(
     ("basis", "atoms"),
     [
-        pytest.param(make(tuple(sorted(set(system().symbols)))), system(), id=f"{name}-{crystal}")
+        pytest.param(prepared(make, system()), system(), id=f"{name}-{crystal}")
         for name, make in BASES.items()
         for crystal, system in SYSTEMS.items()
     ],
 )
-
-
-def coefficients(basis) -> np.ndarray:
-    return np.random.default_rng(7).normal(0.0, 0.1, basis.size)
 
 
 @cases
@@ -178,11 +210,11 @@ def test_splines_are_scipys(knots):
     assert second_differences(4) @ [0, 1, 4, 9] == pytest.approx([2, 2])
 
 
-@pytest.mark.parametrize("kind", ["snap", "uf3"])
+@pytest.mark.parametrize("kind", ["snap", "uf3", "eam", "eam and uf3", "adp", "eam and adp"])
 def test_inert_species_feels_only_the_repulsion(kind, tmp_path):
-    basis = BASES[kind](("W",))
-    c = coefficients(basis)
     host = distorted(bulk("W", "bcc", a=3.19, cubic=True) * (3, 3, 3), 4)
+    basis = prepared(BASES[kind], host)
+    c = coefficients(basis)
     alone = host.copy()
     repulsion = default_repulsion(2.2)
     written = basis.write(c, {"W": -1.0}, tmp_path / "W", inert=["He"])

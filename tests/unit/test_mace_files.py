@@ -196,7 +196,7 @@ def test_the_head_reaches_the_driver(torch, tmp_path, make_case, capsys):
 
 def test_distil_keeps_data_of_each_head(torch, tmp_path, tiny_model):
     from mixpi.distil.config import load_distil_config
-    from mixpi.distil.distilling import _expensive
+    from mixpi.distil.preparing import _expensive
 
     shutil.copy(tiny_model, tmp_path / "one.model")
     torch.save(two_heads(torch, "dft", "cc"), tmp_path / "two.model")
