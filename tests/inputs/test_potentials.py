@@ -133,13 +133,13 @@ def test_files_are_small_and_reported(shipped):
 
 
 def test_fast_potential_is_fast_and_the_case_uses_it():
-    report = json.loads((FOLDER / "si-uf3.json").read_text())
+    report = json.loads((FOLDER / "si-eam-uf3.json").read_text())
     setup = LammpsSetup(report["lammps"], report["species"], FOLDER)
-    model = load_distil_config(FOLDER / "si-uf3.yaml").expensive.model
+    model = load_distil_config(FOLDER / "si-eam-uf3.yaml").expensive.model
     atoms = read(FOLDER / "si.extxyz") * (3, 3, 3)
     engine = MaceEngine(FOLDER / model, threads=1)
     cost = compare_cost(atoms, time_calculator(engine.calculator), time_lammps(setup))
-    assert cost.ratio > 30
+    assert cost.ratio > 200
     case = yaml.safe_load((ROOT / "ipi_inputs" / "si_vacancy_md" / "mixing.yaml").read_text())
     used = [line.replace("../potentials/", "") for line in case["cheap"]["lammps"]["potential"]]
     assert used == report["lammps"]
