@@ -295,7 +295,8 @@ def measure_partial(
     tell("partial evaluation, warming up", 0.0)
     for _ in range(3):  # torch optimises a model during its first calls
         error(first, configured or (NARROWEST, NARROWEST))
-    calls.clear(), times.clear()
+    calls.clear()
+    times.clear()
     if configured:
         measure(configured, all_of_them=True)
     if search:
@@ -324,8 +325,8 @@ def measure_partial(
     time_in_turns(calls, times, tell=tell)
     for result in results:
         result.seconds = statistics.median(times[result.sites, result.features])
-    for result in found.plain:
-        result.seconds = statistics.median(times[result.buffer])
+    for entire in found.plain:
+        entire.seconds = statistics.median(times[entire.buffer])
     answer = found.recommended or configured
     if to_check is not None and answer is not None:
         found.check = error(to_check, answer)
