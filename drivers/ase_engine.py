@@ -13,13 +13,14 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers, chemical_symbols
+from numpy.typing import ArrayLike
 
 from ..errors import MixpiError
 
@@ -129,7 +130,9 @@ class AseEngine:
                 f"{' '.join(known)} (species)"
             )
 
-    def evaluate(self, numbers, positions, cell, mask=None):
+    def evaluate(
+        self, numbers: ArrayLike, positions: ArrayLike, cell: ArrayLike, mask: None = None
+    ) -> tuple[float, np.ndarray, np.ndarray]:
         """Energy (eV), forces (eV/Å) and virial (eV) of a periodic structure.
 
         The energy is the one that belongs to the forces (``free_energy``) where the
@@ -176,7 +179,9 @@ class AseEngine:
             virial = -atoms.get_volume() * _tensor(stress)
         return energy, forces, virial
 
-    def site_energies(self, numbers, positions, cell) -> np.ndarray:
+    def site_energies(
+        self, numbers: ArrayLike, positions: ArrayLike, cell: ArrayLike
+    ) -> np.ndarray:
         """What each atom contributes to the energy (eV), shape (m,).
 
         Parameters
@@ -210,7 +215,7 @@ class AseEngine:
             )
         return sites
 
-    def _atoms(self, numbers, positions, cell) -> Atoms:
+    def _atoms(self, numbers: ArrayLike, positions: ArrayLike, cell: ArrayLike) -> Atoms:
         numbers = np.asarray(numbers, dtype=int).reshape(-1)
         self.require(chemical_symbols[z] for z in np.unique(numbers))
         atoms = Atoms(numbers, np.reshape(positions, (-1, 3)), cell=cell, pbc=True)
@@ -227,14 +232,14 @@ class AseEngine:
                 self._has_free_energy = False
         return atoms.get_potential_energy()
 
-    def _stress(self, atoms: Atoms):
+    def _stress(self, atoms: Atoms) -> Any:
         if self._asks_stress:
             return atoms.get_stress(voigt=False)
         # what came with the forces; to ask for it could cost a second calculation
         results = getattr(self.calculator, "results", None)
         return results.get("stress") if isinstance(results, dict) else None
 
-    def _numbers_of(self, what: str, values, shape: tuple[int, ...]) -> np.ndarray:
+    def _numbers_of(self, what: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
         """Values as an array, refused unless they are numbers in that shape."""
         try:
             array = np.array(values, dtype=float)
@@ -266,7 +271,7 @@ class AseEngine:
                 f"({atoms.get_chemical_formula()}): {_words(error)}{self._printed.tail()}"
             ) from None
 
-    def _made(self, arguments: dict[str, object], folder: Path):
+    def _made(self, arguments: dict[str, object], folder: Path) -> Any:
         """The calculator that the factory returns."""
         factory = _factory(self.name, folder, self._printed)
         try:
@@ -316,7 +321,7 @@ class _Printed:
         return f"\nIt had printed:\n{text}" if text else ""
 
 
-def _factory(target: str, folder: Path, printed: _Printed):
+def _factory(target: str, folder: Path, printed: _Printed) -> Callable[..., Any]:
     """What "module:name" stands for."""
     if not _TARGET.fullmatch(target):
         raise MixpiError(
@@ -375,7 +380,7 @@ def _words(error: BaseException) -> str:
     return f"{type(error).__name__}{': ' + text[:500] if text else ''}{place}"
 
 
-def _tensor(stress) -> np.ndarray:
+def _tensor(stress: Any) -> np.ndarray:
     """Stress (3, 3), NaN where it is not that; from ASE's six numbers or a tensor."""
     try:
         values = np.array(stress, dtype=float)

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..errors import MixpiError
 from ..run.processes import run_to_end
@@ -136,7 +137,7 @@ def _program(python: str | None, folder: Path) -> str:
     return found
 
 
-def _absolute(value, folder: Path):
+def _absolute(value: Any, folder: Path) -> Any:
     """Names of files in the folder made absolute, wherever they stand in a value."""
     if isinstance(value, str):
         # not a bare word: "cpu" may be a file, too

@@ -6,7 +6,10 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
 
 from ..errors import MixpiError
 from .ase_engine import AseEngine
@@ -74,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _describe(make) -> int:
+def _describe(make: Callable[[], AseEngine]) -> int:
     """Say as JSON what the engine is."""
     import ase
 
@@ -107,7 +110,7 @@ def _arguments(text: str) -> dict:
     return found
 
 
-def _numbers(template: str):
+def _numbers(template: str) -> np.ndarray:
     from ase.io import read
 
     try:

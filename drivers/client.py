@@ -319,10 +319,9 @@ def run_driver(
         for note in getattr(engine, "notes", ()):
             print(f"{label}: note: {note}", flush=True)
         print(f"{label}: ready, connecting to {address}", flush=True)
-        where = {"address": address, "mode": mode, "port": port}
         done, left, attempts = 0, deadline, Attempts(deadline)
         while True:
-            sock = connect(**where, deadline=left)
+            sock = connect(address=address, mode=mode, port=port, deadline=left)
             print(f"{label}: connected", flush=True)
             attempts.connected()
             served = serve(engine, sock, numbers=numbers, token=secret)

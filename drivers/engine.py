@@ -54,35 +54,37 @@ class Engine(Answers, Protocol):
         ...
 
     @property
-    def cutoff(self) -> float:
-        """Å; how far an atom sees, in one layer if there are several."""
-        ...
-
-    @property
     def interaction_range(self) -> float | None:
         """Å; how far the force on an atom depends on others; None if unknown."""
         ...
 
     @property
     def has_site_energies(self) -> bool:
-        """Whether ``evaluate`` may be given ``mask``."""
+        """Whether ``site_energies`` may be asked for; else it raises."""
         ...
 
-    def evaluate(
-        self,
-        numbers: np.ndarray,
-        positions: np.ndarray,
-        cell: np.ndarray,
-        mask: np.ndarray | None = None,
-    ) -> tuple[float, np.ndarray, np.ndarray]:
-        """As that of :class:`Answers`; with site energies, also of some atoms alone.
+    @property
+    def has_masked_forces(self) -> bool:
+        """Whether ``evaluate`` takes a mask: atoms whose site energies alone are differentiated.
+
+        One that does is a :class:`~mixpi.drivers.partial.LayeredEngine`.
+        """
+        ...
+
+    def site_energies(
+        self, numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray
+    ) -> np.ndarray:
+        """What each atom contributes to the energy (eV), shape (m,).
 
         Parameters
         ----------
         numbers, positions, cell
-            As there.
-        mask : ndarray of bool, shape (m,), optional
-            The atoms whose site energies are summed and differentiated. Default: all.
+            As for ``evaluate``.
+
+        Raises
+        ------
+        MixpiError
+            If it has none.
         """
         ...
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers, chemical_symbols
+from numpy.typing import ArrayLike
 
 from ..errors import MixpiError
 from .lammps import LammpsSetup, potential_folders
@@ -133,7 +134,9 @@ class LammpsClusterEngine:
                 f"{' '.join(self.species)}"
             )
 
-    def evaluate(self, numbers, positions, cell, mask=None):
+    def evaluate(
+        self, numbers: ArrayLike, positions: ArrayLike, cell: ArrayLike, mask: None = None
+    ) -> tuple[float, np.ndarray, np.ndarray]:
         """Energy (eV), forces (eV/Å) and virial (eV) of a periodic structure.
 
         Parameters
@@ -175,7 +178,9 @@ class LammpsClusterEngine:
             )
         return energy, forces, virial
 
-    def site_energies(self, numbers, positions, cell) -> np.ndarray:
+    def site_energies(
+        self, numbers: ArrayLike, positions: ArrayLike, cell: ArrayLike
+    ) -> np.ndarray:
         """What each atom contributes to the energy (eV), shape (m,), by ``compute pe/atom``.
 
         LAMMPS shares the energy of a pair equally between both atoms, also that of a bond
@@ -210,7 +215,9 @@ class LammpsClusterEngine:
         if lmp is not None:
             lmp.close()
 
-    def _checked(self, numbers, positions, cell) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _checked(
+        self, numbers: ArrayLike, positions: ArrayLike, cell: ArrayLike
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What arrived as arrays, refused where LAMMPS could only crash."""
         numbers = np.asarray(numbers, dtype=int).reshape(-1)
         positions = np.asarray(positions, dtype=float).reshape(-1, 3)
@@ -225,7 +232,9 @@ class LammpsClusterEngine:
         self.require(chemical_symbols[z] for z in np.unique(numbers))
         return numbers, positions, cell
 
-    def _computed(self, numbers, positions, cell, wanted: str):
+    def _computed(
+        self, numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray, wanted: str
+    ) -> tuple[Any, np.ndarray]:
         """LAMMPS after a computation of what is wanted, and the rotation into its frame."""
         box, rotation = lammps_frame(cell)
         try:
@@ -246,7 +255,7 @@ class LammpsClusterEngine:
             raise MixpiError(f"LAMMPS cannot compute this system: {words_of(error)}") from None
         return lmp, rotation
 
-    def _set_box(self, lmp, box: np.ndarray) -> None:
+    def _set_box(self, lmp: Any, box: np.ndarray) -> None:
         if self._cell is not None and np.array_equal(box, self._cell):
             return
         self._clear(lmp)
@@ -259,7 +268,7 @@ class LammpsClusterEngine:
             lmp.command("change_box all ortho")
         self._cell = box
 
-    def _set_atoms(self, lmp, numbers: np.ndarray, positions: np.ndarray) -> None:
+    def _set_atoms(self, lmp: Any, numbers: np.ndarray, positions: np.ndarray) -> None:
         # with several ranks, atoms that come to those of another than a neighbour would be lost
         alone = lmp.extract_setting("world_size") == 1
         if alone and np.array_equal(numbers, self._present):
@@ -279,7 +288,7 @@ class LammpsClusterEngine:
             # a cluster fills a part of its cell
             lmp.command("balance 1.05 shift xyz 10 1.05")
 
-    def _clear(self, lmp) -> None:
+    def _clear(self, lmp: Any) -> None:
         if len(self._present):
             lmp.command("delete_atoms group all compress no")
         self._present = np.zeros(0, dtype=int)

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -31,7 +32,7 @@ def load_mpi() -> None:
         ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
 
 
-def open_lammps(flags: Sequence[str] = SILENT):
+def open_lammps(flags: Sequence[str] = SILENT) -> Any:
     """A new LAMMPS instance.
 
     Parameters
@@ -59,7 +60,7 @@ def open_lammps(flags: Sequence[str] = SILENT):
 
 
 @contextmanager
-def loaded(atoms: Atoms, setup: LammpsSetup, commands: Sequence[str]) -> Iterator:
+def loaded(atoms: Atoms, setup: LammpsSetup, commands: Sequence[str]) -> Iterator[Any]:
     """A LAMMPS instance that holds the structure and has obeyed the commands.
 
     Parameters
@@ -91,7 +92,7 @@ def loaded(atoms: Atoms, setup: LammpsSetup, commands: Sequence[str]) -> Iterato
         lmp.close()
 
 
-def read_input(lmp, source: Path) -> None:
+def read_input(lmp: Any, source: Path) -> None:
     """Let an instance obey the input that :meth:`LammpsSetup.write` has made.
 
     Raises
@@ -164,7 +165,7 @@ def _last_words() -> str:
     return words_of(Exception(said)) if said else ""
 
 
-def _library():
+def _library() -> Any:
     """The class of instances."""
     load_mpi()
     try:

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -45,7 +45,7 @@ def ranks_started(environ: Mapping[str, str] = os.environ) -> int:
 
 
 def run_ranks(
-    make_engine: Callable[[], LammpsClusterEngine], *, label: str = "driver", **options
+    make_engine: Callable[[], LammpsClusterEngine], *, label: str = "driver", **options: Any
 ) -> int:
     """The whole life of a driver process, be it alone or one of several MPI ranks.
 
@@ -106,11 +106,13 @@ def crowded(ranks: int, cores: int) -> str:
 class _Leader:
     """An engine whose calls all ranks make."""
 
-    def __init__(self, engine: LammpsClusterEngine, world) -> None:
+    def __init__(self, engine: LammpsClusterEngine, world: Any) -> None:
         self._engine, self._world = engine, world
         self.is_busy = False
 
-    def evaluate(self, numbers, positions, cell):
+    def evaluate(
+        self, numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray
+    ) -> tuple[float, np.ndarray, np.ndarray]:
         """As the engine itself."""
         self.is_busy = True
         numbers = np.ascontiguousarray(numbers, dtype=np.int64)
@@ -130,7 +132,7 @@ class _Leader:
         self._engine.close()
 
 
-def _follow(make_engine, world, label: str) -> int:
+def _follow(make_engine: Callable[[], LammpsClusterEngine], world: Any, label: str) -> int:
     # what a signal means is the first rank's decision
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, signal.SIG_IGN)
@@ -153,7 +155,7 @@ def _follow(make_engine, world, label: str) -> int:
         _abort(world, 1)
 
 
-def _wait(request, launcher: int) -> None:
+def _wait(request: Any, launcher: int) -> None:
     """Wait for a message without keeping a core busy."""
     end = time.monotonic() + _AWAKE
     while not request.Test():
@@ -163,7 +165,7 @@ def _wait(request, launcher: int) -> None:
             os._exit(1)  # the launcher was killed, and nobody else ends this rank
 
 
-def _abort(world, code: int) -> NoReturn:
+def _abort(world: Any, code: int) -> NoReturn:
     """End all ranks."""
     sys.stdout.flush()
     sys.stderr.flush()
@@ -171,7 +173,7 @@ def _abort(world, code: int) -> NoReturn:
     os._exit(code)  # MPICH returns where its launcher has the last word
 
 
-def _world():
+def _world() -> tuple[Any, int]:
     """The communicator of all ranks, in the MPI that LAMMPS uses, and how many are on this host."""
     load_mpi()
     try:

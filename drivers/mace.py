@@ -50,13 +50,11 @@ class MaceEngine(LayeredEngine):
     ----------
     numbers : tuple of int
         Atomic numbers that the model knows.
-    has_site_energies : bool
-        True.
     cutoff : float
         Å; how far an atom sees in one message-passing layer.
     interaction_range : float
         Å; cutoff times message-passing layers.
-    has_site_energies : bool
+    has_site_energies, has_masked_forces : bool
         True.
     heads : list of str
         All that the model has.
@@ -72,7 +70,6 @@ class MaceEngine(LayeredEngine):
         loaded, is another than the hash says, or the head is not one of its heads.
     """
 
-    has_site_energies = True
     evaluated_by = "mace-torch"
 
     def __init__(
@@ -141,6 +138,11 @@ class MaceEngine(LayeredEngine):
         """The model as an ASE calculator."""
         return self._calculator
 
+    @property
+    def network(self) -> Any:
+        """The model as mace-torch has it; of a committee the first."""
+        return self._calculator.models[0]
+
     def evaluate(
         self,
         numbers: ArrayLike,
@@ -167,6 +169,7 @@ class MaceEngine(LayeredEngine):
         MixpiError
             If the model lacks a species.
         """
+        numbers = np.asarray(numbers, dtype=int).reshape(-1)
         if len(numbers) == 0:
             return 0.0, np.zeros((0, 3)), np.zeros((3, 3)) if mask is None else NO_VIRIAL.copy()
         self.require(chemical_symbols[z] for z in np.unique(numbers))
@@ -187,10 +190,13 @@ class MaceEngine(LayeredEngine):
     def _layers(self) -> TorchLayers:
         from .mace_layers import TorchLayers
 
-        return TorchLayers(self._calculator.models[0], self.heads.index(self.head))
+        return TorchLayers(self.network, self.heads.index(self.head))
 
-    def site_energies(self, numbers, positions, cell) -> np.ndarray:
+    def site_energies(
+        self, numbers: ArrayLike, positions: ArrayLike, cell: ArrayLike
+    ) -> np.ndarray:
         """Energies of the single atoms (m,), eV; their sum is the energy."""
+        numbers = np.asarray(numbers, dtype=int).reshape(-1)
         if len(numbers) == 0:
             return np.zeros(0)
         self.require(chemical_symbols[z] for z in np.unique(numbers))
@@ -199,7 +205,7 @@ class MaceEngine(LayeredEngine):
         found = [sites.detach().cpu().numpy() for sites, _ in self._sites(atoms)]
         return np.mean(found, axis=0, dtype=float) * self._calculator.energy_units_to_eV
 
-    def _evaluate_masked(self, atoms: Atoms, mask) -> tuple[float, np.ndarray]:
+    def _evaluate_masked(self, atoms: Atoms, mask: ArrayLike) -> tuple[float, np.ndarray]:
         """The sum of some site energies, and minus its derivative."""
         import torch
 

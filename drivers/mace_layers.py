@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,7 +30,7 @@ class TorchLayers:
         If the network has another architecture.
     """
 
-    def __init__(self, network, head: int) -> None:
+    def __init__(self, network: Any, head: int) -> None:
         if int(network.num_interactions) != 2 or hasattr(network, "joint_embedding"):
             raise MixpiError(
                 "partial evaluation is for MACE models of two layers without further embeddings; "
@@ -100,7 +100,9 @@ class TorchLayers:
     def _first(self, edges: _Edges, atoms: int) -> torch.Tensor:
         return self._layer(0, edges, self._network.node_embedding(edges.attributes), atoms)
 
-    def _layer(self, number: int, edges: _Edges, features, atoms: int) -> torch.Tensor:
+    def _layer(
+        self, number: int, edges: _Edges, features: torch.Tensor, atoms: int
+    ) -> torch.Tensor:
         """Features of the first so many atoms after a layer, from those of all before it.
 
         Messages are those of the edges that these atoms receive. For the others the block
@@ -126,7 +128,14 @@ class TorchLayers:
 class _Edges:
     """What a network knows of edges, with the vectors that it depends on."""
 
-    def __init__(self, network, types: np.ndarray, graph: Graph, dtype, device) -> None:
+    def __init__(
+        self,
+        network: Any,
+        types: np.ndarray,
+        graph: Graph,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
         import torch
 
         species = len(network.atomic_numbers)

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..errors import MixpiError
 from .neighbours import Graph, neighbour_graph, received_graph
@@ -51,7 +52,15 @@ class Part:
     features: int
 
 
-def choose(positions, cell, cutoff: float, *, distance, sites: float, features: float) -> Part:
+def choose(
+    positions: ArrayLike,
+    cell: ArrayLike,
+    cutoff: float,
+    *,
+    distance: ArrayLike,
+    sites: float,
+    features: float,
+) -> Part:
     """The part of a structure that is evaluated.
 
     Parameters
@@ -131,22 +140,40 @@ class LayeredEngine(TrainedEngine):
     ----------
     cutoff : float
         Of a layer, Å.
+    has_site_energies, has_masked_forces : bool
+        True.
     """
 
+    has_site_energies = True
+    has_masked_forces = True
     cutoff: float
+
+    def site_energies(
+        self, numbers: ArrayLike, positions: ArrayLike, cell: ArrayLike
+    ) -> np.ndarray:
+        """Energies of the single atoms (m,), eV; their sum is the energy."""
+        raise NotImplementedError
 
     def _layers(self) -> Layers:
         """The layers; raises MixpiError if they cannot be had one by one."""
         raise NotImplementedError
 
-    def _types(self, numbers) -> np.ndarray:
+    def _types(self, numbers: ArrayLike) -> np.ndarray:
         """Places of the atoms' species in ``numbers`` of the engine."""
         numbers = np.asarray(numbers, dtype=int).reshape(-1)
         self.require_numbers(numbers)
         return np.searchsorted(self.numbers, numbers).astype(np.int32)
 
     def evaluate_partial(
-        self, numbers, positions, cell, *, distance, sites: float, features: float, fill=None
+        self,
+        numbers: ArrayLike,
+        positions: ArrayLike,
+        cell: ArrayLike,
+        *,
+        distance: ArrayLike,
+        sites: float,
+        features: float,
+        fill: ArrayLike | None = None,
     ) -> tuple[float, np.ndarray, np.ndarray]:
         """Site energies of the atoms around those that count, and the derivative of their sum.
 
@@ -200,7 +227,13 @@ class LayeredEngine(TrainedEngine):
         forces[part.atoms] = part.graph.atom_forces(pairs)
         return float(energies.sum()), forces, NO_VIRIAL.copy()
 
-    def mean_features(self, numbers, positions, cell, atoms=None) -> np.ndarray:
+    def mean_features(
+        self,
+        numbers: ArrayLike,
+        positions: ArrayLike,
+        cell: ArrayLike,
+        atoms: ArrayLike | None = None,
+    ) -> np.ndarray:
         """What :meth:`evaluate_partial` fills with: mean first-layer features of each species.
 
         Of those that turn with the structure zero is taken, so that energies do not depend on its

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..errors import MixpiError
 from .engine import EngineCalculator
@@ -44,7 +45,7 @@ class SymmetrixEngine(LayeredEngine):
 
     Attributes
     ----------
-    numbers, cutoff, interaction_range, heads, head, sha256
+    numbers, cutoff, interaction_range, heads, head, sha256, has_site_energies, has_masked_forces
         As of :class:`mixpi.drivers.mace.MaceEngine`.
 
     Raises
@@ -54,8 +55,6 @@ class SymmetrixEngine(LayeredEngine):
         than the hash says, the head is not one of its heads, or there is no compiler.
     """
 
-    #: It has energies of single atoms.
-    has_site_energies = True
     evaluated_by = "symmetrix"
 
     def __init__(
@@ -92,7 +91,7 @@ class SymmetrixEngine(LayeredEngine):
                 self._network = Network(file, dtype, zbl=facts.zbl)
             except (RuntimeError, ValueError) as error:
                 raise MixpiError(f"symmetrix cannot read {file}: {error}") from None
-            self._whole = self._network
+            self._whole: Network | CompiledNetwork = self._network
             if mode == "direct":
                 self._whole = CompiledNetwork(file, dtype, threads)
         self.heads, self.head, self.sha256 = facts.heads, facts.head, found
@@ -105,7 +104,13 @@ class SymmetrixEngine(LayeredEngine):
         """The model as an ASE calculator."""
         return EngineCalculator(self)
 
-    def evaluate(self, numbers, positions, cell, mask=None):
+    def evaluate(
+        self,
+        numbers: ArrayLike,
+        positions: ArrayLike,
+        cell: ArrayLike,
+        mask: ArrayLike | None = None,
+    ) -> tuple[float, np.ndarray, np.ndarray]:
         """Energy (eV), forces (eV/Å) and virial (eV) of a periodic structure.
 
         Parameters
@@ -133,12 +138,16 @@ class SymmetrixEngine(LayeredEngine):
         sites, pairs = self._everything(types, graph)
         return float(sites.sum()), graph.atom_forces(pairs), graph.vectors.T @ pairs
 
-    def site_energies(self, numbers, positions, cell) -> np.ndarray:
+    def site_energies(
+        self, numbers: ArrayLike, positions: ArrayLike, cell: ArrayLike
+    ) -> np.ndarray:
         """Energies of the single atoms (m,), eV; their sum is the energy."""
         types, graph = self._read(numbers, positions, cell)
         return self._everything(types, graph)[0] if len(types) else np.zeros(0)
 
-    def _read(self, numbers, positions, cell) -> tuple[np.ndarray, Graph]:
+    def _read(
+        self, numbers: ArrayLike, positions: ArrayLike, cell: ArrayLike
+    ) -> tuple[np.ndarray, Graph]:
         """Types and edges of a structure."""
         return self._types(numbers), neighbour_graph(positions, cell, self.cutoff)
 
@@ -147,7 +156,9 @@ class SymmetrixEngine(LayeredEngine):
         network = self._whole if len(graph.senders) else self._network
         return network.everything(types, graph)
 
-    def _masked(self, types: np.ndarray, positions, cell, mask) -> tuple[float, np.ndarray]:
+    def _masked(
+        self, types: np.ndarray, positions: ArrayLike, cell: ArrayLike, mask: ArrayLike
+    ) -> tuple[float, np.ndarray]:
         """The sum of some site energies, and minus its derivative."""
         layers = self._layers()
         mask = np.asarray(mask, dtype=bool)

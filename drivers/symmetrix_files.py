@@ -21,6 +21,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +29,10 @@ from ..errors import MixpiError
 from ..files.replacing import replace_file
 from .mace_files import file_hash, require_hash
 from .neighbours import neighbour_graph
+
+
+if TYPE_CHECKING:
+    from .mace import MaceEngine
 
 
 #: Changes with what is written here.
@@ -197,7 +202,7 @@ def _convert(model: Path, file: Path, *, head: str | None, sha256: str, dtype: s
 
     what = f"symmetrix cannot evaluate {model}"
     engine = MaceEngine(model, head=head, sha256=sha256)
-    network = engine.calculator.models[0]
+    network = engine.network
     try:
         with quiet():
             one_of_several = engine.head if len(engine.heads) > 1 else None
@@ -231,7 +236,7 @@ def _convert(model: Path, file: Path, *, head: str | None, sha256: str, dtype: s
     _write(file, data, replace(facts, deviation=deviation))
 
 
-def _extract(network, head: str | None, points: int) -> dict:
+def _extract(network: Any, head: str | None, points: int) -> dict:
     """Symmetrix's form of a network, of one head."""
     import torch
     from mace.tools.scripts_utils import remove_pt_head
@@ -247,7 +252,7 @@ def _extract(network, head: str | None, points: int) -> dict:
     return extract_mace_data(stream, num_spline_points=points)
 
 
-def _deviation(file: Path, engine) -> float:
+def _deviation(file: Path, engine: MaceEngine) -> float:
     """Largest difference of forces on a small disordered structure, against the largest force.
 
     Each species meets the others at distances from 1.5 Å to the cutoff; of a model of many

@@ -49,8 +49,7 @@ class Network:
         self._evaluator.set_streamed_edges("materialized")
         self.numbers = tuple(int(z) for z in self._evaluator.atomic_numbers)
         self.cutoff = float(self._evaluator.r_cut)
-        self._zbl = symmetrix.ZBL(*zbl) if zbl else None
-        self._radii = np.array(zbl[3])[list(self.numbers)] if zbl else None
+        self._repulsion = _Repulsion(zbl, self.numbers) if zbl else None
         self._active = np.empty(0, dtype=np.int32)
         self._own: np.ndarray | None = None  # first-layer features that an atom has by itself
         self._edge_bytes = 0.0
@@ -157,25 +156,9 @@ class Network:
         evaluator.reverse_A0(features, known, *ends, vectors, graph.distances)
         energies = np.array(evaluator.node_energies)[:sites]
         pair_forces = self._pair_forces(graph)
-        if self._zbl:
-            self._repel(types, theirs, energies, pair_forces)
+        if self._repulsion:
+            self._repulsion.add(types, theirs, energies, pair_forces)
         return energies, pair_forces
-
-    def _repel(
-        self, types: np.ndarray, graph: Graph, energies: np.ndarray, pair_forces: np.ndarray
-    ) -> None:
-        """Add the repulsion of pairs, which no call for some atoms has.
-
-        It ends at the sum of two covalent radii, where few edges are.
-        """
-        receivers, senders, lengths = graph.receivers, graph.senders, graph.distances
-        near = np.flatnonzero(lengths < self._radii[types[receivers]] + self._radii[types[senders]])
-        for edge in near.tolist():
-            ends = (self.numbers[types[end[edge]]] for end in (receivers, senders))
-            pair = (*ends, lengths[edge])
-            energies[receivers[edge]] += self._zbl.compute(*pair)
-            slope = self._zbl.compute_gradient(*pair)
-            pair_forces[edge] -= slope / lengths[edge] * graph.vectors[edge]
 
     def _first_layer(self, types: np.ndarray, graph: Graph, atoms: int) -> None:
         """Features of the first so many atoms; spherical harmonics of all edges."""
@@ -217,6 +200,41 @@ class Network:
 
     def _pair_forces(self, graph: Graph) -> np.ndarray:
         return np.array(self._evaluator.node_forces).reshape(-1, 3)[: len(graph.senders)]
+
+
+class _Repulsion:
+    """The repulsion of pairs (ZBL), which no call for some atoms has.
+
+    Parameters
+    ----------
+    parameters : sequence
+        Of ``symmetrix.ZBL``; the fourth are the covalent radii by atomic number, Å.
+    numbers : tuple of int
+        Atomic numbers of the types.
+    """
+
+    def __init__(self, parameters: Sequence, numbers: tuple[int, ...]) -> None:
+        import symmetrix
+
+        self._function = symmetrix.ZBL(*parameters)
+        self._numbers = numbers
+        self._radii = np.array(parameters[3])[list(numbers)]
+
+    def add(
+        self, types: np.ndarray, graph: Graph, energies: np.ndarray, pair_forces: np.ndarray
+    ) -> None:
+        """Add it to site energies and to the forces of the edges.
+
+        It ends at the sum of two covalent radii, where few edges are.
+        """
+        receivers, senders, lengths = graph.receivers, graph.senders, graph.distances
+        near = np.flatnonzero(lengths < self._radii[types[receivers]] + self._radii[types[senders]])
+        for edge in near.tolist():
+            ends = (self._numbers[types[end[edge]]] for end in (receivers, senders))
+            pair = (*ends, lengths[edge])
+            energies[receivers[edge]] += self._function.compute(*pair)
+            slope = self._function.compute_gradient(*pair)
+            pair_forces[edge] -= slope / lengths[edge] * graph.vectors[edge]
 
 
 class CompiledNetwork:

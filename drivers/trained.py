@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
+from numpy.typing import ArrayLike
 
 from ..errors import MixpiError
 
@@ -75,7 +76,13 @@ class TrainedEngine:
         if not set(numbers.tolist()) <= set(self.numbers):
             self.require(chemical_symbols[z] for z in np.unique(numbers))
 
-    def evaluate(self, numbers, positions, cell, mask=None):
+    def evaluate(
+        self,
+        numbers: ArrayLike,
+        positions: ArrayLike,
+        cell: ArrayLike,
+        mask: ArrayLike | None = None,
+    ) -> tuple[float, np.ndarray, np.ndarray]:
         """Energy (eV), forces (eV/Å) and virial (eV) of a periodic structure."""
         raise NotImplementedError
 

@@ -220,6 +220,7 @@ class Server:
         self._remove(connection)
 
     def _note_load(self, connection: Connection, request: Request) -> None:
+        assert request.reply is not None  # it has just come
         load = self.loads[self._names[connection]]
         load.evaluations += 1
         elapsed = time.perf_counter() - request.given
