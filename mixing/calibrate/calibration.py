@@ -29,7 +29,7 @@ from .buffers import (
 )
 from .cheap_side import cheap_forces, left_alone, thermal_snapshots
 from .mismatch import Mismatch, measure_mismatch
-from .partial import PartialCalibration, lines_for, measure_partial, require_layered
+from .partial import PartialCalibration, lines_for, measure_partial, require_layered, widest_radius
 from .reference import Clusters, Reference, Snapshot, largest_reference, measure_reference
 from .snapshots import correlation, distinct, doubts
 from .thermal import read_frames, split_index, temperature_of
@@ -239,6 +239,8 @@ def calibrate(
     limit = full_atoms or largest_reference(engine, getattr(expensive, "device", "cpu"))
     exact, reference = measure_reference(clusters, frames[0], reach, limit, tell=tell)
     grid = buffer_grid(buffers, configured, reference)
+    if layered is not None and partial:
+        widest_radius(layered.cutoff, reference)  # says before the work if there is none
     known = [clusters.snapshot(frames[0], exact)]
     others = frames[1:] if to_check is None else [*frames[1:], to_check]
     for number, positions in enumerate(others, 1):
