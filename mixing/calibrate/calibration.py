@@ -29,7 +29,14 @@ from .buffers import (
 )
 from .cheap_side import cheap_forces, left_alone, thermal_snapshots
 from .mismatch import Mismatch, measure_mismatch
-from .partial import PartialCalibration, lines_for, measure_partial, require_layered, widest_radius
+from .partial import (
+    PartialCalibration,
+    doubts_about_reference,
+    lines_for,
+    measure_partial,
+    require_layered,
+    widest_radius,
+)
 from .reference import Clusters, Reference, Snapshot, largest_reference, measure_reference
 from .snapshots import correlation, distinct, doubts
 from .thermal import read_frames, split_index, temperature_of
@@ -288,6 +295,7 @@ def calibrate(
             tell=tell,
         )
         found.partial.lines = lines_for(found.partial, kind)
+        warnings += doubts_about_reference(found.partial, reference)
     if len(known) > deciding:
         tell("checking the answer on another snapshot", 0.0)
         found.check = snapshot_error(clusters, known[-1], found.chosen.buffer)

@@ -205,6 +205,17 @@ def widest_radius(cutoff: float, reference: Reference) -> float:
     return widest
 
 
+def doubts_about_reference(found: PartialCalibration, reference: Reference) -> list[str]:
+    """Why the error of the configured pair may be that of the reference; empty if it is not."""
+    result = found.of(found.configured)
+    if result is None or reference.exact or result.buffer <= (reference.buffer or 0.0):
+        return []
+    return [
+        f"partial evaluation as configured sees {result.buffer:g} Å of surroundings, the reference "
+        f"only {reference.buffer:g} Å: the error may be that of the reference (--full-atoms)"
+    ]
+
+
 def radii_grid(depths: np.ndarray, widest: float) -> np.ndarray:
     """The radii (Å, ascending) to try: every half an ångström that has further atoms.
 
