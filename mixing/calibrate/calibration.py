@@ -30,7 +30,14 @@ from .buffers import (
 )
 from .cheap_side import cheap_forces, left_alone, thermal_snapshots
 from .mismatch import Mismatch, measure_mismatch
-from .partial import PartialCalibration, lines_for, measure_partial, require_layered
+from .partial import (
+    PartialCalibration,
+    doubts_about_reference,
+    lines_for,
+    measure_partial,
+    require_layered,
+    widest_radius,
+)
 from .reference import Clusters, Reference, Snapshot, largest_reference, measure_reference
 from .snapshots import correlation, distinct, doubts
 from .thermal import read_frames, split_index, temperature_of
@@ -242,6 +249,8 @@ def calibrate(
     limit = full_atoms or largest_reference(engine, getattr(expensive, "device", "cpu"))
     exact, reference = measure_reference(clusters, frames[0], reach, limit, tell=tell)
     grid = buffer_grid(buffers, configured, reference)
+    if layered is not None and partial:
+        widest_radius(layered.cutoff, reference)  # says before the work if there is none
     known = [clusters.snapshot(frames[0], exact)]
     others = frames[1:] if to_check is None else [*frames[1:], to_check]
     for number, positions in enumerate(others, 1):
@@ -289,6 +298,7 @@ def calibrate(
             tell=tell,
         )
         found.partial.lines = lines_for(found.partial, kind, fill)
+        warnings += doubts_about_reference(found.partial, reference)
     if len(known) > deciding:
         tell("checking the answer on another snapshot", 0.0)
         found.check = snapshot_error(clusters, known[-1], found.chosen.buffer)

@@ -172,6 +172,48 @@ def lines_for(found: PartialCalibration, kind: str, fill: str) -> str:
     return f"regions:\n  buffer: {found.buffer:g}\nexpensive:\n  {kind}:\n    partial: {{{radii}}}"
 
 
+def widest_radius(cutoff: float, reference: Reference) -> float:
+    """The widest radius (Å) that is worth trying.
+
+    Parameters
+    ----------
+    cutoff : float
+        Of a layer, Å.
+    reference : Reference
+        What parts are compared with.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    MixpiError
+        If the reference cannot judge any.
+    """
+    widest = FEATURES_EXACT * cutoff
+    if not reference.exact and reference.buffer is not None:
+        # a part sees complete surroundings: those of the reference must be no narrower
+        widest = min(widest, reference.buffer - cutoff)
+    if widest < NARROWEST:
+        raise MixpiError(
+            f"a reference of {reference.atoms} atoms cannot judge partial evaluation, which needs "
+            f"a buffer of {NARROWEST + cutoff:g} Å at the least: raise --full-atoms"
+        )
+    return widest
+
+
+def doubts_about_reference(found: PartialCalibration, reference: Reference) -> list[str]:
+    """Why the error of the configured pair may be that of the reference; empty if it is not."""
+    result = found.of(found.configured)
+    if result is None or reference.exact or result.buffer <= (reference.buffer or 0.0):
+        return []
+    return [
+        f"partial evaluation as configured sees {result.buffer:g} Å of surroundings, the reference "
+        f"only {reference.buffer:g} Å: the error may be that of the reference (--full-atoms)"
+    ]
+
+
 def radii_grid(depths: np.ndarray, widest: float) -> np.ndarray:
     """The radii (Å, ascending) to try: every half an ångström that has further atoms.
 
@@ -244,15 +286,6 @@ def measure_partial(
         If the reference cannot judge any pair.
     """
     first, cutoff = snapshots[0], engine.cutoff
-    widest = FEATURES_EXACT * cutoff
-    if not reference.exact and reference.buffer is not None:
-        # a part sees complete surroundings: those of the reference must be no narrower
-        widest = min(widest, reference.buffer - cutoff)
-    if search and widest < NARROWEST:
-        raise MixpiError(
-            f"a reference of {reference.atoms} atoms cannot judge partial evaluation, which needs "
-            f"a buffer of {NARROWEST + cutoff:g} Å at the least: raise --full-atoms"
-        )
     calls: dict[object, Callable[[], object]] = {}
     times: dict[object, list[float]] = {}
     results: list[PartialResult] = []
@@ -298,6 +331,7 @@ def measure_partial(
     if configured:
         measure(configured, all_of_them=True)
     if search:
+        widest = widest_radius(cutoff, reference)
         _, depths = _surroundings(clusters, first, widest)
         features = radii_grid(depths, widest)
         sites = features[features <= SITES_EXACT * cutoff + 1e-9]

@@ -134,7 +134,11 @@ def _against_plain(found: Calibration, part: PartialResult) -> list[str]:
                 if whole.evaluations > part.evaluations
                 else "no more work, so leave partial out"
             )
-            lines.append(f"whole clusters take for that a {_plain_words(whole)}: {less}")
+            error = found.chosen.error.weighted
+            lines.append(
+                f"whole clusters take for that a {_plain_words(whole)}, weighted rms error "
+                f"{error:.2g}: {less}"
+            )
     if found.recommended is None:
         lines.append("no whole cluster that was tried is within the tolerance")
     return lines

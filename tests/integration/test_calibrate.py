@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from ase import Atoms
 from ase.build import bulk
 from ase.io import read, write
@@ -310,6 +312,88 @@ def test_the_thermal_run_has_its_temperature(tmp_path):
     assert widths[1] / widths[0] == pytest.approx(np.sqrt(3.0), rel=0.25)
 
 
+def test_partial_evaluation_as_recommended_is_accepted_and_as_good(make, run):
+    case = make()
+    thermal_frames(case, silicon(3, rattle=0.0), 3)
+    given = ("--frame", "frames.extxyz@:", "--tolerance", "0.02")
+    code, out, err = run(case, *given, "--partial")
+    assert code == 0, err
+    partial = found(case)["partial"]
+    assert partial["searched"] and partial["configured"] is None
+    sites, features = partial["recommended"]
+    [answer] = [r for r in partial["results"] if [r["sites"], r["features"]] == [sites, features]]
+    assert answer["error"]["weighted"] == max(answer["errors"]) <= 0.02 and partial["check"]
+    # the cheapest within the tolerance; the recommended buffer is timed beside it
+    fit = [r["evaluations"] for r in partial["results"] if r["error"]["weighted"] <= 0.02]
+    assert answer["evaluations"] == min(fit)
+    plain = {r["buffer"]: r for r in partial["plain"]}
+    assert set(plain) == {4.0, found(case)["recommended"]}
+    assert all(r["seconds"] > 0.0 for r in (*plain.values(), *partial["results"]))
+    # the report has the same, and the picture a part more
+    text = (case.folder / "calibration.md").read_text()
+    assert f"```yaml\n{partial['lines']}\n```" in text and f"| * {sites:g} |" in text
+    assert "recommended partial evaluation: sites" in out and partial["lines"] in out
+    with_parts = read_picture(case)
+    # pasted, it is a folder that can be run
+    lines = yaml.safe_load(partial["lines"])
+    case.config["regions"] = {**case.config["regions"], **lines["regions"]}
+    mace = {**case.config["expensive"]["mace"], **lines["expensive"]["mace"]}
+    case.config["expensive"] = {"mace": mace}
+    done = case.mixpi("check", "input.xml")
+    assert done.returncode == 0 and "all in order" in done.stdout, done.stderr
+    # calibrated again, it is what is configured
+    code, out, err = run(case, *given, "--buffers", "3")
+    assert code == 0, err
+    again = found(case)["partial"]
+    assert not again["searched"] and again["recommended"] is None
+    assert again["configured"] == [sites, features]
+    assert again["results"][0]["errors"] == pytest.approx(answer["errors"], rel=1e-6)
+    assert "as configured" in out and "needs buffer" not in out and not again["lines"]
+    # what the buffer is too narrow for is said
+    case.config["regions"]["buffer"] = 4.0
+    code, out, err = run(case, *given, "--buffers", "3")
+    assert code == 0 and f"it needs buffer: {answer['buffer']:g}" in out.replace("\n", " "), err
+    # without any of it, it is not spoken of
+    del mace["partial"]
+    code, out, err = run(case, *given, "--buffers", "3")
+    assert code == 0 and "artial" not in out and found(case)["partial"] is None
+    assert read_picture(case)[0] < with_parts[0]
+
+
+def read_picture(case) -> tuple[int, int]:
+    """Height and width of calibration.png, pixels."""
+    data = (case.folder / "calibration.png").read_bytes()
+    width, height = struct.unpack(">II", data[16:24])
+    return height, width
+
+
+LENNARD_JONES = {
+    "calculator": "ase.calculators.lj:LennardJones",
+    "arguments": {"sigma": 2.1, "epsilon": 1.0, "rc": 6.0},
+}
+OTHER_ENGINES = {
+    # a pair potential sees as far as its cutoff
+    "ase": ({"ase": {**LENNARD_JONES, "interaction_range": 6.0}}, 6.0),
+    "lammps_cluster": ({"lammps_cluster": {"potential": TERSOFF}}, None),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_ENGINES)
+def test_engines_that_are_no_network(make, run, kind):
+    """With surroundings complete within the interaction range, forces are exact."""
+    expensive, reach = OTHER_ENGINES[kind]
+    case = make(expensive=expensive)
+    frame_of(case, silicon(3, rattle=0.08, seed=11))
+    code, _, err = run(case, *FRAME, "--buffers", "2", "6.5")
+    assert code == 0, err
+    result = found(case)
+    assert result["interaction_range"] <= 6.5 and reach in (None, result["interaction_range"])
+    errors = {r["buffer"]: r["error"]["weighted"] for r in result["results"]}
+    assert errors[2.0] > 0.01 and errors[6.5] < 1e-9
+    if kind == "lammps_cluster":  # LAMMPS on both sides
+        assert result["mismatch"]["rms"] < 1e-6
+
+
 def test_a_cheap_driver_that_only_a_run_can_ask(make, run):
     case = make(cheap={"command": command_driver("zero")})
     code, out, err = run(case, "--buffers", "1", "2")
@@ -396,6 +480,21 @@ MISTAKES = {
         (),
         "the expensive driver is 'command'; calibrate evaluates the model itself",
     ),
+    "partial of another engine": (
+        lambda c: c.config.update(expensive={"lammps_cluster": {"potential": TERSOFF}}),
+        ("--partial",),
+        "the expensive driver is 'lammps_cluster', which evaluates whole clusters only",
+    ),
+    "range unknown": (
+        lambda c: c.config.update(expensive={"ase": LENNARD_JONES}),
+        (),
+        "give it (ase: interaction_range, Å",
+    ),
+    "another Python": (
+        lambda c: c.config.update(expensive={"ase": {**LENNARD_JONES, "python": sys.executable}}),
+        (),
+        "the calculator lives in a Python of its own (ase: python)",
+    ),
     "buffer negative": (None, ("--buffers", "4", "-2"), "a buffer must be a number >= 0"),
     "buffer NaN": (None, ("--buffers", "nan"), "a buffer must be a number >= 0"),
     "tolerance zero": (None, ("--tolerance", "0"), "tolerance must be a number above 0"),
@@ -425,6 +524,11 @@ MISTAKES = {
         lambda c: c.config["cheap"]["lammps"].update(potential=["pair_style nonsense"]),
         (),
         "LAMMPS cannot compute this system:\nERROR: Unrecognized pair style 'nonsense'",
+    ),
+    "reference too small for parts": (
+        lambda c: frame_of(c, silicon(3)),
+        (*FRAME, "--full-atoms", "90", "--partial"),
+        "cannot judge partial evaluation",
     ),
     "reference too small": (
         lambda c: frame_of(c, silicon(3)),
