@@ -80,7 +80,7 @@ class MaceDriver(EngineDriver):
     dtype: Literal["float64", "float32"] = Field("float64", description="Floating point type.")
     engine: Literal["auto", "symmetrix", "mace-torch"] = Field(
         "auto",
-        description="What evaluates the model. symmetrix is ten times as fast on the CPU, on one "
+        description="What evaluates the model. symmetrix is about ten times as fast on the CPU, on one "
         "core; it converts the model once, which it keeps in MIXPI_CACHE (~/.cache/mixpi). auto: "
         "symmetrix on the CPU in float64 where it is installed and the model converts, else "
         "mace-torch; 'mixpi check' says which.",
@@ -166,9 +166,7 @@ class MaceDriver(EngineDriver):
             if not Path(self.model).is_file():
                 why = "symmetrix evaluates model files only"
             elif find_spec("symmetrix") is None:
-                why = (
-                    "symmetrix, ten times as fast, is not installed: pip install 'mixpi[symmetrix]'"
-                )
+                why = "symmetrix, far faster on the CPU, is missing: pip install 'mixpi[symmetrix]'"
             else:
                 try:
                     return self._by_symmetrix("plain")
