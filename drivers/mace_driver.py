@@ -80,8 +80,8 @@ class MaceDriver(EngineDriver):
     dtype: Literal["float64", "float32"] = Field("float64", description="Floating point type.")
     engine: Literal["auto", "symmetrix", "mace-torch"] = Field(
         "auto",
-        description="What evaluates the model. symmetrix is about ten times as fast on the CPU, on one "
-        "core; it converts the model once, which it keeps in MIXPI_CACHE (~/.cache/mixpi). auto: "
+        description="What evaluates the model. symmetrix is about ten times as fast on the CPU, on "
+        "one core; it converts the model once, kept in MIXPI_CACHE (~/.cache/mixpi). auto: "
         "symmetrix on the CPU in float64 where it is installed and the model converts, else "
         "mace-torch; 'mixpi check' says which.",
     )
