@@ -3,6 +3,7 @@
 python scripts/benchmark.py regions      time of build_regions, and of other neighbour searches
 python scripts/benchmark.py cluster      a cluster in its periodic cell against an unwrapped one
 python scripts/benchmark.py overhead     8,000 atoms with LAMMPS and MACE: overhead and speed-up
+python scripts/benchmark.py steps        a mixed step of each example, also with partial evaluation
 python scripts/benchmark.py large        200,000 atoms with drivers that cost nothing
 python scripts/benchmark.py beads        overhead against the number of beads and of drivers
 python scripts/benchmark.py net_force    drift of the energy estimate, net force removed or not
@@ -14,6 +15,7 @@ a shared machine mean little.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import shutil
 import subprocess
@@ -33,6 +35,7 @@ from mixpi.analysis.report import make_report
 from mixpi.config import load_config
 from mixpi.drivers import lammps
 from mixpi.drivers.mace import MaceEngine
+from mixpi.drivers.mace_driver import MaceDriver
 from mixpi.ipi.input import read_ipi_input
 from mixpi.structure import read_structure
 
@@ -137,15 +140,18 @@ def cluster() -> None:
     )
 
 
-def _mixed_run(case: Path) -> dict:
+def _mixed_run(case: Path, *, reference: bool = False) -> dict:
+    flags = ["--quiet"] + ["--no-reference"] * (not reference)
     done = subprocess.run(
-        [sys.executable, "-m", "mixpi.cli", "run", "input.xml", "--quiet", "--no-reference"],
+        [sys.executable, "-m", "mixpi.cli", "run", "input.xml", *flags],
         cwd=case,
         capture_output=True,
         text=True,
     )
     if done.returncode:
         raise SystemExit(done.stderr)
+    if reference:
+        return json.loads((case / "mixpi.report.json").read_text())
     return make_report(read_ipi_input(case / "input.xml"))
 
 
@@ -169,8 +175,10 @@ def _lammps_alone(case: Path, atoms: Atoms, pin: list[str]) -> float:
 CLUSTER_ALONE = """
 import sys, time, numpy as np
 from ase.io import read
-from mixpi.drivers.mace import MaceEngine
-engine, part, times = MaceEngine(sys.argv[1], threads=1), read(sys.argv[2]), []
+from pathlib import Path
+from mixpi.drivers.mace_driver import MaceDriver
+engine = MaceDriver(model=sys.argv[1], threads=1).load(Path("."))
+part, times = read(sys.argv[2]), []
 for _ in range(12):
     start = time.perf_counter()
     engine.evaluate(part.numbers, part.positions, part.cell.array)
@@ -217,7 +225,8 @@ def overhead() -> None:
                 capture_output=True, text=True, check=True,
             )  # fmt: skip
             note("T_cluster, alone", float(alone.stdout.split()[-1]))
-        full = MaceEngine(MODEL, threads=1).time_one_call(atoms)
+        engine = MaceDriver(model=str(MODEL), threads=1).load(Path("."))
+        full = engine.time_one_call(atoms)
         print(
             f"{len(atoms)} atoms, cluster of {int(sum(r.counts))}; ms, medians of 3 runs in turns"
         )
@@ -227,6 +236,57 @@ def overhead() -> None:
         bound = max(medians["T_cheap, alone"], medians["T_cluster, alone"])
         print(f"step / max(T_cheap, T_cluster) = {medians['step'] / bound:.3f}")
         print(f"all-expensive step: {full:.2f} s; speed-up {1e3 * full / medians['step']:.1f}x")
+
+
+#: Case → radii (Å) of site energies and features, and the buffer that these need.
+PARTIAL = {
+    "si_vacancy_md_8000": (5.0, 4.0, 9.5),
+    "w_he_md": (6.0, 5.0, 11.0),
+    "fe_dumbbell_md": (5.0, 4.0, 9.5),
+}
+
+
+def steps() -> None:
+    """A mixed step of each example, a core for each driver, against the same engine everywhere.
+
+    Whole clusters and partial evaluation in turns, three runs of 60 steps each.
+    """
+    for name, (sites, features, buffer) in PARTIAL.items():
+        rows: dict[str, dict[str, list[float]]] = {}
+        for _ in range(3):
+            for way in ("whole cluster", "partial"):
+                with tempfile.TemporaryDirectory() as folder:
+                    case = Path(folder) / "case"
+                    shutil.copytree(ROOT / "ipi_inputs" / name, case)
+                    config = yaml.safe_load((case / "mixing.yaml").read_text())
+                    config["expensive"]["mace"]["launch"] = "taskset -c 1"
+                    config["cheap"]["lammps"]["launch"] = "taskset -c 0"
+                    config["output"]["trajectory"] = None
+                    if way == "partial":
+                        config["expensive"]["mace"]["partial"] = {
+                            "sites": sites,
+                            "features": features,
+                        }
+                        config["regions"]["buffer"] = buffer
+                    (case / "mixing.yaml").write_text(yaml.safe_dump(config))
+                    xml = re.sub(
+                        r"<total_steps>\d+", "<total_steps>60", (case / "input.xml").read_text()
+                    )
+                    (case / "input.xml").write_text(xml)
+                    report = _mixed_run(case, reference=True)
+                table = rows.setdefault(way, {})
+                for key, value in {
+                    "step": report["evaluation_ms"]["median"],
+                    "cheap": report["stages_ms"]["cheap"],
+                    "expensive": report["stages_ms"]["expensive"],
+                    "overhead": report["overhead_ms"]["median"],
+                    "speed-up": report["speed_up"],
+                }.items():
+                    table.setdefault(key, []).append(value)
+        print(f"{name}; ms, medians of 3 runs in turns, all runs behind")
+        for way, table in rows.items():
+            for key, values in table.items():
+                print(f"  {way:<14}{key:<10}{np.median(values):8.1f}   {np.round(values, 1)}")
 
 
 def large() -> None:
@@ -353,7 +413,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parts = {f.__name__: f for f in (regions, cluster, overhead, large, beads, net_force)}
+    parts = {f.__name__: f for f in (regions, cluster, overhead, steps, large, beads, net_force)}
     parser.add_argument("part", choices=parts)
     parts[parser.parse_args().part]()
 
