@@ -94,8 +94,8 @@ class MaceDriver(EngineDriver):
     partial: PartialSection | None = Field(
         None,
         description="Evaluate only what matters for the atoms of positive weight, at about the "
-        "accuracy of a plain cluster for a half to a quarter of the work. The buffer must then be "
-        "the larger of the two radii and the model's cutoff.",
+        "accuracy of a plain cluster for less work; 'mixpi calibrate --partial' finds the radii. "
+        "The buffer is then the larger of the two radii and the model's cutoff.",
     )
     launch: str = Field(
         "",
