@@ -12,7 +12,6 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from ..errors import MixpiError
 from ..files.names import FileName
 from ..files.yaml_files import Section
-from ..structure import read_structure
 from .driver import Place
 from .engine_driver import EngineDriver
 from .mace import MaceEngine
@@ -204,6 +203,8 @@ class MaceDriver(EngineDriver):
                 raise MixpiError(
                     "partial evaluation with 'fill: mean' needs the structure: give it by --bulk"
                 )
+            from ..structure import read_structure
+
             atoms = read_structure(bulk)
             engine.require(sorted(set(atoms.symbols)))
             means = bulk_means(engine, atoms)

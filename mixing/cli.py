@@ -8,6 +8,7 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,8 @@ def main(argv: list[str] | None = None) -> int:
         enough (``| head``) is no failure.
     """
     with unbreakable_output() as output:
-        arguments = _parser().parse_args(argv)
+        words = sys.argv[1:] if argv is None else argv
+        arguments = _parser(words).parse_args(words)
         try:
             # a driver has signal handlers of its own
             driver = hasattr(arguments, "serves")
@@ -77,7 +79,7 @@ def _lost(arguments: argparse.Namespace, output: Unbreakable) -> int:
     return int(hasattr(arguments, "prints"))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mixpi",
         description="Expensive machine-learned forces where they matter, cheap ones elsewhere.",
@@ -132,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     config.add_argument("--distil", action="store_true", help="of the file of 'mixpi distil'")
     config.set_defaults(run=_config, prints=True)
 
-    add_driver_commands(commands)
+    add_driver_commands(commands, words)
     return parser
 
 

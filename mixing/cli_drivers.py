@@ -6,20 +6,42 @@ import argparse
 import json
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .drivers.config import KINDS
-from .drivers.engine_driver import EngineDriver
 from .errors import MixpiError
 
 
-def add_driver_commands(commands: argparse._SubParsersAction) -> None:
-    """Add ``driver`` and its kinds to the commands of the parser."""
+if TYPE_CHECKING:
+    from .drivers.engine_driver import EngineDriver
+
+
+#: Kinds that need nothing of the registry, whose modules take a third of a second to load.
+LIGHT = ("toy", "zero", "lammps")
+
+
+def add_driver_commands(commands: argparse._SubParsersAction, words: Sequence[str]) -> None:
+    """Add ``driver`` to the commands of the parser, and its kinds if it is asked for.
+
+    Parameters
+    ----------
+    commands : argparse action
+        Of the parser.
+    words : sequence of str
+        The command line.
+    """
     driver = commands.add_parser("driver", help="start one driver by hand")
+    if words[:1] != ["driver"]:
+        return
     kinds = driver.add_subparsers(required=True, metavar="KIND")
-    for kind in KINDS.values():
-        if issubclass(kind, EngineDriver):
-            _add_engine(kinds, kind)
+    if not (words[1:2] and words[1] in LIGHT):
+        from .drivers.config import KINDS
+        from .drivers.engine_driver import EngineDriver
+
+        for kind in KINDS.values():
+            if issubclass(kind, EngineDriver):
+                _add_engine(kinds, kind)
     _add_lammps(kinds)
     for name, text in (("toy", "an analytic field"), ("zero", "no forces")):
         toy = kinds.add_parser(name, help=f"{text}: for tests and timing")

@@ -73,7 +73,6 @@ class MixingPES(Dummy_driver):
     def __init__(self, config: str = "mixing.yaml", *args: Any, **kwargs: Any) -> None:
         hold_lock()  # before anything is touched
         Path(FAILURE_FILE).unlink(missing_ok=True)
-        forget_loads(Path("."))
         keep_restarts_readable()
         keep_checkpoints_whole(say_aloud)
         hear_once(softexit)
@@ -318,6 +317,7 @@ class MixingPES(Dummy_driver):
             pool.open()
             softexit.register_function(pool.close)
             self._pools[name] = pool
+        forget_loads(Path("."))  # not before: a run that is refused changes no file
         softexit.register_function(self._write_loads)
         if self._frames.wants_velocities and simulation and not simulation.velocities(beads):
             say_aloud(

@@ -46,7 +46,12 @@ class Shipped:
     expensive: Atoms
 
 
-@pytest.fixture(scope="module", params=INPUTS, ids=lambda path: path.stem)
+def _marked(path: Path):
+    """SNAP takes ten times as long as the others, and no example uses it."""
+    return pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * ("snap" in path.stem))
+
+
+@pytest.fixture(scope="module", params=map(_marked, INPUTS))
 def shipped(request) -> Shipped:
     path = request.param
     report, config = json.loads(path.with_suffix(".json").read_text()), load_distil_config(path)

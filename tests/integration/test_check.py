@@ -558,7 +558,7 @@ def test_without_seeds_the_expensive_driver_is_not_looked_at(make_case):
 
 def test_lammps_cannot_be_given_a_changing_cluster(make_case):
     case = make_case(expensive={"lammps": {"potential": TERSOFF}})
-    with pytest.raises(MixpiError, match=r"LAMMPS cannot compute the cluster .*Use mace"):
+    with pytest.raises(MixpiError, match=r"lammps cannot compute the cluster .*Use mace"):
         look(case)
     case.config["regions"] = {"core": 30.0, "blend": 0.0, "buffer": 0.0}
     assert any("only as long as the cluster is the whole system" in line for line in look(case))

@@ -73,7 +73,7 @@ def test_check_and_run_of_the_whole_chain(case):
     done = good.mixpi("check", "input.xml")
     assert done.returncode == 0, done.stderr
     assert "LAMMPS computes this system" in done.stdout
-    assert re.search(r"the model loads; its interaction range is 8 Å", done.stdout)
+    assert re.search(r"the model loads by symmetrix; its interaction range is 8 Å", done.stdout)
     assert done.stdout.rstrip().endswith("all in order")
     done = good.mixpi("run", "input.xml")
     assert done.returncode == 0, done.stderr

@@ -34,8 +34,11 @@ def test_configuration_of_a_mixed_simulation(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     case = ROOT / "ipi_inputs" / "w_he_md"
     found = read_potential(str(case / "mixing.yaml"))
-    assert found.species == ["He", "W"] and set(found.files) == {"w-uf3.uf3"}
-    assert found.lines == lines_of("w-uf3")
+    assert found.species == ["He", "W"] and set(found.files) == {
+        "w-adp.eam.alloy",
+        *(f"w-adp.{number}.adp" for number in (1, 2, 3)),
+    }
+    assert found.lines == lines_of("w-adp")
     (tmp_path / "my.yaml").write_text(
         "cheap:\n  lammps:\n    executable: lmp_mpi\n    potential: [pair_style lj/cut 4,"
         " pair_coeff * * 1 1]\n"

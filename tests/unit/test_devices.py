@@ -109,7 +109,7 @@ def test_check_tries_every_device(on):
     assert done.returncode == 1 and "torch sees no GPU" in done.stderr
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_two_drivers_of_two_devices_compute(on):
     case = on({"devices": ["cpu", "cpu"], "threads": 1})
     (case.folder / "input.xml").write_text(ipi_xml(steps=4, beads=2))

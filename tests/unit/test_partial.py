@@ -248,7 +248,7 @@ def test_nothing_of_the_last_call_is_left(engine):
 
 @pytest.mark.full
 @pytest.mark.parametrize("name", [
-    "vectors",
+    pytest.param("vectors", marks=pytest.mark.slow),
     pytest.param("density", marks=pytest.mark.slow),
     pytest.param("residual", marks=pytest.mark.slow),
 ])  # fmt: skip

@@ -113,7 +113,7 @@ def test_means_of_a_large_structure_are_those_of_some_of_it(tiny_model, monkeypa
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("filled", ["mean", "none"])
+@pytest.mark.parametrize("filled", ["mean", pytest.param("none", marks=pytest.mark.slow)])
 def test_a_run_has_the_forces_of_partial_evaluation(make_case, tiny_model, filled):
     """Over sockets, and against the same in this process."""
     pytest.importorskip("symmetrix")

@@ -288,7 +288,7 @@ class TestCache:
         said = capfd.readouterr().err
         assert "cannot be kept in" in said and "MIXPI_CACHE" in said
 
-    @pytest.mark.full
+    @pytest.mark.slow
     def test_several_at_once(self, tiny_model, tmp_path):
         """Each finds a whole file, and one of them has made it."""
         code = (
@@ -394,7 +394,7 @@ ARCHITECTURES = {
 }
 
 
-@pytest.mark.full
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", ARCHITECTURES.values(), ids=ARCHITECTURES)
 def test_architectures(tmp_path, settings):
     model = made(tmp_path / "some.model", **settings)
