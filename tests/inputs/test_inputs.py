@@ -52,7 +52,7 @@ def test_case_is_whole_when_copied_elsewhere(case, tmp_path):
     config = load_config(case / "mixing.yaml")
     named = {word for line in config.cheap.lammps.potential for word in line.split()}
     tables = {name for name in named if name.endswith((".uf3", ".alloy", ".adp"))}
-    assert len(tables) >= 2
+    assert tables
     copies = {config.expensive.mace.model} | tables
     for name in copies:
         originals = [*MODELS.glob(name), *(ROOT / "ipi_inputs" / "potentials").glob(name)]

@@ -145,6 +145,6 @@ def test_fast_potential_is_fast_and_the_case_uses_it():
     engine = MaceEngine(FOLDER / model, threads=1)
     cost = compare_cost(atoms, time_calculator(engine.calculator), time_lammps(setup))
     assert cost.ratio > 200
-    case = yaml.safe_load((ROOT / "ipi_inputs" / "si_vacancy_md" / "mixing.yaml").read_text())
+    case = yaml.safe_load((ROOT / "ipi_inputs" / "si_vacancy_md_8000" / "mixing.yaml").read_text())
     used = [line.replace("../potentials/", "") for line in case["cheap"]["lammps"]["potential"]]
     assert used == report["lammps"]
