@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from ..errors import MixpiError
 from ..files.names import FileName
+from ..files.yaml_files import Positive
 from .ase_engine import AseEngine
 from .ase_environment import ase_command, describe
 from .driver import Place
@@ -20,6 +21,7 @@ class AseDriver(EngineDriver):
 
     kind: ClassVar[str] = "ase"
     help: ClassVar[str] = "an ASE calculator, on clusters or (--template) whole systems"
+    not_flags: ClassVar[frozenset[str]] = frozenset({"launch", "python"})
 
     calculator: str = Field(
         pattern=r"^[^:\s]+:[^:\s]+$",
@@ -40,7 +42,7 @@ class AseDriver(EngineDriver):
     species: list[str] | None = Field(
         None, description="Chemical symbols that it knows, if it should refuse others."
     )
-    interaction_range: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = Field(
+    interaction_range: Positive | None = Field(
         None, description="Å; how far the force on an atom depends on others, if that is known."
     )
     threads: int | None = Field(None, ge=1, description="Threads on the CPU (OMP_NUM_THREADS).")
@@ -52,7 +54,7 @@ class AseDriver(EngineDriver):
         module = self.calculator.partition(":")[0].replace(".", "/") + ".py"
         return [module, *named, *self.launch.split()]
 
-    def make_engine(self, home: Path) -> AseEngine:
+    def load(self, home: Path) -> AseEngine:
         """The calculator, made in this process; see :class:`AseEngine` for what is raised."""
         if self.python is not None:
             raise MixpiError(

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import MixpiError
 from ..run.processes import run_to_end
-from .programs import find_program, own_path
+from .programs import find_program, own_argument
 
 
 #: The script, which needs ase alone.
@@ -140,8 +140,7 @@ def _program(python: str | None, folder: Path) -> str:
 def _absolute(value: Any, folder: Path) -> Any:
     """Names of files in the folder made absolute, wherever they stand in a value."""
     if isinstance(value, str):
-        # not a bare word: "cpu" may be a file, too
-        return own_path(value, folder) if {".", os.sep} & set(value) else value
+        return own_argument(value, folder)
     if isinstance(value, Mapping):
         return {key: _absolute(item, folder) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -15,10 +15,8 @@ from typing import ClassVar
 
 from ase import Atoms
 
-from ..errors import MixpiError
 from ..files.yaml_files import Section
 from ..sockets.config import SocketConfig
-from .engine import Engine
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,11 @@ class Place:
     atoms: Atoms
     buffer: float
     number: int = 0
+
+    @property
+    def structure_path(self) -> str:
+        """The structure's file, absolute."""
+        return str((self.home / self.structure).resolve())
 
     @property
     def species(self) -> list[str]:
@@ -115,26 +118,6 @@ class Driver(Section):
     def try_out(self, place: Place) -> Iterator[str]:
         """Let it read its files, or compute once, in a process of its own; what was found."""
         yield from ()
-
-    def load(self, home: Path, *, for_what: str) -> Engine:
-        """The potential, loaded into this process.
-
-        Parameters
-        ----------
-        home : Path
-            Where files are looked for.
-        for_what : str
-            Who needs that, for the message.
-
-        Raises
-        ------
-        MixpiError
-            If this kind cannot be evaluated so, or something is missing.
-        """
-        raise MixpiError(
-            f"{for_what} evaluates the potential itself, which it can for {known_engines()}, not "
-            f"for '{self.kind}'"
-        )
 
     def ended_in_order(self, log: str) -> bool:
         """Whether its log says that it has ended as it should, whatever its exit code."""

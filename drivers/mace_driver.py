@@ -11,7 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from ..errors import MixpiError
 from ..files.names import FileName
-from ..files.yaml_files import Section
+from ..files.yaml_files import Positive, Section
 from .driver import Place
 from .engine_driver import EngineDriver
 from .mace import MaceEngine
@@ -19,9 +19,6 @@ from .mace_files import file_hash, model_path, require_hash
 from .partial import LayeredEngine
 from .partial_engine import PartialEngine, bulk_means
 from .symmetrix_engine import SymmetrixEngine
-
-
-Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 
 
 class PartialSection(Section):
@@ -49,6 +46,7 @@ class MaceDriver(EngineDriver):
 
     kind: ClassVar[str] = "mace"
     help: ClassVar[str] = "a MACE model, on clusters or (--template) whole systems"
+    not_flags: ClassVar[frozenset[str]] = frozenset({"launch", "devices"})
 
     model: FileName = Field(
         description="Model file (relative to this file), or the name of a MACE foundation model "
@@ -142,7 +140,7 @@ class MaceDriver(EngineDriver):
             raise ValueError("symmetrix is for device: cpu; use mace-torch on GPUs")
         return value
 
-    def make_engine(self, home: Path) -> LayeredEngine:
+    def load(self, home: Path) -> LayeredEngine:
         """The model, loaded.
 
         Parameters
@@ -194,7 +192,7 @@ class MaceDriver(EngineDriver):
 
     def serving_engine(self, home: Path, bulk: Path | None) -> LayeredEngine | PartialEngine:
         """The model as configured: the whole of it, or what matters."""
-        engine, part = self.make_engine(home), self.partial
+        engine, part = self.load(home), self.partial
         if part is None:
             return engine
         means = None

@@ -88,8 +88,7 @@ class PartialEngine:
         """
         if depths is None:
             return self._engine.evaluate(numbers, positions, cell)
-        if buffer < self.needs_buffer - 1e-6:
-            raise MixpiError(too_narrow(buffer, self.needs_buffer))
+        require_buffer(buffer, self.needs_buffer)
         return self._engine.evaluate_partial(
             numbers, positions, cell, distance=depths, fill=self._fill, **self._radii
         )
@@ -125,9 +124,16 @@ def bulk_means(engine: LayeredEngine, atoms: Atoms) -> np.ndarray:
     return engine.mean_features(atoms.numbers[seen], atoms.positions[seen], cell, asked)
 
 
-def too_narrow(buffer: float, needed: float) -> str:
-    """What to say of a buffer (Å) that leaves neighbours out."""
-    return (
-        f"regions: a buffer of {buffer:g} Å is too narrow for partial evaluation: it takes "
-        f"{needed:.4g} Å, the larger of its radii and the model's cutoff"
-    )
+def require_buffer(buffer: float, needed: float) -> None:
+    """Refuse a buffer (Å) that leaves out neighbours of what is evaluated.
+
+    Raises
+    ------
+    MixpiError
+        If it is narrower than what is needed.
+    """
+    if buffer < needed - 1e-6:
+        raise MixpiError(
+            f"regions: a buffer of {buffer:g} Å is too narrow for partial evaluation: it takes "
+            f"{needed:.4g} Å, the larger of its radii and the model's cutoff"
+        )

@@ -78,6 +78,14 @@ def own_path(name: str, folder: Path) -> str:
     return os.path.abspath(candidate) if os.path.isfile(candidate) else name
 
 
+def own_argument(word: str, folder: Path) -> str:
+    """A word made absolute if it is the name of a file in a folder, with a path or an ending.
+
+    Not a bare word: "4", "cpu" and "srun" may be files, too.
+    """
+    return own_path(word, folder) if {".", os.sep} & set(word) else word
+
+
 def find_program(name: str, folder: Path | None = None) -> str | None:
     """Absolute path of a program: beside this Python, on the PATH, or in the folder.
 
@@ -163,8 +171,4 @@ def launch_prefix(launch: str, key: str, folder: Path | None = None) -> list[str
     program = find_program(words[0], folder)
     if program is None:
         raise MixpiError(f"launch prefix {words[0]!r} not found ({key})")
-    # not a bare word: "4" and "srun" may be files too
-    return [
-        program,
-        *(own_path(w, folder) if folder and {".", os.sep} & set(w) else w for w in words[1:]),
-    ]
+    return [program, *(own_argument(w, folder) if folder else w for w in words[1:])]

@@ -16,11 +16,10 @@ from pydantic import Field, field_validator
 from .drivers.config import DriverConfig
 from .errors import MixpiError
 from .files.names import FileName, OutputName
-from .files.yaml_files import Section, as_yaml, read_yaml
+from .files.yaml_files import Positive, Section, as_yaml, read_yaml
 
 
 Radius = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 
 #: The two driver pools, in the order in which they are started.
 POOLS = ("cheap", "expensive")

@@ -8,10 +8,9 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from ..drivers.mace_driver import MaceDriver
-from ..files.yaml_files import Section, read_yaml
+from ..files.yaml_files import Positive, Section, read_yaml
 
 
-Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 

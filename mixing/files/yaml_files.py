@@ -6,10 +6,10 @@ import re
 import reprlib
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from ..errors import MixpiError
 from .user_files import MiB, read_text
@@ -27,6 +27,8 @@ MOST_FAULTS = 20
 LONGEST = 20_000
 #: What no name and no command holds: it would end a name, hide a part of it, or fail to print.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff]")
+#: A number above zero.
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 _shown = reprlib.Repr()
 _shown.maxstring = _shown.maxother = _shown.maxlong = 80
 

@@ -277,7 +277,7 @@ def _interaction_range(
     if find_spec("mace") is None:
         return FOUNDATION_RANGE, [f"warning: mace-torch is not installed here; {assumed}"]
     here = {"model": str(files[mace.model].resolve()), "device": "cpu", "threads": None}
-    engine = mace.model_copy(update=here).make_engine(Path("."))
+    engine = mace.model_copy(update=here).load(Path("."))
     engine.require(sorted(set(atoms.symbols)))
     return engine.interaction_range, []
 

@@ -24,7 +24,6 @@ from ase.units import Bohr, Hartree
 from ipi.pes.dummy import Dummy_driver
 from ipi.utils.softexit import softexit
 
-from ..blend.clusters import Cluster, depths_of
 from ..blend.mixer import Mixer, Plan, WorkOfCorrection
 from ..check.overwriting import check_plain_start
 from ..config import POOLS, load_config, without_quotes
@@ -38,10 +37,11 @@ from ..output.whole_checkpoints import keep_checkpoints_whole
 from ..run.guardian import own_family
 from ..run.locking import hold_lock
 from ..run.stopping import hear_once
-from ..sockets.pool import DriverPool, PoolStopped, init_text, wait
+from ..sockets.pool import DriverPool, PoolStopped, wait
 from ..sockets.server import say_aloud
 from ..structure import read_oriented
 from .agreement import require_same_system
+from .cluster_text import cluster_text
 from .first_look import exactly_zero, far_apart
 from .folding import HomeImages
 from .limits import Limits, Monitor
@@ -264,7 +264,7 @@ class MixingPES(Dummy_driver):
         jobs: dict[str, list] = {}
         if len(plan.cluster):
             # the species of the cluster travel in the INIT text of its request
-            init = self._told(plan.cluster, *where)
+            init = cluster_text(self._config, plan.cluster, *where)
             jobs["expensive"] = [
                 self._pools["expensive"].submit(
                     plan.cluster.positions(positions), cells[bead], bead, init
@@ -276,13 +276,6 @@ class MixingPES(Dummy_driver):
             for bead, positions in enumerate(folded)
         ]
         return jobs
-
-    def _told(self, cluster: Cluster, geometries: list, cells: list) -> str:
-        """What the expensive drivers are told of a cluster."""
-        if not self._config.expensive.driver.wants_depths:
-            return init_text(cluster.numbers)
-        buffer = self._config.regions.buffer
-        return init_text(cluster.numbers, depths_of(cluster, geometries, cells, buffer), buffer)
 
     def _start(self, h: np.ndarray, geometries: list[np.ndarray]) -> None:
         """Meet i-PI, open the output and the sockets; the first evaluation needs them."""

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from ase.units import Bohr
 
-from ..blend.clusters import depths_of
 from ..blend.mixer import Mixer, Plan
 from ..errors import MixpiError
 from ..files.user_files import special_kind
+from ..ipi.cluster_text import cluster_text
 from ..ipi.folding import HomeImages
 from ..ipi.input import IpiInput
 from ..output.frames import bead_paths, last_frame
@@ -241,12 +241,10 @@ class _Drivers:
 
     def _told(self, part: np.ndarray | slice) -> str:
         """What the expensive driver is told: of the whole system it evaluates the whole."""
-        numbers, config = self._atoms.numbers[part], self._input.config
-        if isinstance(part, slice) or not config.expensive.driver.wants_depths:
-            return init_text(numbers)
-        buffer, cell = config.regions.buffer, self._atoms.cell.array
-        depths = depths_of(self._plan.cluster, self._geometries[:1], [cell], buffer)
-        return init_text(numbers, depths, buffer)
+        if isinstance(part, slice):
+            return init_text(self._atoms.numbers)
+        cell = self._atoms.cell.array
+        return cluster_text(self._input.config, self._plan.cluster, self._geometries[:1], [cell])
 
     def _look(self) -> None:
         """End a wait that is in vain."""

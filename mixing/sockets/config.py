@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from ..files.names import FileName
-from ..files.yaml_files import Section
+from ..files.yaml_files import Positive, Section
 
 
-Seconds = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 #: Bytes; a socket's path has at most 107, with /tmp/ipi_ before it.
 LONGEST_ADDRESS = 98
 
@@ -37,10 +36,10 @@ class SocketConfig(Section):
         "alone. Drivers on other hosts must then prove with every reply that they have it, too "
         "(mixpi driver … --token FILE); clients that cannot, such as LAMMPS, need a tunnel.",
     )
-    connect_deadline: Seconds = Field(
+    connect_deadline: Positive = Field(
         120.0, description="s; the run stops if no driver has connected by then."
     )
-    reply_deadline: Seconds = Field(
+    reply_deadline: Positive = Field(
         600.0,
         description="s; a driver that computes longer is dropped and its work given to another.",
     )
