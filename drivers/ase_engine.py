@@ -106,6 +106,11 @@ class AseEngine:
         self._has_free_energy = "free_energy" in declared
         self._asks_stress = stress
 
+    @property
+    def force_range(self) -> float | None:
+        """The interaction range, Å, if it is known."""
+        return self.interaction_range
+
     def facts(self) -> dict:
         """What the calculator is, in plain values."""
         names = ("numbers", "interaction_range", "has_site_energies")

@@ -212,6 +212,8 @@ def serve(
     species = np.empty(0, dtype=int) if numbers is None else numbers
     needs_species = getattr(engine, "needs_species", True)
     takes_depths, more = getattr(engine, "takes_depths", False), {}
+    reach = getattr(engine, "force_range", None)
+    about = {} if reach is None else {"force_range": float(reach)}
     need_init, result, done = True, None, 0
     try:
         while True:
@@ -255,7 +257,7 @@ def serve(
             elif message == "GETFORCE":
                 if result is None:
                     raise MixpiError("the server asked for forces before it sent positions")
-                protocol.send_reply(result, {"driver_seconds": seconds})
+                protocol.send_reply(result, {"driver_seconds": seconds, **about})
                 result, need_init, done = None, not fixed, done + 1
             elif message == "EXIT":
                 return Served(done, True)

@@ -85,6 +85,11 @@ class DriverConfig(Section):
             return CommandDriver(command=self.command)
         return getattr(self, self.kind)
 
+    def on_cluster(self) -> Self | None:
+        """One driver of the same potential for clusters; None if this kind has none."""
+        driver = self.driver.on_cluster()
+        return None if driver is None else type(self)(**{driver.kind: driver})
+
 
 def _sections() -> dict[str, type[Driver]]:
     """The kinds that have a section of their own."""

@@ -75,6 +75,10 @@ class Driver(Section):
         """Whether it must know how far each atom of a cluster is from those that count."""
         return False
 
+    def on_cluster(self) -> Driver | None:
+        """What computes the same potential on clusters that change; None if nothing does."""
+        return None
+
     @property
     def cores(self) -> int | None:
         """Cores of this machine that one driver asks for; None if it does not say, or is elsewhere.

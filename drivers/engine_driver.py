@@ -122,6 +122,10 @@ class EngineDriver(Driver):
         """All that differ from each other."""
         return [self]
 
+    def on_cluster(self) -> Driver | None:
+        """Itself."""
+        return self
+
     @property
     def cores(self) -> int | None:
         """Its threads, as often as it is launched; see :attr:`Driver.cores`."""

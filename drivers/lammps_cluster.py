@@ -114,6 +114,11 @@ class LammpsClusterEngine:
         factor = cutoffs_to_see(lines)
         self.interaction_range = factor * self.cutoff if factor and self.cutoff else None
 
+    @property
+    def force_range(self) -> float | None:
+        """The interaction range, Å."""
+        return self.interaction_range
+
     def facts(self) -> dict:
         """What the potential is, in plain values."""
         names = ("numbers", "cutoff", "interaction_range")

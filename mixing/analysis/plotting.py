@@ -36,6 +36,7 @@ STAGE_COLOURS = {
     "ipi": "#000000",
     "regions": "#009e73",
     "cheap": "#56b4e9",
+    "cheap_cluster": "#0072b2",
     "expensive": "#d55e00",
     "send": "#cc79a7",
     "blending": "#e69f00",
@@ -142,7 +143,8 @@ def draw_steps(rows: dict[str, np.ndarray], temperature: Series | str, target: P
 
     # the first evaluation waits for the drivers to start
     x = _within_steps(rows["step"])[1:]
-    for name, label in STAGES.items():
+    shown = {name: label for name, label in STAGES.items() if name in rows}
+    for name, label in shown.items():
         ms = np.maximum(rows[name][1:], 1e-3)
         _draw_curve(stages, x, ms, STAGE_COLOURS[name], label.strip())
     several = (~ends).any()
@@ -161,8 +163,8 @@ def draw_steps(rows: dict[str, np.ndarray], temperature: Series | str, target: P
     regions.legend(frameon=False, ncols=4, loc="lower right", bbox_to_anchor=(1, 1), borderpad=0)
     lines, labels = stages.get_legend_handles_labels()
     figure.legend(
-        lines[: len(STAGES)],
-        labels[: len(STAGES)],
+        lines[: len(shown)],
+        labels[: len(shown)],
         loc="outside lower center",
         frameon=False,
         fontsize="small",

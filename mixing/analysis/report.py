@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..blend.levels import CHEAP_ON_CLUSTER, EXPENSIVE
 from ..errors import MixpiError
 from ..files.replacing import replace_text
 from ..ipi.input import IpiInput
@@ -30,8 +31,9 @@ STAGES = {
     "ipi": "i-PI (dynamics and its output)",
     "regions": "regions and cluster",
     "cheap": "waiting for cheap",
+    "cheap_cluster": "waiting for cheap on the cluster",
     "expensive": "waiting for expensive",
-    "send": "  (of both, handing out the work)",
+    "send": "  (of these, handing out the work)",
     "blending": "blending",
     "output": "mixpi's own output",
 }
@@ -167,15 +169,20 @@ def _times(rows: dict) -> dict:
     if len(later["step"]) == 0:
         left_out, later = 0, rows
     own = later["ipi"] + later["regions"] + later["blending"] + later["output"]
-    total = own + np.maximum(later["cheap"], later["expensive"])
+    stages = [name for name in STAGES if name in rows]
+    if CHEAP_ON_CLUSTER.pool in rows:  # the cheap forces on the whole system came before
+        total = own + later["cheap"]
+        total += np.maximum(later[CHEAP_ON_CLUSTER.pool], later[EXPENSIVE.pool])
+    else:
+        total = own + np.maximum(later["cheap"], later["expensive"])
     numbers, index, counts = np.unique(later["step"], return_inverse=True, return_counts=True)
     each = int(np.bincount(counts).argmax())
     whole = counts == each  # the first and the last step may have fewer evaluations
     found = {
         "times_leave_out": left_out,
         "evaluation_ms": {"median": _median(total), "mean": float(np.mean(total))},
-        "stages_ms": {name: _median(later[name]) for name in STAGES},
-        "stage_share": {name: float(later[name].sum() / total.sum()) for name in STAGES},
+        "stages_ms": {name: _median(later[name]) for name in stages},
+        "stage_share": {name: float(later[name].sum() / total.sum()) for name in stages},
         "overhead_ms": {"median": _median(own)},
         "evaluations_per_step": each,
     }
@@ -184,7 +191,7 @@ def _times(rows: dict) -> dict:
         return _median(np.bincount(index, values, len(numbers))[whole])
 
     found["step_ms"] = {"median": a_step(total)}
-    found["step_stages_ms"] = {name: a_step(later[name]) for name in STAGES}
+    found["step_stages_ms"] = {name: a_step(later[name]) for name in stages}
     return found
 
 

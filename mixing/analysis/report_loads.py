@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..config import POOLS
+from ..blend.levels import POOLS
 
 
 #: Drivers of a pool that have a line each; of more, the pool has one.

@@ -69,7 +69,8 @@ def _table(report: dict) -> Table:
         last = [f"{step_ms:.2f} ms" if step_ms is not None else ""] if several else []
         table.add_row(label, f"{ms:.2f} ms", share, *last)
 
-    for name, label in STAGES.items():
+    for name in report["stages_ms"]:
+        label = STAGES[name]
         share = "" if name == "send" else f"{report['stage_share'][name]:.1%}"
         row(label, report["stages_ms"][name], share, report["step_stages_ms"][name])
     table.add_section()

@@ -45,6 +45,54 @@ def blend_forces(cheap: ArrayLike, expensive: ArrayLike, cluster: Cluster) -> np
     return forces
 
 
+def correction_forces(
+    cheap: ArrayLike, expensive: ArrayLike, around: Cluster, cluster: Cluster, n: int
+) -> np.ndarray:
+    """What the expensive forces differ by, weighted: Δ = w (F_expensive − F_cheap).
+
+    Added to cheap forces on the whole system it is :func:`blend_forces`. Zero outside the
+    blend, it may be added less often, or on a smoother ring polymer.
+
+    Parameters
+    ----------
+    cheap : array_like, shape (k, 3)
+        Cheap forces on the cluster ``around``, eV/Å.
+    expensive : array_like, shape (m, 3)
+        Expensive forces on ``cluster``, eV/Å.
+    around, cluster : Cluster
+        Of the same weights; their surroundings may be of different width.
+    n : int
+        Atoms of the whole system.
+
+    Returns
+    -------
+    ndarray, shape (n, 3)
+        eV/Å.
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit, or the weights are not the same.
+    """
+    shown = (("cheap", cheap, around), ("expensive", expensive, cluster))
+    atoms, weights, found = [], [], []
+    for name, forces, part in shown:
+        forces = np.asarray(forces, dtype=float)
+        if forces.shape != (len(part), 3):
+            raise ValueError(
+                f"{name} forces must be ({len(part)}, 3) like the cluster, got {forces.shape}"
+            )
+        weighted = np.flatnonzero(part.weights > 0.0)
+        atoms.append(part.indices[weighted])
+        weights.append(part.weights[weighted])
+        found.append(forces[weighted])
+    if not all(np.array_equal(one, other) for one, other in (atoms, weights)):
+        raise ValueError("the clusters of the cheap and the expensive forces have other weights")
+    forces = np.zeros((n, 3))
+    forces[atoms[0]] = weights[0][:, None] * (found[1] - found[0])
+    return forces
+
+
 def net_force(forces: np.ndarray) -> np.ndarray:
     """The sum (3,) of forces (n, 3); not zero where two potentials meet, eV/Å."""
     return forces.sum(axis=0)

@@ -6,7 +6,7 @@ ASE calculators (:mod:`mixpi.blend.calculator`) both go through :class:`Mixer`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +16,30 @@ from numpy.typing import ArrayLike
 
 from ..regions.growth import Regions, build_regions, union, valid_seeds
 from ..regions.periodic import PeriodicCell
-from .blending import blend_forces, net_force, without_net_force
+from .blending import blend_forces, correction_forces, net_force, without_net_force
 from .clusters import Cluster, extract_cluster
+from .levels import EXPENSIVE
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to evaluate: the regions of a batch of geometries, and their cluster."""
+    """What to evaluate: the regions of a batch of geometries, and their clusters.
+
+    Attributes
+    ----------
+    regions : Regions
+        With the buffer of the expensive potential.
+    clusters : mapping of str to Cluster
+        Pool → what it is shown; those that are shown the whole system are not in it.
+    """
 
     regions: Regions
-    cluster: Cluster
+    clusters: Mapping[str, Cluster]
+
+    @property
+    def cluster(self) -> Cluster:
+        """That of the expensive potential."""
+        return self.clusters[EXPENSIVE.pool]
 
 
 @dataclass(frozen=True)
@@ -99,8 +113,13 @@ class Mixer:
             "profile": profile,
         }
 
-    def plan(self, geometries: Sequence[np.ndarray], cells: Sequence[np.ndarray]) -> Plan:
-        """The regions and the cluster that all geometries (beads, images) share.
+    def plan(
+        self,
+        geometries: Sequence[np.ndarray],
+        cells: Sequence[np.ndarray],
+        buffers: Mapping[str, float] | None = None,
+    ) -> Plan:
+        """The regions and the clusters that all geometries (beads, images) share.
 
         Parameters
         ----------
@@ -108,19 +127,32 @@ class Mixer:
             Å.
         cells : sequence of ndarray, shape (3, 3)
             Rows are lattice vectors, Å; one a geometry.
+        buffers : mapping of str to float, optional
+            Further pools that are shown a cluster → their own buffer, Å.
 
         Returns
         -------
         Plan
-            The union of the regions, and its cluster.
+            The union of the regions, and its clusters.
         """
-        regions = union(
+        own = self._radii["buffer"]
+        wanted = {EXPENSIVE.pool: own, **(buffers or {})}
+        regions = {buffer: self._union(geometries, cells, buffer) for buffer in {*wanted.values()}}
+        clusters = {
+            pool: extract_cluster(regions[buffer], self.numbers) for pool, buffer in wanted.items()
+        }
+        return Plan(regions[own], clusters)
+
+    def _union(
+        self, geometries: Sequence[np.ndarray], cells: Sequence[np.ndarray], buffer: float
+    ) -> Regions:
+        radii = {**self._radii, "buffer": buffer}
+        return union(
             [
-                build_regions(positions, cell, self.seeds, **self._radii)
+                build_regions(positions, cell, self.seeds, **radii)
                 for positions, cell in zip(geometries, cells, strict=True)
             ]
         )
-        return Plan(regions, extract_cluster(regions, self.numbers))
 
     def combine(self, plan: Plan, cheap: np.ndarray, expensive: np.ndarray) -> Mixed:
         """Blend the forces of one geometry.
@@ -141,7 +173,32 @@ class Mixer:
         """
         indices = plan.cluster.indices
         forces = blend_forces(cheap, expensive, plan.cluster)
-        correction = forces[indices] - cheap[indices]
+        return self._mixed(forces, forces[indices] - cheap[indices])
+
+    def correct(self, plan: Plan, cheap: np.ndarray, expensive: np.ndarray, *, pool: str) -> Mixed:
+        """What is to be added to the cheap forces on the whole system, for one geometry.
+
+        Parameters
+        ----------
+        plan : Plan
+            Of the batch that the geometry belongs to.
+        cheap : ndarray, shape (k, 3)
+            On the cluster of ``pool``, eV/Å.
+        expensive : ndarray, shape (m, 3)
+            On the cluster, eV/Å.
+        pool : str
+            That has computed the cheap ones.
+
+        Returns
+        -------
+        Mixed
+            The correction on all atoms: Δ, and what takes its net force away.
+        """
+        around, n = plan.clusters[pool], len(self.numbers)
+        forces = correction_forces(cheap, expensive, around, plan.cluster, n)
+        return self._mixed(forces, forces[plan.cluster.indices])
+
+    def _mixed(self, forces: np.ndarray, correction: np.ndarray) -> Mixed:
         if self.remove_net_force:
             forces, net = without_net_force(forces, self.masses)
             return Mixed(forces, net, net, correction)

@@ -46,21 +46,21 @@ def check_drivers(
         If a driver would fail.
     """
     config = ipi_input.config
-    for pool in config.pools:
+    for pool in ipi_input.pools:
         socket = getattr(config, pool).socket
         if socket.token:
             read_token(socket.token)  # says what is wrong with it
         cleared = claim(socket)
         if cleared:
             yield cleared
-    for pool in config.pools:
+    for pool in ipi_input.pools:
         driver: DriverConfig = getattr(config, pool)
         yield f"{pool}: {driver.kind}, {driver.count} driver(s)"
         yield from _check_room(pool, driver, ipi_input.beads)
         if pool == "expensive":
             yield from _check_changing_sizes(driver, atoms, regions)
         yield from _check_driver(pool, ipi_input, atoms, load=load)
-    if "expensive" not in config.pools:
+    if "expensive" not in ipi_input.pools:
         yield "expensive: not looked at, because with 'seeds: none' nothing is asked of it"
 
 

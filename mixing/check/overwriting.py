@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from ..blend.levels import POOLS
 from ..config import MixingConfig
 from ..errors import MixpiError
 from ..files.names import LONGEST_NAME
@@ -116,8 +117,10 @@ def inputs_of(config: MixingConfig, home: Path) -> dict[Path, str]:
         Its folder.
     """
     found = {home / config.structure: "the structure"}
-    for pool in ("cheap", "expensive"):
+    for pool in POOLS:
         driver = getattr(config, pool)
+        if driver is None:
+            continue
         for word in [driver.socket.token or "", *driver.driver.inputs(home)]:
             if os.path.isfile(home / word):
                 found[home / word] = f"a file of the {pool} driver"
@@ -130,7 +133,7 @@ def inputs_of_run(ipi_input: IpiInput) -> dict[Path, str]:
         **inputs_of(ipi_input.config, ipi_input.config_path.parent),
         ipi_input.path: THE_INPUT,
         ipi_input.config_path: "the configuration",
-        ipi_input.pes_path: "the pes_path",
+        **{layer.pes_path: "the pes_path" for layer in ipi_input.layers},
         **{ipi_input.folder / name: "a file that i-PI reads" for name in _read_by_ipi(ipi_input)},
     }
 

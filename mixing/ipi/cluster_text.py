@@ -1,4 +1,4 @@
-"""What the expensive drivers are told of a cluster, beside its positions."""
+"""What drivers of clusters are told of a cluster, beside its positions."""
 
 from __future__ import annotations
 
@@ -7,30 +7,32 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..blend.clusters import Cluster, depths_of
-from ..config import MixingConfig
+from ..drivers.driver import Driver
 from ..sockets.pool import init_text
 
 
 def cluster_text(
-    config: MixingConfig,
+    driver: Driver,
     cluster: Cluster,
     geometries: Sequence[np.ndarray],
     cells: Sequence[np.ndarray],
+    buffer: float,
 ) -> str:
     """The INIT text of a cluster: its species, and how deep its atoms lie if that is wanted.
 
     Parameters
     ----------
-    config : MixingConfig
-        Says whether the driver wants depths, and the buffer.
+    driver : Driver
+        Says whether it wants depths.
     cluster : Cluster
         Shared by all geometries.
     geometries : sequence of ndarray, shape (n, 3)
         Of the whole system, Å.
     cells : sequence of ndarray, shape (3, 3)
         Rows are lattice vectors, Å; one a geometry.
+    buffer : float
+        Å; up to which all atoms are there.
     """
-    if not config.expensive.driver.wants_depths:
+    if not driver.wants_depths:
         return init_text(cluster.numbers)
-    buffer = config.regions.buffer
     return init_text(cluster.numbers, depths_of(cluster, geometries, cells, buffer), buffer)

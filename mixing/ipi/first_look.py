@@ -6,11 +6,12 @@ one whose potential does not reach as far as the atoms.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from ..blend.clusters import Cluster
+from ..blend.levels import CHEAP, CHEAP_ON_CLUSTER, EXPENSIVE, Level
+from ..blend.mixer import Plan
 
 
 #: Rms of F_expensive − F_cheap relative to that of F_expensive from which on the two are said to
@@ -44,29 +45,25 @@ def exactly_zero(name: str, energy: float, forces: np.ndarray) -> Iterator[str]:
         )
 
 
-def far_apart(cheap: np.ndarray, expensive: np.ndarray, cluster: Cluster) -> str | None:
+def far_apart(cheap: np.ndarray, expensive: np.ndarray, weights: np.ndarray) -> str | None:
     """Whether the cheap potential is far from the expensive one where both count.
 
     Parameters
     ----------
-    cheap : ndarray, shape (n, 3)
-        Cheap forces, eV/Å.
-    expensive : ndarray, shape (m, 3)
-        Expensive forces on the cluster, eV/Å.
-    cluster : Cluster
-        The m atoms.
+    cheap, expensive : ndarray, shape (m, 3)
+        Forces on atoms of positive weight, eV/Å.
+    weights : ndarray, shape (m,)
 
     Returns
     -------
     str or None
         What to say, empty if they are not; None while the forces are too small to tell.
     """
-    weighted = cluster.weights > 0.0
-    blend = weighted & (cluster.weights < 1.0)
-    chosen = blend if blend.any() else weighted
+    blend = weights < 1.0
+    chosen = blend if blend.any() else ~blend
     if not chosen.any():
         return None
-    difference = _rms(expensive[chosen] - cheap[cluster.indices[chosen]])
+    difference = _rms(expensive[chosen] - cheap[chosen])
     force = _rms(expensive[chosen])
     if max(difference, force) < TELLING:
         return None
@@ -78,6 +75,51 @@ def far_apart(cheap: np.ndarray, expensive: np.ndarray, cluster: Cluster) -> str
         "Are species, units and cutoffs right? If so, 'mixpi calibrate' measures this and says "
         "whether a better cheap potential ('mixpi distil') or a wider core is needed"
     )
+
+
+class FirstLook:
+    """Looks at the forces of a run until they have told what they can.
+
+    Parameters
+    ----------
+    say : callable
+        Told what is suspicious.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say, self._looking = say, True
+
+    def at_zeros(self, pool: str, energy: float, forces: np.ndarray) -> None:
+        """Say so if a driver returns nothing but zeros; see :func:`exactly_zero`."""
+        for text in exactly_zero(pool, energy, forces):
+            self._say(text)
+            self._looking = False  # they are far apart, of course
+
+    def at_difference(self, plan: Plan, forces: Mapping[str, np.ndarray]) -> None:
+        """Say so if the two potentials are far apart; see :func:`far_apart`.
+
+        Parameters
+        ----------
+        plan : Plan
+            Regions and clusters.
+        forces : mapping of str to ndarray
+            Pool → forces on what it was shown, eV/Å.
+        """
+        if not self._looking or EXPENSIVE.pool not in forces:
+            return
+        atoms = np.flatnonzero(plan.regions.weights > 0.0)
+        cheap = CHEAP if CHEAP.pool in forces else CHEAP_ON_CLUSTER
+
+        def weighted(level: Level) -> np.ndarray:
+            if not level.on_cluster:
+                return forces[level.pool][atoms]
+            return forces[level.pool][plan.clusters[level.pool].weights > 0.0]
+
+        weights = plan.regions.weights[atoms]
+        apart = far_apart(weighted(cheap), weighted(EXPENSIVE), weights)
+        if apart:
+            self._say(apart)
+        self._looking = apart is None
 
 
 def _rms(vectors: np.ndarray) -> float:

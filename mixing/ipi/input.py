@@ -9,13 +9,14 @@ from pathlib import Path
 
 from ipi.utils.io.inputs.io_xml import read_dict
 
+from ..blend.levels import PARTS
 from ..config import MixingConfig, load_config, without_quotes
 from ..errors import MixpiError
 from ..files.xml_files import parse_xml
 
 
 #: What the mixing layer takes in <parameters>; "verbosity" is i-PI's own, in a RESTART.
-PARAMETERS = ("config", "verbose", "verbosity")
+PARAMETERS = ("config", "part", "verbose", "verbosity")
 #: Characters.
 LONGEST_PARAMETERS = 10_000
 #: Digits of a whole number; those of a 64-bit integer, which is what arrays and counters hold.
@@ -31,8 +32,30 @@ MOTION_MODES = {"dynamics", "multi", "replay"}
 
 
 @dataclass(frozen=True)
+class MixingLayer:
+    """A mixing layer of an i-PI input.
+
+    Attributes
+    ----------
+    part : str
+        What it computes (:data:`mixpi.blend.levels.PARTS`).
+    name : str
+        Of the force field, as ``<force>`` refers to it.
+    pes_path : Path
+        The file that its ``<ffdirect>`` names.
+    batch_size : int
+        Geometries that i-PI hands over together.
+    """
+
+    part: str
+    name: str
+    pes_path: Path
+    batch_size: int
+
+
+@dataclass(frozen=True)
 class IpiInput:
-    """An i-PI input with a mixing layer in it.
+    """An i-PI input with a mixing layer in it, or two: cheap forces and the correction.
 
     Attributes
     ----------
@@ -40,23 +63,49 @@ class IpiInput:
         The XML file; i-PI runs in its folder.
     root : Element
         The parsed file.
-    pes_path, config_path : Path
-        The two files that the mixing layer's ``<ffdirect>`` names.
+    layers : tuple of MixingLayer
+        In the order of the file.
+    config_path : Path
+        The configuration that they name.
     config : MixingConfig
-        The latter, validated.
-    name : str
-        Of the force field, as ``<force>`` refers to it.
-    batch_size : int
-        Geometries that i-PI hands over together.
+        The same, validated.
     """
 
     path: Path
     root: ElementTree.Element
-    pes_path: Path
+    layers: tuple[MixingLayer, ...]
     config_path: Path
     config: MixingConfig
-    name: str
-    batch_size: int
+
+    @property
+    def main(self) -> MixingLayer:
+        """The layer that mixes: all forces, or the correction."""
+        return next(layer for layer in self.layers if layer.part != "cheap")
+
+    @property
+    def part(self) -> str:
+        """What that one computes."""
+        return self.main.part
+
+    @property
+    def name(self) -> str:
+        """Its name as a force field."""
+        return self.main.name
+
+    @property
+    def pes_path(self) -> Path:
+        """The file that its ``<ffdirect>`` names."""
+        return self.main.pes_path
+
+    @property
+    def batch_size(self) -> int:
+        """Geometries that i-PI hands over to it together."""
+        return self.main.batch_size
+
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """The driver pools that the layers ask, cheapest first."""
+        return self.config.pools(layer.part for layer in self.layers)
 
     @property
     def folder(self) -> Path:
@@ -75,13 +124,22 @@ class IpiInput:
 
     @property
     def beads(self) -> int:
-        """Beads that the mixing layer gets together: the contracted number, if it is one."""
+        """Beads that the layer that mixes gets together: the contracted number, if it is one."""
+        return self.beads_of(self.main)
+
+    def beads_of(self, layer: MixingLayer) -> int:
+        """Beads that a layer gets together."""
         for force in self.root.iter("force"):
             nbeads = force.get("nbeads")
-            if force.get("forcefield", "").strip() == self.name and nbeads:
+            if force.get("forcefield", "").strip() == layer.name and nbeads:
                 contracted = self._whole("nbeads='...' of <force>", nbeads)
                 if contracted > 0:  # 0, i-PI's default, means all beads
                     return contracted
+        return self.all_beads
+
+    @property
+    def all_beads(self) -> int:
+        """Beads of the ring polymer."""
         node = self.root.find(".//initialize")
         if node is None:
             node = self.root.find(".//beads")
@@ -172,29 +230,66 @@ def read_ipi_input(path: str | Path) -> IpiInput:
     # links to shared inputs stay links: i-PI runs, and writes, beside the link
     path = path.parent.resolve() / path.name
     root = parse_xml(path, "the i-PI input")
-    layers = []
+    nodes = []
     for node in root.iter("ffdirect"):
         if (node.findtext("pes") or "").strip() == "custom":
             parameters = _parameters(path, node)
             if "config" in parameters:
-                layers.append((node, without_quotes(str(parameters["config"]))))
-    if len(layers) != 1:
+                nodes.append((node, {name: str(value) for name, value in parameters.items()}))
+    layers = tuple(_layer(path, *one) for one in nodes)
+    _require_one_simulation(path, layers)
+    names = dict.fromkeys(without_quotes(parameters["config"]) for _, parameters in nodes)
+    if len(names) > 1:
         raise MixpiError(
-            f"{path} names {'more than one' if layers else 'no'} mixing layer: it needs exactly "
-            "one <ffdirect name='mix'><pes>custom</pes><pes_path>mixing_pes.py</pes_path>"
-            "<parameters>{config: mixing.yaml}</parameters></ffdirect>, and "
-            "<force forcefield='mix'/>"
+            f"{path}: the mixing layers name {' and '.join(names)}: all of a simulation must name "
+            "one configuration"
         )
-    node, config_name = layers[0]
-    config_path = path.parent / config_name
+    config_path = path.parent / next(iter(names))
     return IpiInput(
         path=path,
         root=root,
-        pes_path=path.parent / (node.findtext("pes_path") or "").strip(),
+        layers=layers,
         config_path=config_path,
         config=load_config(config_path),
+    )
+
+
+def _layer(path: Path, node: ElementTree.Element, parameters: dict[str, str]) -> MixingLayer:
+    part = without_quotes(parameters.get("part", "force"))
+    if part not in PARTS:
+        close = difflib.get_close_matches(part, PARTS, n=1)
+        raise MixpiError(
+            f"{path}: 'part: {part}' in <parameters>: a mixing layer computes one of "
+            f"{', '.join(PARTS)}" + (f"; did you mean '{close[0]}'?" if close else "")
+        )
+    return MixingLayer(
+        part=part,
         name=node.get("name", "").strip(),
+        pes_path=path.parent / (node.findtext("pes_path") or "").strip(),
         batch_size=_whole_number(path, "<batch_size>", node.findtext("batch_size") or "1"),
+    )
+
+
+def _require_one_simulation(path: Path, layers: tuple[MixingLayer, ...]) -> None:
+    """One layer for all forces, or one for the correction, with or without one for the cheap."""
+    parts = sorted(layer.part for layer in layers)
+    if parts in (["force"], ["delta"], ["cheap", "delta"]):
+        return
+    how = (
+        "<ffdirect name='mix'><pes>custom</pes><pes_path>mixing_pes.py</pes_path>"
+        "<parameters>{config: mixing.yaml}</parameters></ffdirect>, and <force forcefield='mix'/>"
+    )
+    if not layers:
+        raise MixpiError(f"{path} names no mixing layer: it needs exactly one {how}")
+    if parts == ["cheap"]:
+        raise MixpiError(
+            f"{path} has a mixing layer for the cheap forces (part: cheap) and none for the "
+            "correction: add one with {config: mixing.yaml, part: delta}, or leave 'part' out"
+        )
+    raise MixpiError(
+        f"{path} names more than one mixing layer ({', '.join(parts)}): it needs exactly one "
+        f"{how}; or two, one with {{config: mixing.yaml, part: cheap}} and one with "
+        "{config: mixing.yaml, part: delta}"
     )
 
 

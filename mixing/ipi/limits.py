@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from ..blend.mixer import Plan
+from ..blend.clusters import Cluster
 from ..config import LimitsConfig
 from ..errors import MixpiError
 from ..regions.periodic import PeriodicCell
@@ -96,23 +96,25 @@ class Limits:
 
     def require_forces(
         self,
-        plan: Plan,
-        cheap: np.ndarray,
-        expensive: np.ndarray,
+        pool: str,
+        forces: np.ndarray,
+        cluster: Cluster | None,
         geometry: tuple[np.ndarray, np.ndarray],
         step: str,
     ) -> None:
         """Refuse forces beyond the limit.
 
         Also those of the cheap potential in the core, which move no atom: the energy estimate
-        has them in it. The expensive ones of the buffer count for nothing.
+        has them in it. Those on the surroundings in a cluster count for nothing.
 
         Parameters
         ----------
-        plan : Plan
-            Regions and cluster.
-        cheap, expensive : ndarray, shapes (n, 3) and (m, 3)
+        pool : str
+            Whose they are.
+        forces : ndarray, shape (m, 3)
             eV/Å.
+        cluster : Cluster or None
+            The m atoms; None for the whole system.
         geometry : tuple of ndarray, shapes (n, 3) and (3, 3)
             Positions and lattice vectors, Å.
         step : str
@@ -123,17 +125,13 @@ class Limits:
         MixpiError
             Which atom, whose force, how close its nearest neighbour is, and what to do.
         """
-        limit, cluster = self._config.force, plan.cluster
-        row = beyond(cheap, limit)
-        if row is not None:
-            pool, forces, atom = "cheap", cheap, row
-        else:
-            row = beyond(expensive, limit)
-            if row is not None and cluster.weights[row] == 0.0:
-                row = beyond(np.where(cluster.weights[:, None] > 0.0, expensive, 0.0), limit)
-            if row is None:
-                return
-            pool, forces, atom = "expensive", expensive, int(cluster.indices[row])
+        limit = self._config.force
+        row = beyond(forces, limit)
+        if row is not None and cluster is not None and cluster.weights[row] == 0.0:
+            row = beyond(np.where(cluster.weights[:, None] > 0.0, forces, 0.0), limit)
+        if row is None:
+            return
+        atom = row if cluster is None else int(cluster.indices[row])
         size = float(np.abs(forces[row]).max())
         raise MixpiError(
             f"the {pool} driver's force on atom {atom} (from 0, {self._symbols[atom]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, fields
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,8 @@ from .continuing import cut_table, put_aside
 class StepRecord:
     """One evaluation of the mixed forces; the columns of the steps file, in order.
 
-    Times are wall-clock ms. ``cheap`` and ``expensive`` run at the same time: both
-    are counted from the moment that the work was handed out. ``work`` has a column a bead.
+    Times are wall-clock ms. ``waits`` has a column a pool; pools that compute at the same time
+    are all counted from the moment that the work was handed out. ``work`` has a column a bead.
     """
 
     step: int
@@ -31,8 +32,7 @@ class StepRecord:
     ipi: float
     regions: float
     send: float
-    cheap: float
-    expensive: float
+    waits: tuple[float, ...]
     blending: float
     output: float
     lost_drivers: int
@@ -50,12 +50,21 @@ COLUMN_HELP = {
     "ipi": "ms between the last evaluation and this one: i-PI and its output",
     "regions": "ms to fold the atoms, build regions and cluster",
     "send": "ms to hand out the work",
-    "cheap": "ms until the last cheap reply (contains 'send')",
-    "expensive": "ms until the last expensive reply (contains 'send')",
     "blending": "ms to blend",
     "output": "ms to write the previous evaluation's line",
     "lost_drivers": "drivers lost so far",
     "work": "work of all that is not the cheap force, eV, of bead {bead}",
+}
+#: As in a simulation without a correction of its own.
+WAITS = {
+    "cheap": "ms until the last cheap reply (contains 'send')",
+    "expensive": "ms until the last expensive reply (contains 'send')",
+}
+#: As in one with it.
+WAITS_FOR_CORRECTION = {
+    "cheap": "ms for all cheap forces on the whole system since the last row",
+    "cheap_cluster": "ms until the last cheap reply on the cluster (contains 'send')",
+    "expensive": "ms until the last expensive reply (contains 'send')",
 }
 #: How the line begins where a run was continued.
 CONTINUED = "# continued from step "
@@ -71,6 +80,8 @@ class StepsFile:
         run continues it.
     beads : int
         Geometries of each evaluation.
+    waits : mapping of str to str
+        Pool → what the ms in its column are.
     first_step : int
         Step that this run begins with; more than 0 for one that continues another, whose
         rows behind that step are cut off. One that does not reach that step is put aside.
@@ -83,10 +94,17 @@ class StepsFile:
         The last row of an earlier part, by columns; empty without one.
     """
 
-    def __init__(self, path: str | Path, *, beads: int, first_step: int = 0) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        beads: int,
+        waits: Mapping[str, str] = WAITS,
+        first_step: int = 0,
+    ) -> None:
         path, self.last = Path(path), {}
         self.evaluations = 0
-        columns = _columns(beads)
+        columns = _columns(beads, waits)
         if first_step and path.exists():
             cut_table(path, first_step, list(columns).index("step"))
             before = read_steps(path)
@@ -107,8 +125,8 @@ class StepsFile:
 
     def add(self, record: StepRecord) -> None:
         """Add a line."""
-        *values, work = astuple(record)
-        self._stream.write(" ".join(_text(value) for value in (*values, *work)) + "\n")
+        columns = (value if isinstance(value, tuple) else (value,) for value in astuple(record))
+        self._stream.write(" ".join(map(_text, chain.from_iterable(columns))) + "\n")
         self._stream.flush()
         self.evaluations += 1
 
@@ -117,10 +135,15 @@ class StepsFile:
         self._stream.close()
 
 
-def _columns(beads: int) -> dict[str, str]:
-    names = [column.name for column in fields(StepRecord)][:-1]
-    columns = {name: COLUMN_HELP[name] for name in names}
-    columns |= {f"work_{bead}": COLUMN_HELP["work"].format(bead=bead) for bead in range(beads)}
+def _columns(beads: int, waits: Mapping[str, str] = WAITS) -> dict[str, str]:
+    several = {
+        "waits": waits,
+        "work": {f"work_{bead}": COLUMN_HELP["work"].format(bead=bead) for bead in range(beads)},
+    }
+    columns: dict[str, str] = {}
+    for column in fields(StepRecord):
+        name = column.name
+        columns |= several[name] if name in several else {name: COLUMN_HELP[name]}
     return columns
 
 

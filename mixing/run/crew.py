@@ -132,7 +132,7 @@ class Crew:
         MixpiError
             If a socket does not come, or a driver cannot be started.
         """
-        for pool in self.ipi_input.config.pools:
+        for pool in self.ipi_input.pools:
             driver: DriverConfig = getattr(self.ipi_input.config, pool)
             deadline = time.monotonic() + driver.socket.connect_deadline
             while not is_listening(driver.socket):
@@ -161,7 +161,7 @@ class Crew:
 
     def listen(self, text: str) -> None:
         """Do what the mixing layer says in i-PI's log: end drivers that it has dropped."""
-        for pool in self.ipi_input.config.pools:
+        for pool in self.ipi_input.pools:
             for pid in re.findall(_pattern(CONNECTED, pool), text, re.M):
                 self._note_connection(pool, int(pid))
             for reason, pid in re.findall(_pattern(DROPPED, pool), text, re.M):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..ipi.input import IpiInput
-from ..ipi.pes import FAILURE_FILE
+from ..ipi.session import FAILURE_FILE
 from ..output.checkpoints import (
     RESTART,
     Checkpoint,

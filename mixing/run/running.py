@@ -11,11 +11,10 @@ import time
 from pathlib import Path
 
 from ..check.checking import check
-from ..config import POOLS, MixingConfig
 from ..drivers.programs import find_program
 from ..errors import MixpiError
 from ..ipi.input import IpiInput, read_ipi_input
-from ..ipi.pes import FAILURE_FILE
+from ..ipi.session import FAILURE_FILE
 from ..sockets.addresses import claim, unix_path
 from ..sockets.server import WARNING
 from ..structure import read_structure
@@ -32,9 +31,9 @@ from .stopping import Stops
 SHORT_PATIENCE = 10.0
 
 
-def unix_sockets(config: MixingConfig) -> list[Path]:
+def unix_sockets(ipi_input: IpiInput) -> list[Path]:
     """The socket files of a run."""
-    sockets = [getattr(config, pool).socket for pool in POOLS]
+    sockets = [getattr(ipi_input.config, pool).socket for pool in ipi_input.pools]
     return [unix_path(socket.known_address) for socket in sockets if socket.mode == "unix"]
 
 
@@ -92,7 +91,7 @@ class Run:
         )
         with self._lock, contextlib.nullcontext(stops) if stops else Stops() as self._stops:
             try:
-                with guarded(keep=[self._lock], sockets=unix_sockets(config)):
+                with guarded(keep=[self._lock], sockets=unix_sockets(self.ipi_input)):
                     try:
                         with progress:
                             ipi = self._start_ipi()
@@ -174,7 +173,7 @@ class Run:
                 self._ipi.signal(signal.SIGKILL)
                 self._ipi.wait(5.0)
         self._crew.stop()
-        for pool in POOLS:
+        for pool in self.ipi_input.pools:
             socket = getattr(self.ipi_input.config, pool).socket
             if socket.mode == "unix" and unix_path(socket.known_address).exists():
                 with contextlib.suppress(MixpiError):  # another run may have taken it already

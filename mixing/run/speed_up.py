@@ -109,7 +109,11 @@ def measure_speed_up(
     config = ipi_input.config
     if not config.seed_indices:
         raise MixpiError("there are no seeds, and nothing is expensive")
-    external = [pool for pool in config.pools if getattr(config, pool).external]
+    if ipi_input.part != "force":
+        raise MixpiError(
+            "it is not measured for a correction, whose gain depends on how seldom it is computed"
+        )
+    external = [pool for pool in ipi_input.pools if getattr(config, pool).external]
     if external:
         raise MixpiError(f"the {' and '.join(external)} drivers are external")
     log_file = logs / "reference.log"
@@ -117,7 +121,7 @@ def measure_speed_up(
         raise MixpiError(f"{log_file} is {kind}, and a file of that name is to be written")
     with (
         lock(logs) as locked,
-        guarded(keep=[locked], sockets=unix_sockets(config)) as family,
+        guarded(keep=[locked], sockets=unix_sockets(ipi_input)) as family,
         log_file.open("w") as log,
         contextlib.redirect_stdout(log),  # i-PI's sockets speak of every driver
         _Drivers(ipi_input, logs, family) as drivers,
@@ -197,7 +201,7 @@ class _Drivers:
         with contextlib.ExitStack() as stack:
             self._stops = stack.enter_context(Stops())
             stack.callback(self._stop)
-            for name in self._input.config.pools:
+            for name in self._input.pools:
                 driver = getattr(self._input.config, name)
                 pool = DriverPool(name, driver, launched_by=self._family)
                 pool.open()
@@ -244,7 +248,14 @@ class _Drivers:
         if isinstance(part, slice):
             return init_text(self._atoms.numbers)
         cell = self._atoms.cell.array
-        return cluster_text(self._input.config, self._plan.cluster, self._geometries[:1], [cell])
+        config = self._input.config
+        return cluster_text(
+            config.expensive.driver,
+            self._plan.cluster,
+            self._geometries[:1],
+            [cell],
+            config.regions.buffer,
+        )
 
     def _look(self) -> None:
         """End a wait that is in vain."""

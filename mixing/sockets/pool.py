@@ -170,6 +170,15 @@ class DriverPool:
             )
         return energy, forces
 
+    def told(self, request: Request, name: str) -> float | None:
+        """A number that the driver says of itself with its reply; None if it does not."""
+        assert request.reply is not None  # it is finished
+        try:
+            found = json.loads(request.reply.extras)[name]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return None
+        return found if isinstance(found, float) and np.isfinite(found) else None
+
     def close(self) -> None:
         """Send EXIT to the drivers and remove the socket."""
         with self._lock:

@@ -9,10 +9,11 @@ import textwrap
 
 import numpy as np
 import pytest
+from ase.build import bulk
 from ase.units import Bohr
 from conftest import TERSOFF, command_driver, silicon
-from mixpi.blend.clusters import Cluster
-from mixpi.ipi.first_look import exactly_zero, far_apart
+from mixpi.blend.mixer import Mixer
+from mixpi.ipi.first_look import FirstLook, exactly_zero, far_apart
 from mixpi.output.records import read_steps
 from test_faults import run
 
@@ -98,22 +99,37 @@ def test_a_cheap_potential_far_from_the_expensive_one_is_said_aloud(make_case, m
 
 def test_what_is_far_apart():
     rng = np.random.default_rng(0)
-    forces = rng.normal(0, 0.5, (10, 3))
-    cluster = Cluster(np.arange(4), np.full(4, 14), np.array([1.0, 0.5, 0.2, 0.0]))
-    near = forces[:4] + rng.normal(0, 0.1, (4, 3))
-    assert far_apart(forces, near, cluster) == ""
-    assert "on the blend atoms" in far_apart(rng.normal(0, 1.0, (10, 3)), near, cluster)
-    # far apart, but only on the buffer, whose forces are dropped
-    near[3] += 10.0
-    assert far_apart(forces, near, cluster) == ""
+    forces = rng.normal(0, 0.5, (3, 3))
+    weights = np.array([1.0, 0.5, 0.2])
+    near = forces + rng.normal(0, 0.1, (3, 3))
+    assert far_apart(forces, near, weights) == ""
+    assert "on the blend atoms" in far_apart(rng.normal(0, 1.0, (3, 3)), near, weights)
     # near lattice sites both are small: nothing can be said
-    assert far_apart(0.1 * forces, rng.normal(0, 0.05, (4, 3)), cluster) is None
+    assert far_apart(0.1 * forces, rng.normal(0, 0.05, (3, 3)), weights) is None
     # a cheap potential in other units is seen even there
-    assert "far from" in far_apart(100 * forces, 0.1 * forces[:4], cluster)
-    core_alone = Cluster(np.arange(2), np.full(2, 14), np.ones(2))
-    assert "on the core atoms" in far_apart(-forces, forces[:2], core_alone)
-    nothing = Cluster(np.arange(0), np.zeros(0, int), np.zeros(0))
-    assert far_apart(forces, forces[:0], nothing) is None
+    assert "far from" in far_apart(100 * forces, 0.1 * forces, weights)
+    assert "on the core atoms" in far_apart(-forces, forces, np.ones(3))
+    assert far_apart(forces[:0], forces[:0], weights[:0]) is None
+
+
+@pytest.mark.parametrize("cheap", ["cheap", "cheap_cluster"])
+def test_the_buffer_does_not_count(cheap):
+    """Forces there are dropped, so nothing is said of them."""
+    atoms = bulk("Si", cubic=True) * 3
+    mixer = Mixer(atoms.numbers, [5], core=3.0, blend=2.0, buffer=3.0)
+    plan = mixer.plan([atoms.positions], [atoms.cell.array], {"cheap_cluster": 4.0})
+    shown = np.arange(len(atoms))
+    if cheap == "cheap_cluster":
+        shown = plan.clusters["cheap_cluster"].indices
+    force = np.random.default_rng(1).normal(0, 0.5, (len(atoms), 3))
+    forces = {cheap: force[shown], "expensive": force[plan.cluster.indices].copy()}
+    forces["expensive"][plan.cluster.weights == 0.0] += 10.0
+    said = []
+    FirstLook(said.append).at_difference(plan, forces)
+    assert said == []
+    forces["expensive"][plan.cluster.weights > 0.0] += 10.0
+    FirstLook(said.append).at_difference(plan, forces)
+    assert "on the blend atoms" in said[0]
 
 
 def test_what_is_exactly_zero():

@@ -29,7 +29,9 @@ def forces_of(plan):
 def look(plan, cheap, expensive, **config):
     atoms, found = plan
     limits = Limits(LimitsConfig(**config), atoms.symbols)
-    limits.require_forces(found, cheap, expensive, (atoms.positions, atoms.cell.array), "step 7")
+    where = atoms.positions, atoms.cell.array
+    limits.require_forces("cheap", cheap, None, where, "step 7")
+    limits.require_forces("expensive", expensive, found.cluster, where, "step 7")
 
 
 @pytest.mark.parametrize("value", [2e6, -1e30, 1e308, np.nan])

@@ -9,7 +9,8 @@ import subprocess
 import pytest
 from ipi.utils.softexit import softexit
 from mixpi.ipi.input import read_ipi_input
-from mixpi.ipi.pes import FAILURE_FILE, MixingPES
+from mixpi.ipi.pes import MixingPES
+from mixpi.ipi.session import FAILURE_FILE
 from mixpi.output.checkpoints import newest_checkpoint
 from mixpi.run.crew import STOPPED_LOOKS, Crew, Watched
 from mixpi.run.guardian import Process

@@ -173,7 +173,12 @@ def test_half_a_frame_does_not_stop_the_other_picture(make_case):
     steps = StepsFile(case.folder / "mix.steps", beads=1)
     for step in range(3):
         steps.add(
-            StepRecord(step, step, 1, 2, 3, 0.1, -5.0, *(1.0,) * 7, lost_drivers=0, work=(0.0,))
+            StepRecord(
+                *(step, step, 1, 2, 3, 0.1, -5.0),
+                *(1.0, 1.0, 1.0, (1.0, 1.0), 1.0, 1.0),
+                lost_drivers=0,
+                work=(0.0,),
+            )
         )
     steps.close()
     frame().write(case.folder / "mix.extxyz")

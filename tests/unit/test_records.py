@@ -25,8 +25,8 @@ from mixpi.output.records import StepRecord, StepsFile, last_of_each_step, read_
 def record(step: int, **changes) -> StepRecord:
     values = {
         "evaluation": step, "core": 4, "blend": 5, "buffer": 6, "net_force": 0.5,
-        "potential": -123456.789, "ipi": 1.0, "regions": 2.0, "send": 0.5, "cheap": 10.0,
-        "expensive": 100.0, "blending": 0.25, "output": 0.75, "lost_drivers": 0, "work": (0.1,),
+        "potential": -123456.789, "ipi": 1.0, "regions": 2.0, "send": 0.5, "waits": (10.0, 100.0),
+        "blending": 0.25, "output": 0.75, "lost_drivers": 0, "work": (0.1,),
     }  # fmt: skip
     return StepRecord(step=step, **{**values, **changes})
 

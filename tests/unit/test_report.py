@@ -21,7 +21,7 @@ RNG = np.random.default_rng(11)
 def record(step: int, evaluation: int, **changes) -> StepRecord:
     values = {
         "core": 4, "blend": 5, "buffer": 6, "net_force": 0.5, "potential": -10.0, "ipi": 1.0,
-        "regions": 2.0, "send": 0.5, "cheap": 10.0, "expensive": 100.0, "blending": 0.25,
+        "regions": 2.0, "send": 0.5, "waits": (10.0, 100.0), "blending": 0.25,
         "output": 0.75, "lost_drivers": 0, "work": (0.0,),
     }  # fmt: skip
     return StepRecord(step, evaluation, **{**values, **changes})
@@ -31,7 +31,7 @@ def write_steps(case, first: int, last: int, *, each: int = 1, **changes) -> Non
     """The rows of a run from a step to another; the first evaluation waits for drivers."""
     steps = StepsFile(case.folder / "mix.steps", beads=1, first_step=first)
     if not steps.last:
-        steps.add(record(first, 0, **{**changes, "expensive": 9000.0}))
+        steps.add(record(first, 0, **{**changes, "waits": (10.0, 9000.0)}))
     for step in range(first + 1, last + 1):
         for _ in range(each):
             steps.add(record(step, steps.evaluations, **changes))

@@ -1,0 +1,379 @@
+"""One mixing layer: geometries of i-PI → requests to drivers → forces for i-PI."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ase.units import Bohr, Hartree
+
+from ..blend.clusters import Cluster
+from ..blend.levels import CHEAP, CHEAP_ON_CLUSTER, EXPENSIVE, PARTS, Level
+from ..blend.mixer import Mixed, Mixer, Plan, WorkOfCorrection
+from ..errors import MixpiError
+from ..output.frames import Evaluated
+from ..output.records import StepRecord
+from ..sockets.connection import Request
+from ..sockets.pool import wait
+from ..sockets.server import say_aloud
+from .agreement import require_same_system
+from .cluster_text import cluster_text
+from .first_look import FirstLook
+from .folding import HomeImages
+from .limits import Limits
+from .run_files import RunFiles
+from .session import Session
+from .simulation import RunningSimulation, running_simulation
+
+
+@dataclass(frozen=True)
+class Geometries:
+    """What i-PI asks for, and the same as the drivers are given it.
+
+    Attributes
+    ----------
+    cells : list of ndarray, shape (3, 3)
+        i-PI's h: columns are lattice vectors, bohr; one a geometry.
+    given, folded : list of ndarray, shape (n, 3)
+        As i-PI has them, and near the home cell; bohr.
+    """
+
+    cells: Sequence[np.ndarray]
+    given: Sequence[np.ndarray]
+    folded: Sequence[np.ndarray]
+
+    @property
+    def cells_angstrom(self) -> list[np.ndarray]:
+        """Rows are lattice vectors, Å."""
+        return [np.asarray(h).T * Bohr for h in self.cells]
+
+
+@dataclass(frozen=True)
+class Replies:
+    """What the drivers have computed.
+
+    Attributes
+    ----------
+    energies : dict of str to list of float
+        Pool → eV, of each geometry.
+    forces : dict of str to list of ndarray
+        Pool → (atoms that it was shown, 3), eV/Å, of each geometry; none of a cluster without
+        atoms.
+    send : float
+        s to hand out the work.
+    seconds : dict of str to float
+        Pool → s until its last reply, from when the work was begun to be handed out.
+    """
+
+    energies: Mapping[str, list[float]]
+    forces: Mapping[str, list[np.ndarray]]
+    send: float
+    seconds: Mapping[str, float]
+
+
+class Layer:
+    """What one ``<ffdirect>`` computes: all of the forces, or a part.
+
+    The potential of mixed forces is an estimate (:class:`mixpi.blend.mixer.WorkOfCorrection`),
+    the virial is NaN: blended forces have neither, and NaN cannot be mistaken for a pressure.
+
+    Parameters
+    ----------
+    session : Session
+        Shared with the other layers of the simulation.
+    part : {"force", "cheap", "delta"}
+        What it computes.
+
+    Raises
+    ------
+    MixpiError
+        If seeds or radii are wrong.
+    """
+
+    def __init__(self, session: Session, part: str) -> None:
+        self._session, self._part, self._levels = session, part, PARTS[part]
+        self._config = session.config
+        self._mixer = self._make_mixer()  # says what is wrong with seeds
+        self._simulation: RunningSimulation | None = None
+        self._files: RunFiles | None = None
+        self._look = FirstLook(say_aloud)
+        self._limits = Limits(self._config.limits, session.structure.symbols)
+        self._buffers = dict.fromkeys(
+            (CHEAP_ON_CLUSTER.pool,) * (CHEAP_ON_CLUSTER in self._levels),
+            self._config.regions.buffer,
+        )
+        self._started = False
+        self._evaluations = 0
+        self._left = time.perf_counter()
+        self._output_ms = 0.0
+
+    def _make_mixer(self, masses: np.ndarray | None = None) -> Mixer:
+        config = self._config
+        try:
+            return Mixer(
+                self._session.structure.numbers,
+                config.seed_indices,
+                **config.regions.model_dump(),
+                remove_net_force=config.remove_net_force,
+                masses=masses,
+            )
+        except (ValueError, IndexError) as error:
+            raise MixpiError(str(error)) from None
+
+    def evaluate(self, cells: list, geometries: list) -> list[tuple]:
+        """Energy, forces, virial and extras of each geometry, in i-PI's units.
+
+        Parameters
+        ----------
+        cells : list of ndarray, shape (3, 3)
+            Columns are lattice vectors, bohr.
+        geometries : list of ndarray, shape (n, 3)
+            bohr.
+
+        Raises
+        ------
+        MixpiError
+            If they cannot be had, or should not be used.
+        """
+        entered = time.perf_counter()
+        first = not self._started
+        asked, step = self._take(cells, geometries)
+        mixes = EXPENSIVE in self._levels
+        plan = self._plan(asked) if mixes else None
+        planned = time.perf_counter()
+        replies = self._ask(plan, asked)
+        if first and self._widen(replies):
+            plan = self._plan(asked)
+            replies = self._ask(plan, asked)
+        received = time.perf_counter()
+        self._inspect(first, plan, asked, replies, f"step {step}")
+        if plan is None:
+            potentials, forces = replies.energies[CHEAP.pool], replies.forces[CHEAP.pool]
+            self._session.cheap_seconds += received - entered
+        else:
+            mixed = self._mix(plan, replies, len(asked.given))
+            work = self._work.add(
+                [positions * Bohr for positions in asked.given],
+                asked.cells_angstrom[0],
+                plan,
+                mixed,
+            )
+            cheap = replies.energies.get(CHEAP.pool, [0.0] * len(work))
+            potentials = [energy - done for energy, done in zip(cheap, work, strict=True)]
+            forces = [one.forces for one in mixed]
+            blended = time.perf_counter()
+            times = {
+                "ipi": entered - self._left,
+                "regions": planned - entered,
+                "blending": blended - received,
+            }
+            self._record(first, step, plan, asked, mixed, potentials, work, replies, times)
+        self._evaluations += 1
+        self._session.note_time([level.pool for level in self._used], first=first)
+        self._left = time.perf_counter()
+        if plan is not None:
+            self._output_ms = 1e3 * (self._left - blended)
+        virial = np.full((3, 3), np.nan)
+        return [
+            (potential / Hartree, force * (Bohr / Hartree), virial, "")
+            for potential, force in zip(potentials, forces, strict=True)
+        ]
+
+    @property
+    def _used(self) -> list[Level]:
+        """The levels that are asked: without seeds nothing is on a cluster."""
+        return [level for level in self._levels if level.pool in self._session.pools]
+
+    def _take(self, cells: list, geometries: list) -> tuple[Geometries, int]:
+        """What i-PI asks for, looked at, and the step that it belongs to."""
+        self._session.require_structure(cells, geometries)
+        given = [np.asarray(positions).reshape(-1, 3) for positions in geometries]
+        before = f"step {self._simulation.step}" if self._simulation else "the start"
+        for positions in given:
+            self._limits.require_positions(positions, Bohr, before)
+        if not self._started:
+            self._start(cells[0], given)
+        step = self._evaluations
+        if self._simulation:
+            self._simulation.require_own_beads(given, cells[0].T)
+            step = self._simulation.step_of(given)
+            self._limits.require_temperature(self._simulation, f"step {step}")
+        elif self._files:
+            step = self._files.steps.evaluations
+        # shared by all that follows: distances and drivers do not care for the image
+        return Geometries(cells, given, self._images.fold(given, cells[0].T)), step
+
+    def _start(self, h: np.ndarray, geometries: list[np.ndarray]) -> None:
+        """Meet i-PI, open the output and the sockets; the first evaluation needs them."""
+        simulation = self._simulation = running_simulation()
+        if simulation:
+            self._require_same_system(simulation, h, geometries)
+            self._mixer = self._make_mixer(simulation.masses)
+        self._images = HomeImages()
+        self._work = WorkOfCorrection(self._mixer.masses)
+        if EXPENSIVE in self._levels:
+            files = self._files = RunFiles(
+                self._session, simulation, beads=len(geometries), part=self._part
+            )
+            if work := files.work:
+                self._work.resume(work)
+        self._session.open_pools()
+        self._started = True
+
+    def _require_same_system(
+        self, simulation: RunningSimulation, h: np.ndarray, geometries: list[np.ndarray]
+    ) -> None:
+        """Refuse to compute forces for other atoms than those of the configuration."""
+        # beads that were read each from a file of their own have a structure each
+        alone = all(np.allclose(x, geometries[0], atol=1e-6) for x in geometries)
+        fresh = alone and not simulation.continues
+        require_same_system(
+            expected=self._session.structure,
+            symbols=simulation.symbols,
+            positions=geometries[0] * Bohr if fresh else None,
+            cell=np.asarray(h).T * Bohr,
+            expected_name=f"structure: {self._config.structure}",
+            found_name="what i-PI has read",
+        )
+
+    def _plan(self, asked: Geometries) -> Plan:
+        angstrom = [positions * Bohr for positions in asked.folded]
+        return self._mixer.plan(angstrom, asked.cells_angstrom, self._buffers)
+
+    def _ask(self, plan: Plan | None, asked: Geometries) -> Replies:
+        """Hand out the work of all beads, wait, and take what has come."""
+        begun = time.perf_counter()
+        jobs: dict[str, list[Request]] = {}
+        pools = self._session.pools
+        # the longest first
+        for level in reversed(self._used):
+            shown, init = asked.folded, ""
+            if level.on_cluster:
+                assert plan is not None  # only parts that mix have such levels
+                cluster = plan.clusters[level.pool]
+                if not len(cluster):
+                    continue
+                # the species of the cluster travel in the INIT text of its request
+                init = self._told(level, cluster, asked)
+                shown = [cluster.positions(positions) for positions in shown]
+            jobs[level.pool] = [
+                pools[level.pool].submit(positions, asked.cells[bead], bead, init)
+                for bead, positions in enumerate(shown)
+            ]
+        sent = time.perf_counter()
+        seconds = wait({pools[name]: requests for name, requests in jobs.items()})
+        asked_for = [level.pool for level in self._used if level.pool in jobs]
+        results = {name: [pools[name].result(one) for one in jobs[name]] for name in asked_for}
+        self._jobs = jobs
+        return Replies(
+            {name: [energy * Hartree for energy, _ in found] for name, found in results.items()},
+            {name: [f * (Hartree / Bohr) for _, f in found] for name, found in results.items()},
+            sent - begun,
+            {name: sent - begun + waited for name, waited in seconds.items()},
+        )
+
+    def _told(self, level: Level, cluster: Cluster, asked: Geometries) -> str:
+        """What a driver is told of its cluster."""
+        return cluster_text(
+            getattr(self._config, level.pool).driver,
+            cluster,
+            [positions * Bohr for positions in asked.folded],
+            asked.cells_angstrom,
+            self._buffers.get(level.pool, self._config.regions.buffer),
+        )
+
+    def _widen(self, replies: Replies) -> bool:
+        """Whether the cheap potential sees further than its cluster goes; it then goes as far.
+
+        What it is shown must be as much as it would see in the whole system: then the correction
+        is that of the blended forces, whatever the buffer of the expensive one.
+        """
+        pool = CHEAP_ON_CLUSTER.pool
+        if pool not in self._buffers or pool not in self._jobs:
+            return False
+        reach = self._session.pools[pool].told(self._jobs[pool][0], "force_range")
+        if reach is None:
+            say_aloud(
+                "the driver of the cheap potential on the cluster does not say how far it sees: "
+                f"it is shown what the expensive one is, up to {self._buffers[pool]:g} Å. If it "
+                "sees further, the correction is not exact: use lammps or mace"
+            )
+            return False
+        wider = reach > self._buffers[pool]
+        # a hair more, because all comparisons are strict
+        self._buffers[pool] = max(self._buffers[pool], reach * (1.0 + 1e-9))
+        return wider
+
+    def _inspect(
+        self, first: bool, plan: Plan | None, asked: Geometries, replies: Replies, step: str
+    ) -> None:
+        """Refuse forces that are absurd, and say what is suspicious about them."""
+        if first:
+            for name, forces in replies.forces.items():
+                self._look.at_zeros(name, replies.energies[name][0], forces[0])
+        if plan is not None:
+            self._look.at_difference(plan, {name: f[0] for name, f in replies.forces.items()})
+        clusters = plan.clusters if plan else {}
+        for bead in range(len(asked.given)):
+            where = asked.folded[bead] * Bohr, asked.cells_angstrom[bead]
+            for name, forces in replies.forces.items():
+                self._limits.require_forces(name, forces[bead], clusters.get(name), where, step)
+
+    def _mix(self, plan: Plan, replies: Replies, beads: int) -> list[Mixed]:
+        none = [np.empty((0, 3))] * beads
+        expensive = replies.forces.get(EXPENSIVE.pool, none)
+        if CHEAP in self._levels:
+            cheap = replies.forces[CHEAP.pool]
+            return [self._mixer.combine(plan, *both) for both in zip(cheap, expensive, strict=True)]
+        cheap = replies.forces.get(CHEAP_ON_CLUSTER.pool, none)
+        return [
+            self._mixer.correct(plan, *both, pool=CHEAP_ON_CLUSTER.pool)
+            for both in zip(cheap, expensive, strict=True)
+        ]
+
+    def _record(
+        self,
+        first: bool,
+        step: int,
+        plan: Plan,
+        asked: Geometries,
+        mixed: Sequence[Mixed],
+        potentials: Sequence[float],
+        work: Sequence[float],
+        replies: Replies,
+        times: dict[str, float],
+    ) -> None:
+        """Write the line of an evaluation, and keep what its frame needs."""
+        assert self._files is not None  # of a part that mixes
+        session = self._session
+        waited = dict(replies.seconds)
+        if CHEAP not in self._levels:  # a layer of its own has computed it, between two of ours
+            waited[CHEAP.pool] = session.cheap_seconds
+            times["ipi"] -= session.cheap_seconds
+            session.cheap_seconds = 0.0
+        found = Evaluated(
+            step,
+            [positions * Bohr for positions in asked.given],
+            asked.cells_angstrom[0],
+            plan.regions,
+            [one.forces for one in mixed],
+            potentials,
+        )
+        record = StepRecord(
+            step,
+            self._files.steps.evaluations,
+            *plan.regions.counts,
+            net_force=max(float(np.linalg.norm(one.net_force)) for one in mixed),
+            potential=float(np.mean(potentials)),
+            ipi=1e3 * times["ipi"],
+            regions=1e3 * times["regions"],
+            send=1e3 * replies.send,
+            waits=tuple(1e3 * waited.get(pool, 0.0) for pool in self._files.waits),
+            blending=1e3 * times["blending"],
+            output=self._output_ms,
+            lost_drivers=sum(pool.lost for pool in session.pools.values()),
+            work=tuple(work),
+        )
+        self._files.add(record, found, first=first)
