@@ -172,6 +172,22 @@ class MixingConfig(Section):
             if level in wanted and not (level.on_cluster and self.seeds == "none")
         )
 
+    def require_pools(self, pools: Iterable[str]) -> None:
+        """Refuse a simulation for which drivers are missing.
+
+        Raises
+        ------
+        MixpiError
+            Which, and how to give them.
+        """
+        for pool in pools:
+            if getattr(self, pool) is None:  # only that of the cheap potential on clusters may be
+                raise MixpiError(
+                    f"the correction (part: delta) needs the cheap potential on clusters, and "
+                    f"'cheap: {self.cheap.kind}' is not known to compute any: give it in a section "
+                    f"'{pool}:', such as\n  {pool}:\n    lammps_cluster:\n      potential: [...]"
+                )
+
 
 def load_config(path: str | os.PathLike) -> MixingConfig:
     """Read and validate a configuration.

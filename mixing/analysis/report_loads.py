@@ -73,7 +73,7 @@ def _bottleneck(pools: dict[str, dict[str, dict]]) -> list[str]:
     }
     if len(busiest) < 2:
         return []
-    slow, quick = sorted(busiest, key=lambda pool: -busiest[pool])
+    slow, quick, *_ = sorted(busiest, key=lambda pool: -busiest[pool])
     if busiest[quick] > SPARE * busiest[slow]:
         return []
     return [

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ase import Atoms
 
+from ..blend.levels import CHEAP, EXPENSIVE, PARTS
 from ..drivers.config import DriverConfig
 from ..drivers.driver import known_engines
 from ..drivers.proof import read_token
@@ -56,12 +57,20 @@ def check_drivers(
     for pool in ipi_input.pools:
         driver: DriverConfig = getattr(config, pool)
         yield f"{pool}: {driver.kind}, {driver.count} driver(s)"
-        yield from _check_room(pool, driver, ipi_input.beads)
-        if pool == "expensive":
-            yield from _check_changing_sizes(driver, atoms, regions)
+        yield from _check_room(pool, driver, _most_beads(pool, ipi_input))
+        if pool != CHEAP.pool:
+            yield from _check_changing_sizes(pool, driver, atoms, regions)
         yield from _check_driver(pool, ipi_input, atoms, load=load)
-    if "expensive" not in ipi_input.pools:
+    if EXPENSIVE.pool not in ipi_input.pools:
         yield "expensive: not looked at, because with 'seeds: none' nothing is asked of it"
+
+
+def _most_beads(pool: str, ipi_input: IpiInput) -> int:
+    """Structures that a pool has at a time."""
+    asking = [
+        layer for layer in ipi_input.layers if pool in (level.pool for level in PARTS[layer.part])
+    ]
+    return max(map(ipi_input.beads_of, asking))
 
 
 def _check_room(pool: str, configured: DriverConfig, beads: int) -> Iterator[str]:
@@ -92,25 +101,25 @@ def cores_here() -> int:
 
 
 def _check_changing_sizes(
-    configured: DriverConfig, atoms: Atoms, regions: Regions
+    pool: str, configured: DriverConfig, atoms: Atoms, regions: Regions
 ) -> Iterator[str]:
     """The cluster is another in every step: other atoms, another number of them."""
     why = configured.driver.whole_system_only
     if why and sum(regions.counts) < len(atoms):
         raise MixpiError(
-            f"expensive: {configured.kind} cannot compute the cluster ({sum(regions.counts)} of "
+            f"{pool}: {configured.kind} cannot compute the cluster ({sum(regions.counts)} of "
             f"{len(atoms)} atoms, others in each step): {why}. Use {known_engines()}, or a command "
             "that answers NEEDINIT ('mixpi config' says how), or radii that make the whole system "
             "the cluster"
         )
     if why:
         yield (
-            f"note: {configured.kind} as the expensive driver works only as long as the cluster is "
+            f"note: {configured.kind} as the {pool} driver works only as long as the cluster is "
             "the whole system, as it is at the start"
         )
     elif configured.driver.unknown:
         yield (
-            f"note: the {configured.kind} of the expensive side must answer NEEDINIT before every "
+            f"note: the {configured.kind} of the {pool} side must answer NEEDINIT before every "
             "evaluation, take the species from the INIT text and accept another number of atoms "
             "each time ('mixpi driver mace' does; fix ipi and ASE's SocketClient do not)"
         )
@@ -121,10 +130,10 @@ def _check_driver(pool: str, ipi_input: IpiInput, atoms: Atoms, *, load: bool) -
     if configured.external:
         return
     place, driver = place_of(pool, ipi_input, atoms), configured.driver
-    if pool == "cheap" and driver.wants_depths:
+    if pool != EXPENSIVE.pool and driver.wants_depths:
         raise MixpiError(
-            f"cheap: {configured.kind}: partial is for the expensive side: the cheap one evaluates "
-            "the whole system"
+            f"{pool}: {configured.kind}: partial is for the expensive side: the cheap one "
+            "evaluates the whole system"
         )
     with tempfile.TemporaryDirectory() as folder:
         driver.argv(place, Path(folder))  # finds programs and files

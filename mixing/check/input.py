@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from ..errors import MixpiError
 from ..ipi.input import IpiInput
 from ..ipi.view import IpiView, Motion
+from .meaning import check_forces
 from .overwriting import continued_checkpoint, inputs_of_run, own_outputs, require_safe_outputs
 
 
@@ -62,24 +63,29 @@ def check_kind(ipi_input: IpiInput) -> None:
             "energy, and what needs one would go wrong without a word. Molecular dynamics works: "
             "<dynamics mode='nve'> or 'nvt'"
         )
-    if not os.path.isfile(ipi_input.pes_path):
-        state = "is no file" if os.path.exists(ipi_input.pes_path) else "does not exist"
-        raise MixpiError(
-            f"pes_path {str(ipi_input.pes_path)[:300]} {state}: it must hold the lines\n"
-            "  from mixpi.ipi_pes import MixingPES\n"
-            '  __DRIVER_NAME__, __DRIVER_CLASS__ = "mixpi", "MixingPES"'
-        )
+    for layer in ipi_input.layers:
+        if not os.path.isfile(layer.pes_path):
+            state = "is no file" if os.path.exists(layer.pes_path) else "does not exist"
+            raise MixpiError(
+                f"pes_path {str(layer.pes_path)[:300]} {state}: it must hold the lines\n"
+                "  from mixpi.ipi_pes import MixingPES\n"
+                '  __DRIVER_NAME__, __DRIVER_CLASS__ = "mixpi", "MixingPES"'
+            )
+    ipi_input.config.require_pools(ipi_input.pools)
     if ipi_input.systems > 1:
         raise MixpiError(
             f"{ipi_input.path.name} has {ipi_input.systems} systems: one mixing layer serves one "
             "system (its beads share a region)"
         )
-    if ipi_input.batch_size != ipi_input.beads:
-        raise MixpiError(
-            f"{ipi_input.path.name} has {ipi_input.beads} bead(s) but <batch_size> "
-            f"{ipi_input.batch_size} in the mixing layer's <ffdirect>: all beads must come "
-            f"together, so write <batch_size>{ipi_input.beads}</batch_size>"
-        )
+    for layer in ipi_input.layers:
+        beads = ipi_input.beads_of(layer)
+        if layer.batch_size != beads:
+            which = "" if len(ipi_input.layers) == 1 else f" '{layer.name}'"
+            raise MixpiError(
+                f"{ipi_input.path.name} has {beads} bead(s){f' for{which}' if which else ''} but "
+                f"<batch_size> {layer.batch_size} in the mixing layer's <ffdirect>: all beads must "
+                f"come together, so write <batch_size>{beads}</batch_size>"
+            )
 
 
 def _require_finite(ipi_input: IpiInput) -> None:
@@ -116,10 +122,14 @@ def check_view(ipi_input: IpiInput, view: IpiView) -> Iterator[str]:
     MixpiError
         If the run would fail or compute something else.
     """
-    pes = next((ours for name, ours in view.mixing.items() if _is(ipi_input, name)), True)
-    if not pes:
+    for layer in ipi_input.layers:
+        ours = [
+            one for name, one in view.mixing.items() if ipi_input.folder / name == layer.pes_path
+        ]
+        if all(ours):
+            continue
         raise MixpiError(
-            f"{ipi_input.pes_path} names another class than the mixing layer's: it must hold\n"
+            f"{layer.pes_path} names another class than the mixing layer's: it must hold\n"
             "  from mixpi.ipi_pes import MixingPES\n"
             '  __DRIVER_NAME__, __DRIVER_CLASS__ = "mixpi", "MixingPES"'
         )
@@ -127,17 +137,15 @@ def check_view(ipi_input: IpiInput, view: IpiView) -> Iterator[str]:
         if not EXPECTED_WARNINGS.search(warning):
             yield f"warning: i-PI says: {warning}"
     _require_finite(ipi_input)
-    yield from _check_forces(ipi_input, view)
+    yield from _check_unused(ipi_input, view)
+    _check_active(ipi_input, view)
+    yield from check_forces(ipi_input, view)
     for motion in view.motions:
         yield from _check_motion(ipi_input, motion)
     _check_normal_modes(ipi_input, view)
     yield from _check_temperature(ipi_input, view)
     yield from _check_manual_units(ipi_input)
     _check_files(ipi_input, view)
-
-
-def _is(ipi_input: IpiInput, pes_path: str) -> bool:
-    return (ipi_input.folder / pes_path) == ipi_input.pes_path
 
 
 def check_forces_named(ipi_input: IpiInput) -> None:
@@ -169,44 +177,29 @@ def check_forces_named(ipi_input: IpiInput) -> None:
                 f"file (it has {', '.join(names) or 'none'})"
                 + (f": did you mean '{close[0]}'?" if close else "")
             )
-    if ipi_input.name not in used and not _is_nested(ipi_input):
-        raise MixpiError(
-            f"{ipi_input.path.name}: no <force> uses the mixing layer '{ipi_input.name}': write "
-            f"<forces><force forcefield='{ipi_input.name}'/></forces> into <system>"
-        )
+    for layer in ipi_input.layers:
+        if layer.name not in used and not _is_nested(ipi_input, layer.name):
+            raise MixpiError(
+                f"{ipi_input.path.name}: no <force> uses the mixing layer '{layer.name}': write "
+                f"<forces><force forcefield='{layer.name}'/></forces> into <system>"
+            )
 
 
-def _is_nested(ipi_input: IpiInput) -> bool:
-    """Whether the mixing layer stands inside another force field (a committee)."""
+def _is_nested(ipi_input: IpiInput, layer: str) -> bool:
+    """Whether a mixing layer stands inside another force field (a committee)."""
     return all(
-        (node.get("name") or "").strip() != ipi_input.name
-        for node in ipi_input.root.findall("./ffdirect")
+        (node.get("name") or "").strip() != layer for node in ipi_input.root.findall("./ffdirect")
     )
 
 
-def _check_forces(ipi_input: IpiInput, view: IpiView) -> Iterator[str]:
-    name, file = ipi_input.name, ipi_input.path.name
+def _check_unused(ipi_input: IpiInput, view: IpiView) -> Iterator[str]:
     used = {(node.get("forcefield") or "").strip() for node in ipi_input.root.iter("force")}
     for forcefield in view.forcefields:
         if forcefield not in used:
-            yield f"warning: the force field '{forcefield}' of {file} is used by no <force>"
-    _check_active(ipi_input, view)
-    ours = [force for force in view.forces if force.forcefield == name]
-    if not ours:
-        return
-    total = sum(force.weight * sum(force.mts_weights) for force in ours)
-    if all(force.weight == 0 or not any(force.mts_weights) for force in ours):
-        raise MixpiError(
-            f"{file}: the weights of <force forcefield='{name}'> are all 0 (weight, mts_weights), "
-            "so i-PI would compute no mixed forces"
-        )
-    if not math.isfinite(total):
-        raise MixpiError(f"{file}: a weight of <force forcefield='{name}'> is no finite number")
-    if not math.isclose(total, 1.0, rel_tol=1e-6):
-        yield (
-            f"warning: the weights of <force forcefield='{name}'> add up to {total:g}, so the "
-            "atoms feel that many times the mixed forces; 1 is usual"
-        )
+            yield (
+                f"warning: the force field '{forcefield}' of {ipi_input.path.name} is used by no "
+                "<force>"
+            )
 
 
 def _check_active(ipi_input: IpiInput, view: IpiView) -> None:

@@ -28,6 +28,11 @@ from .session import Session
 from .simulation import RunningSimulation, running_simulation
 
 
+#: eV/Å (and share of the largest force); by how much the same cheap forces may differ when two
+#: programs compute them: fix ipi converts units.
+SAME_FORCE = 1e-5
+
+
 @dataclass(frozen=True)
 class Geometries:
     """What i-PI asks for, and the same as the drivers are given it.
@@ -144,9 +149,11 @@ class Layer:
         plan = self._plan(asked) if mixes else None
         planned = time.perf_counter()
         replies = self._ask(plan, asked)
-        if first and self._widen(replies):
-            plan = self._plan(asked)
-            replies = self._ask(plan, asked)
+        if first and plan is not None and CHEAP_ON_CLUSTER.pool in replies.forces:
+            if self._widen():
+                plan = self._plan(asked)
+                replies = self._ask(plan, asked)
+            self._require_same_cheap(plan, asked, replies)
         received = time.perf_counter()
         self._inspect(first, plan, asked, replies, f"step {step}")
         if plan is None:
@@ -284,15 +291,13 @@ class Layer:
             self._buffers.get(level.pool, self._config.regions.buffer),
         )
 
-    def _widen(self, replies: Replies) -> bool:
+    def _widen(self) -> bool:
         """Whether the cheap potential sees further than its cluster goes; it then goes as far.
 
         What it is shown must be as much as it would see in the whole system: then the correction
         is that of the blended forces, whatever the buffer of the expensive one.
         """
         pool = CHEAP_ON_CLUSTER.pool
-        if pool not in self._buffers or pool not in self._jobs:
-            return False
         reach = self._session.pools[pool].told(self._jobs[pool][0], "force_range")
         if reach is None:
             say_aloud(
@@ -305,6 +310,32 @@ class Layer:
         # a hair more, because all comparisons are strict
         self._buffers[pool] = max(self._buffers[pool], reach * (1.0 + 1e-9))
         return wider
+
+    def _require_same_cheap(self, plan: Plan, asked: Geometries, replies: Replies) -> None:
+        """Refuse a correction of other cheap forces than those that move the atoms.
+
+        One evaluation of the whole system tells, where drivers of ours compute it.
+        """
+        pool = self._session.pools.get(CHEAP.pool)
+        if pool is None:
+            return
+        request = pool.submit(asked.folded[0], asked.cells[0], 0)
+        wait({pool: [request]})
+        _, forces = pool.result(request)
+        around = plan.clusters[CHEAP_ON_CLUSTER.pool]
+        weighted = around.weights > 0.0
+        whole = forces[around.indices[weighted]] * (Hartree / Bohr)
+        difference = np.abs(whole - replies.forces[CHEAP_ON_CLUSTER.pool][0][weighted])
+        if not difference.size or difference.max() <= SAME_FORCE * max(1.0, np.abs(whole).max()):
+            return
+        atom = around.indices[weighted][difference.max(axis=1).argmax()]
+        raise MixpiError(
+            f"the cheap forces on the cluster (cheap_cluster) and on the whole system (cheap) "
+            f"differ by up to {difference.max():.3g} eV/Å, on atom {atom} (from 0): the correction "
+            "would be one of another potential. Are both sections the same potential with the "
+            "same species? One that sees further than it says, or than the buffer of "
+            f"{self._buffers[CHEAP_ON_CLUSTER.pool]:g} Å if it says nothing, needs a wider buffer"
+        )
 
     def _inspect(
         self, first: bool, plan: Plan | None, asked: Geometries, replies: Replies, step: str

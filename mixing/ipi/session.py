@@ -155,7 +155,7 @@ def join(config: str, part: str) -> Session:
     Raises
     ------
     MixpiError
-        If there is no such part, or as :class:`Session`.
+        If there is no such part, drivers for it are not configured, or as :class:`Session`.
     """
     config, part = without_quotes(config), without_quotes(part)
     if part not in PARTS:
@@ -164,6 +164,7 @@ def join(config: str, part: str) -> Session:
     # in one simulation each part is there once
     if session is None or session.is_open or part in session.parts:
         session = _sessions[Path(config).absolute()] = Session(config)
+    session.config.require_pools(session.config.pools([part]))
     session.parts.append(part)
     return session
 

@@ -116,7 +116,7 @@ def test_what_is_far_apart():
 def test_the_buffer_does_not_count(cheap):
     """Forces there are dropped, so nothing is said of them."""
     atoms = bulk("Si", cubic=True) * 3
-    mixer = Mixer(atoms.numbers, [5], core=3.0, blend=2.0, buffer=3.0)
+    mixer = Mixer(atoms.numbers, [5], core=3.0, blend=3.0, buffer=3.0)
     plan = mixer.plan([atoms.positions], [atoms.cell.array], {"cheap_cluster": 4.0})
     shown = np.arange(len(atoms))
     if cheap == "cheap_cluster":

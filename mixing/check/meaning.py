@@ -1,0 +1,152 @@
+"""What the forces of an input mean: who is asked how often in a step, and what they add up to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from ..blend.levels import PARTS
+from ..errors import MixpiError
+from ..ipi.input import IpiInput, MixingLayer
+from ..ipi.view import Force, IpiView
+
+
+def check_forces(ipi_input: IpiInput, view: IpiView) -> Iterator[str]:
+    """Look at the weights of the force components and at what they are together.
+
+    Parameters
+    ----------
+    ipi_input : IpiInput
+        The input.
+    view : IpiView
+        What i-PI understood of it.
+
+    Yields
+    ------
+    str
+        Warnings and notes; last, how often each potential is evaluated in a step.
+
+    Raises
+    ------
+    MixpiError
+        If the atoms would feel something else than mixed forces.
+    """
+    for layer in ipi_input.layers:
+        yield from _check_weights(ipi_input, layer, _components(view, layer.name))
+    if ipi_input.part == "delta":
+        yield from _check_correction(ipi_input, view)
+    if sentence := evaluations_in_words(ipi_input, view):
+        yield sentence
+
+
+def _components(view: IpiView, name: str) -> list[Force]:
+    return [force for force in view.forces if force.forcefield == name]
+
+
+def _total(forces: list[Force]) -> float:
+    return sum(force.weight * sum(force.mts_weights) for force in forces)
+
+
+def _what(layer: MixingLayer) -> str:
+    return {"cheap": "cheap forces", "delta": "correction"}.get(layer.part, "mixed forces")
+
+
+def _check_weights(ipi_input: IpiInput, layer: MixingLayer, forces: list[Force]) -> Iterator[str]:
+    file, name = ipi_input.path.name, layer.name
+    if not forces:
+        return
+    total = _total(forces)
+    if all(force.weight == 0 or not any(force.mts_weights) for force in forces):
+        raise MixpiError(
+            f"{file}: the weights of <force forcefield='{name}'> are all 0 (weight, mts_weights), "
+            f"so i-PI would compute no {_what(layer)}"
+        )
+    if not math.isfinite(total):
+        raise MixpiError(f"{file}: a weight of <force forcefield='{name}'> is no finite number")
+    if not math.isclose(total, 1.0, rel_tol=1e-6):
+        yield (
+            f"warning: the weights of <force forcefield='{name}'> add up to {total:g}, so the "
+            f"atoms feel that many times the {_what(layer)}; 1 is usual"
+        )
+
+
+def _check_correction(ipi_input: IpiInput, view: IpiView) -> Iterator[str]:
+    """A correction alone moves nothing as it should: the cheap forces must be there, in full."""
+    file, delta = ipi_input.path.name, ipi_input.main
+    cheap = [layer for layer in ipi_input.layers if layer.part == "cheap"]
+    others = [force for force in view.forces if force.forcefield != delta.name]
+    if not others:
+        raise MixpiError(
+            f"{file} has the correction '{delta.name}' (part: delta) and no cheap forces that it "
+            "corrects: add a mixing layer with {config: mixing.yaml, part: cheap} and "
+            "<force forcefield='...'/> for it"
+        )
+    ours = _components(view, delta.name)
+    if not cheap:
+        names = " and ".join(sorted({force.forcefield for force in others}))
+        yield (
+            f"note: the cheap forces come from '{names}', which mixpi neither starts nor looks "
+            "after, and cannot compare with what the correction is taken from: they must be those "
+            "of 'cheap:' in the configuration. A mixing layer with {config: mixing.yaml, part: "
+            "cheap} does all this"
+        )
+    else:
+        others = _components(view, cheap[0].name)
+    if not math.isclose(_total(others), _total(ours), rel_tol=1e-6):
+        raise MixpiError(
+            f"{file}: the weights (weight, mts_weights) of the cheap forces add up to "
+            f"{_total(others):g}, those of the correction to {_total(ours):g}: together they are "
+            "mixed forces only if both are the same"
+        )
+    if _deepest(ours) > _deepest(others):
+        yield (
+            "warning: by their mts_weights the correction is on a faster level than the cheap "
+            "forces, and is computed more often: are they exchanged?"
+        )
+
+
+def _deepest(forces: list[Force]) -> int:
+    """The fastest level of multiple time steps on which any of them acts."""
+    levels = [k for force in forces for k, weight in enumerate(force.mts_weights) if weight]
+    return max(levels, default=0)
+
+
+def evaluations_per_step(ipi_input: IpiInput, view: IpiView) -> dict[str, int]:
+    """How many geometries each pool is given in a step.
+
+    Parameters
+    ----------
+    ipi_input : IpiInput
+        The input.
+    view : IpiView
+        What i-PI understood of it.
+
+    Returns
+    -------
+    dict of str to int
+        Pool → geometries, beads counted each; empty for motions that do not tell.
+    """
+    if len(view.motions) != 1 or not view.motions[0].nmts:
+        return {}
+    found: dict[str, int] = {}
+    for layer in ipi_input.layers:
+        # a level is reached as often as all slower ones together
+        times = math.prod(view.motions[0].nmts[: _deepest(_components(view, layer.name)) + 1])
+        for level in PARTS[layer.part]:
+            if level.pool in ipi_input.pools:
+                found[level.pool] = times * ipi_input.beads_of(layer)
+    return found
+
+
+def evaluations_in_words(ipi_input: IpiInput, view: IpiView) -> str:
+    """The same as a sentence; empty where it goes without saying."""
+    found = evaluations_per_step(ipi_input, view)
+    if not found or set(found.values()) == {1}:
+        return ""
+    parts = [f"{count} {pool}" for pool, count in found.items()]
+    beads, contracted = ipi_input.all_beads, ipi_input.beads
+    where = ""
+    if contracted < beads:
+        name = "the centroid" if contracted == 1 else f"a ring polymer contracted to {contracted}"
+        where = f" ({_what(ipi_input.main)} on {name} of {beads} beads)"
+    return f"evaluations per step: {', '.join(parts)}{where}"
