@@ -54,7 +54,11 @@ class OutputConfig(Section):
         "the structure's file; with several beads a file a bead; null for none.",
     )
     stride: int = Field(10, ge=1, description="Steps between frames.")
-    forces: bool = Field(False, description="Mixed forces (eV/Å) in the frames.")
+    forces: bool = Field(
+        False,
+        description="Mixed forces (eV/Å) in the frames; with 'part: delta' in the i-PI input "
+        "the correction alone, as correction_forces.",
+    )
     velocities: bool = Field(False, description="Velocities (Å/fs) in the frames.")
     steps: OutputName = Field(
         "mix.steps",

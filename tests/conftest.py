@@ -18,6 +18,7 @@ import yaml
 from ase import Atoms
 from ase.build import bulk
 from ase.io import read
+from mixpi.blend.levels import POOLS
 from mixpi.ipi.input import read_ipi_input
 from mixpi.output.records import read_steps
 from mixpi.run.starting import place_of
@@ -104,7 +105,8 @@ class Case:
 
     def nothing_left(self) -> bool:
         """No process of this run, and no socket file."""
-        sockets = [self.config[pool]["socket"].get("address") for pool in ("cheap", "expensive")]
+        pools = [pool for pool in POOLS if pool in self.config]
+        sockets = [self.config[pool]["socket"].get("address") for pool in pools]
         return not self.processes() and not any(
             Path(f"/tmp/ipi_{address}").exists() for address in sockets if address
         )
@@ -159,6 +161,7 @@ def ipi_xml(
     beads: int = 1,
     temperature: float = 300.0,
     forcefield: str | None = None,
+    forces: str = "<force forcefield='mix'/>",
     dynamics: str = "<dynamics mode='nve'><timestep units='femtosecond'>1</timestep></dynamics>",
     stride: int = 10,
     checkpoint: int = 0,
@@ -197,12 +200,40 @@ def ipi_xml(
       <file mode='ase' units='ase'>init.extxyz</file>
       <velocities mode='thermal' units='kelvin'>{temperature}</velocities>
     </initialize>
-    <forces><force forcefield='mix'/></forces>
+    <forces>{forces}</forces>
     <motion mode='dynamics'>{dynamics}</motion>
     <ensemble><temperature units='kelvin'>{temperature}</temperature></ensemble>
   </system>
 </simulation>
 """
+
+
+def two_layers(
+    *, beads: int = 1, contracted: int = 0, slow: bool = False, cheap: str | None = None
+) -> dict:
+    """What :func:`ipi_xml` needs for cheap forces and a correction of its own.
+
+    ``slow`` puts the correction on the outer of two levels of multiple time steps.
+    """
+
+    def layer(part: str, count: int) -> str:
+        batch = f"<batch_size>{count}</batch_size>" if count > 1 else ""
+        return (
+            f"<ffdirect name='{part}'><pes>custom</pes><pes_path>mixing_pes.py</pes_path>"
+            f"<parameters>{{config: mixing.yaml, part: {part}}}</parameters>{batch}</ffdirect>"
+        )
+
+    levels = {"cheap": "[0, 1]", "delta": "[1, 0]"} if slow else {"cheap": "[1]", "delta": "[1]"}
+    fewer = f" nbeads='{contracted}'" if contracted else ""
+    return {
+        "beads": beads,
+        "forcefield": (cheap or layer("cheap", beads)) + layer("delta", contracted or beads),
+        "forces": "".join(
+            f"<force forcefield='{part}'{fewer if part == 'delta' else ''}>"
+            f"<mts_weights>{levels[part]}</mts_weights></force>"
+            for part in ("cheap", "delta")
+        ),
+    }
 
 
 def command_driver(kind: str) -> str:
@@ -225,6 +256,7 @@ def new_case(
     regions=None,
     cheap: dict | None = None,
     expensive: dict | None = None,
+    cheap_cluster: dict | None = None,
     folder: str = "case",
     **xml,
 ) -> Case:
@@ -243,7 +275,9 @@ def new_case(
         "cheap": dict(cheap or {"command": command_driver("zero")}),
         "expensive": dict(expensive or {"command": command_driver("toy")}),
     }
-    for pool in ("cheap", "expensive"):
+    if cheap_cluster:
+        config["cheap_cluster"] = dict(cheap_cluster)
+    for pool in [pool for pool in POOLS if pool in config]:
         address = f"mixpi-test-{tag}-{pool}"
         config[pool]["socket"] = {"address": address, **config[pool].get("socket", {})}
     case = Case(path, config)

@@ -35,6 +35,7 @@ COLOURS = {
 STAGE_COLOURS = {
     "ipi": "#000000",
     "regions": "#009e73",
+    "cheap_layer": "#56b4e9",
     "cheap": "#56b4e9",
     "cheap_cluster": "#0072b2",
     "expensive": "#d55e00",

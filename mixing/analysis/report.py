@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..blend.levels import CHEAP_ON_CLUSTER, EXPENSIVE
+from ..blend.levels import POOLS
 from ..errors import MixpiError
 from ..files.replacing import replace_text
 from ..ipi.input import IpiInput
 from ..output.loads import read_loads
-from ..output.records import read_steps
+from ..output.records import CHEAP_LAYER, read_steps
 from ..structure import read_structure
 from .dynamics import describe_dynamics
 from .properties import written_last
@@ -30,6 +30,7 @@ REPORT_FILE = "mixpi.report.json"
 STAGES = {
     "ipi": "i-PI (dynamics and its output)",
     "regions": "regions and cluster",
+    "cheap_layer": "waiting for all cheap forces",
     "cheap": "waiting for cheap",
     "cheap_cluster": "waiting for cheap on the cluster",
     "expensive": "waiting for expensive",
@@ -170,11 +171,9 @@ def _times(rows: dict) -> dict:
         left_out, later = 0, rows
     own = later["ipi"] + later["regions"] + later["blending"] + later["output"]
     stages = [name for name in STAGES if name in rows]
-    if CHEAP_ON_CLUSTER.pool in rows:  # the cheap forces on the whole system came before
-        total = own + later["cheap"]
-        total += np.maximum(later[CHEAP_ON_CLUSTER.pool], later[EXPENSIVE.pool])
-    else:
-        total = own + np.maximum(later["cheap"], later["expensive"])
+    total = own + np.max([later[pool] for pool in POOLS if pool in rows], axis=0)
+    if CHEAP_LAYER in rows:  # they came before the others
+        total = total + later[CHEAP_LAYER]
     numbers, index, counts = np.unique(later["step"], return_inverse=True, return_counts=True)
     each = int(np.bincount(counts).argmax())
     whole = counts == each  # the first and the last step may have fewer evaluations

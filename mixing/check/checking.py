@@ -50,7 +50,7 @@ def check(path: str | Path, *, drivers: bool = True) -> Iterator[str]:
     """
     ipi_input = read_ipi_input(path)
     config = ipi_input.config
-    yield f"{ipi_input.path.name}: {ipi_input.total_steps} steps, {ipi_input.beads} bead(s)"
+    yield f"{ipi_input.path.name}: {ipi_input.total_steps} steps, {ipi_input.all_beads} bead(s)"
     yield from _earlier_run(ipi_input)
     check_kind(ipi_input)
     atoms = read_structure(ipi_input.config_path.parent / config.structure)

@@ -14,7 +14,7 @@ from ..blend.levels import CHEAP, CHEAP_ON_CLUSTER, EXPENSIVE, PARTS, Level
 from ..blend.mixer import Mixed, Mixer, Plan, WorkOfCorrection
 from ..errors import MixpiError
 from ..output.frames import Evaluated
-from ..output.records import StepRecord
+from ..output.records import CHEAP_LAYER, StepRecord
 from ..sockets.connection import Request
 from ..sockets.pool import wait
 from ..sockets.server import say_aloud
@@ -381,7 +381,7 @@ class Layer:
         session = self._session
         waited = dict(replies.seconds)
         if CHEAP not in self._levels:  # a layer of its own has computed it, between two of ours
-            waited[CHEAP.pool] = session.cheap_seconds
+            waited[CHEAP_LAYER] = session.cheap_seconds
             times["ipi"] -= session.cheap_seconds
             session.cheap_seconds = 0.0
         found = Evaluated(
@@ -391,6 +391,7 @@ class Layer:
             plan.regions,
             [one.forces for one in mixed],
             potentials,
+            correction=CHEAP not in self._levels,
         )
         record = StepRecord(
             step,

@@ -36,6 +36,8 @@ class Evaluated:
         Mixed forces on each bead, eV/Å.
     potentials : sequence of float
         Energy estimates, eV.
+    correction : bool
+        Whether forces and energies are not all of them, but what is added to cheap ones.
     """
 
     step: int
@@ -44,6 +46,7 @@ class Evaluated:
     regions: Regions
     forces: Sequence[np.ndarray]
     potentials: Sequence[float]
+    correction: bool = False
 
 
 def bead_paths(trajectory: str | Path, beads: int) -> list[Path]:
@@ -134,10 +137,12 @@ class Frames:
             atoms.arrays["mix_weight"] = found.regions.weights
             atoms.arrays["mix_region"] = found.regions.labels
             if self._config.forces:
-                atoms.arrays["forces"] = found.forces[bead] @ self._rotation
+                name = "correction_forces" if found.correction else "forces"
+                atoms.arrays[name] = found.forces[bead] @ self._rotation
             if velocities is not None:
                 atoms.arrays["velocities"] = velocities[bead] @ self._rotation
-            atoms.info = {"step": found.step, "energy_estimate": found.potentials[bead]}
+            name = "correction_energy_estimate" if found.correction else "energy_estimate"
+            atoms.info = {"step": found.step, name: found.potentials[bead]}
             if time is not None:
                 atoms.info["time"] = time
             columns = ["symbols", "positions", *list(atoms.arrays)[2:]]

@@ -60,9 +60,11 @@ WAITS = {
     "cheap": "ms until the last cheap reply (contains 'send')",
     "expensive": "ms until the last expensive reply (contains 'send')",
 }
+#: Column for cheap forces that are waited for before the others.
+CHEAP_LAYER = "cheap_layer"
 #: As in one with it.
 WAITS_FOR_CORRECTION = {
-    "cheap": "ms for all cheap forces on the whole system since the last row",
+    CHEAP_LAYER: "ms for all cheap forces on the whole system since the last row",
     "cheap_cluster": "ms until the last cheap reply on the cluster (contains 'send')",
     "expensive": "ms until the last expensive reply (contains 'send')",
 }
