@@ -24,7 +24,7 @@ from ase.calculators.socketio import IPIProtocol, SocketClosed
 from ..errors import MixpiError
 from ..sockets.peers import peer_of
 from ..sockets.silence import bear_no_silence
-from .engine import Answers
+from .engine import Answers, evaluate_with_sites
 from .proof import proof, read_token
 from .reconnecting import Attempts
 
@@ -213,7 +213,8 @@ def serve(
     needs_species = getattr(engine, "needs_species", True)
     takes_depths, more = getattr(engine, "takes_depths", False), {}
     reach = getattr(engine, "force_range", None)
-    about = {} if reach is None else {"force_range": float(reach)}
+    about: dict[str, float | list] = {} if reach is None else {"force_range": float(reach)}
+    wants_sites = False
     need_init, result, done = True, None, 0
     try:
         while True:
@@ -233,6 +234,7 @@ def serve(
                         "server's token file (--token FILE)"
                     )
                 more = _depths_from(told) if takes_depths else {}
+                wants_sites = told.get("sites") is True
                 _refuse_batches(text)
                 need_init = False
             elif message == "POSDATA":
@@ -252,12 +254,18 @@ def serve(
                         )
                     )
                 start = time.perf_counter()
-                result = engine.evaluate(species, positions, cell, **more)
+                facts = dict(about)
+                if wants_sites:
+                    result, sites = evaluate_with_sites(engine, species, positions, cell, **more)
+                    if sites is not None:
+                        facts["site_energies"] = np.round(sites, 10).tolist()
+                else:
+                    result = engine.evaluate(species, positions, cell, **more)
                 seconds = time.perf_counter() - start
             elif message == "GETFORCE":
                 if result is None:
                     raise MixpiError("the server asked for forces before it sent positions")
-                protocol.send_reply(result, {"driver_seconds": seconds, **about})
+                protocol.send_reply(result, {"driver_seconds": seconds, **facts})
                 result, need_init, done = None, not fixed, done + 1
             elif message == "EXIT":
                 return Served(done, True)

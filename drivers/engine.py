@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import numpy as np
 from ase import Atoms
@@ -101,6 +101,48 @@ class Engine(Answers, Protocol):
     def facts(self) -> dict:
         """What it says of itself, for ``--describe``: plain values by their names."""
         ...
+
+
+@runtime_checkable
+class EvaluatesSites(Protocol):
+    """An engine that finds site energies on the way to the forces."""
+
+    def evaluate_with_sites(
+        self, numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray, **more: Any
+    ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+        """As ``evaluate``, and what each atom contributes to the energy (eV), shape (m,).
+
+        NaN for atoms whose contribution is not computed.
+        """
+        ...
+
+
+def evaluate_with_sites(
+    engine: Answers, numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray, **more: Any
+) -> tuple[tuple[float, np.ndarray, np.ndarray], np.ndarray | None]:
+    """An evaluation, and the site energies if the engine has any.
+
+    Parameters
+    ----------
+    engine : Answers
+        Evaluates.
+    numbers, positions, cell, **more
+        As for its ``evaluate``.
+
+    Returns
+    -------
+    result : tuple
+        Of ``evaluate``.
+    sites : ndarray, shape (m,), or None
+        eV; NaN where they are not computed.
+    """
+    if isinstance(engine, EvaluatesSites):
+        energy, forces, virial, sites = engine.evaluate_with_sites(numbers, positions, cell, **more)
+        return (energy, forces, virial), sites
+    result = engine.evaluate(numbers, positions, cell, **more)
+    if more or not getattr(engine, "has_site_energies", False):
+        return result, None
+    return result, cast("Engine", engine).site_energies(numbers, positions, cell)
 
 
 class EngineCalculator(Calculator):

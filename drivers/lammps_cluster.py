@@ -170,6 +170,21 @@ class LammpsClusterEngine:
         if not len(numbers):
             return 0.0, np.zeros((0, 3)), np.zeros((3, 3))
         lmp, rotation = self._computed(numbers, positions, cell, "pe c_virial[1]")
+        return self._result(lmp, rotation, cell)
+
+    def evaluate_with_sites(
+        self, numbers: ArrayLike, positions: ArrayLike, cell: ArrayLike
+    ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+        """As :meth:`evaluate`, and with it :meth:`site_energies`."""
+        numbers, positions, cell = self._checked(numbers, positions, cell)
+        if not len(numbers):
+            return 0.0, np.zeros((0, 3)), np.zeros((3, 3)), np.zeros(0)
+        lmp, rotation = self._computed(numbers, positions, cell, "pe c_virial[1] c_total")
+        return *self._result(lmp, rotation, cell), self._sites(lmp)
+
+    def _result(
+        self, lmp: Any, rotation: np.ndarray, cell: np.ndarray
+    ) -> tuple[float, np.ndarray, np.ndarray]:
         energy = lmp.get_thermo("pe")
         forces = np.array(lmp.gather_atoms("f", 1, 3)).reshape(-1, 3) @ rotation.T
         # LAMMPS's own constant, which differs from others in the eighth digit
@@ -205,6 +220,9 @@ class LammpsClusterEngine:
         if not len(numbers):
             return np.zeros(0)
         lmp, _ = self._computed(numbers, positions, cell, "pe c_total")
+        return self._sites(lmp)
+
+    def _sites(self, lmp: Any) -> np.ndarray:
         sites = np.array(lmp.gather("c_sites", 1, 1))
         energy = lmp.get_thermo("pe")
         if abs(sites.sum() - energy) > _SAME_SUM * max(1.0, np.abs(sites).sum()):

@@ -208,13 +208,36 @@ class LayeredEngine(TrainedEngine):
         MixpiError
             If the model has other than two layers, lacks a species, or the input makes no sense.
         """
+        energies, forces = self.partial_sites(
+            numbers,
+            positions,
+            cell,
+            distance=distance,
+            sites=sites,
+            features=features,
+            fill=fill,
+        )
+        return float(np.nansum(energies)), forces, NO_VIRIAL.copy()
+
+    def partial_sites(
+        self,
+        numbers: ArrayLike,
+        positions: ArrayLike,
+        cell: ArrayLike,
+        *,
+        distance: ArrayLike,
+        sites: float,
+        features: float,
+        fill: ArrayLike | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As :meth:`evaluate_partial`: site energies (m,), NaN for others, and forces (m, 3)."""
         layers, types = self._layers(), self._types(numbers)
         part = choose(
             positions, cell, self.cutoff, distance=distance, sites=sites, features=features
         )
-        forces = np.zeros((len(types), 3))
+        forces, found = np.zeros((len(types), 3)), np.full(len(types), np.nan)
         if part.sites == 0:
-            return 0.0, forces, NO_VIRIAL.copy()
+            return found, forces
         if fill is not None:
             fill = np.asarray(fill, dtype=float)
             if len(fill) != len(self.numbers):
@@ -225,7 +248,8 @@ class LayeredEngine(TrainedEngine):
             types[part.atoms], part.graph, sites=part.sites, features=part.features, fill=fill
         )
         forces[part.atoms] = part.graph.atom_forces(pairs)
-        return float(energies.sum()), forces, NO_VIRIAL.copy()
+        found[part.atoms[: part.sites]] = energies
+        return found, forces
 
     def mean_features(
         self,

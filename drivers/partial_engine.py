@@ -9,7 +9,9 @@ from ase import Atoms
 
 from ..errors import MixpiError
 from ..regions.periodic import PeriodicCell
+from .engine import evaluate_with_sites
 from .partial import LayeredEngine
+from .trained import NO_VIRIAL
 
 
 #: Atoms of each species whose features are averaged.
@@ -92,6 +94,25 @@ class PartialEngine:
         return self._engine.evaluate_partial(
             numbers, positions, cell, distance=depths, fill=self._fill, **self._radii
         )
+
+    def evaluate_with_sites(
+        self,
+        numbers: np.ndarray,
+        positions: np.ndarray,
+        cell: np.ndarray,
+        depths: np.ndarray | None = None,
+        buffer: float = 0.0,
+    ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+        """As :meth:`evaluate`, and energies of the atoms (m,), eV; NaN where there are none."""
+        if depths is None:
+            result, sites = evaluate_with_sites(self._engine, numbers, positions, cell)
+            assert sites is not None  # layered engines have them
+            return *result, sites
+        require_buffer(buffer, self.needs_buffer)
+        sites, forces = self._engine.partial_sites(
+            numbers, positions, cell, distance=depths, fill=self._fill, **self._radii
+        )
+        return float(np.nansum(sites)), forces, NO_VIRIAL.copy(), sites
 
 
 def bulk_means(engine: LayeredEngine, atoms: Atoms) -> np.ndarray:

@@ -132,11 +132,19 @@ class SymmetrixEngine(LayeredEngine):
         """
         if mask is not None:
             return *self._masked(self._types(numbers), positions, cell, mask), NO_VIRIAL.copy()
+        energy, forces, virial, _ = self.evaluate_with_sites(numbers, positions, cell)
+        return energy, forces, virial
+
+    def evaluate_with_sites(
+        self, numbers: ArrayLike, positions: ArrayLike, cell: ArrayLike
+    ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+        """As :meth:`evaluate`, and with it :meth:`site_energies`."""
         types, graph = self._read(numbers, positions, cell)
         if len(types) == 0:
-            return 0.0, np.zeros((0, 3)), np.zeros((3, 3))
+            return 0.0, np.zeros((0, 3)), np.zeros((3, 3)), np.zeros(0)
         sites, pairs = self._everything(types, graph)
-        return float(sites.sum()), graph.atom_forces(pairs), graph.vectors.T @ pairs
+        virial = graph.vectors.T @ pairs
+        return float(sites.sum()), graph.atom_forces(pairs), virial, sites
 
     def site_energies(
         self, numbers: ArrayLike, positions: ArrayLike, cell: ArrayLike

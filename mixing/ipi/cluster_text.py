@@ -17,6 +17,8 @@ def cluster_text(
     geometries: Sequence[np.ndarray],
     cells: Sequence[np.ndarray],
     buffer: float,
+    *,
+    sites: bool = False,
 ) -> str:
     """The INIT text of a cluster: its species, and how deep its atoms lie if that is wanted.
 
@@ -32,7 +34,10 @@ def cluster_text(
         Rows are lattice vectors, Å; one a geometry.
     buffer : float
         Å; up to which all atoms are there.
+    sites : bool
+        Whether it is asked for site energies, too.
     """
     if not driver.wants_depths:
-        return init_text(cluster.numbers)
-    return init_text(cluster.numbers, depths_of(cluster, geometries, cells, buffer), buffer)
+        return init_text(cluster.numbers, sites=sites)
+    depths = depths_of(cluster, geometries, cells, buffer)
+    return init_text(cluster.numbers, depths, buffer, sites=sites)

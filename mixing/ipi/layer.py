@@ -298,8 +298,8 @@ class Layer:
         is that of the blended forces, whatever the buffer of the expensive one.
         """
         pool = CHEAP_ON_CLUSTER.pool
-        reach = self._session.pools[pool].told(self._jobs[pool][0], "force_range")
-        if reach is None:
+        reach = self._session.pools[pool].told(self._jobs[pool][0]).get("force_range")
+        if not isinstance(reach, float):
             say_aloud(
                 "the driver of the cheap potential on the cluster does not say how far it sees: "
                 f"it is shown what the expensive one is, up to {self._buffers[pool]:g} Å. If it "

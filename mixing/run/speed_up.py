@@ -13,24 +13,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from ase.units import Bohr
 
-from ..blend.mixer import Mixer, Plan
+from ..blend.mixer import Mixer
 from ..errors import MixpiError
 from ..files.user_files import special_kind
 from ..ipi.cluster_text import cluster_text
 from ..ipi.folding import HomeImages
 from ..ipi.input import IpiInput
 from ..output.frames import bead_paths, last_frame
-from ..sockets.pool import DriverPool, init_text, wait
+from ..sockets.pool import init_text
 from ..sockets.server import ONE_STRUCTURE
 from ..structure import read_oriented
 from .locking import lock
-from .processes import Child, describe_end, guarded, stop_all
+from .own_drivers import Job, OwnDrivers
+from .processes import guarded
 from .progress import Tell, silent
 from .running import unix_sockets
-from .starting import start_driver
-from .stopping import Stops
 
 
 #: s; for all pairs. One all-expensive evaluation is waited for, however long it takes.
@@ -111,7 +109,7 @@ def measure_speed_up(
         raise MixpiError("there are no seeds, and nothing is expensive")
     if ipi_input.part != "force":
         raise MixpiError(
-            "it is not measured for a correction, whose gain depends on how seldom it is computed"
+            "the gain of a correction is in how seldom it is computed: 'mixpi check' says how often"
         )
     external = [pool for pool in ipi_input.pools if getattr(config, pool).external]
     if external:
@@ -124,10 +122,14 @@ def measure_speed_up(
         guarded(keep=[locked], sockets=unix_sockets(ipi_input)) as family,
         log_file.open("w") as log,
         contextlib.redirect_stdout(log),  # i-PI's sockets speak of every driver
-        _Drivers(ipi_input, logs, family) as drivers,
     ):
+        turns = _Turns(ipi_input)
+        drivers = OwnDrivers(
+            ipi_input, ipi_input.pools, turns.atoms, logs=logs, family=family, name="reference"
+        )
         try:
-            return _take_turns(drivers, own, budget, tell)
+            with drivers:
+                return _take_turns(drivers, turns, own, budget, tell)
         except MixpiError as error:
             if ONE_STRUCTURE in str(error):
                 raise MixpiError(
@@ -136,12 +138,14 @@ def measure_speed_up(
             raise
 
 
-def _take_turns(drivers: _Drivers, own: float, budget: float, tell: Tell) -> SpeedUp:
+def _take_turns(
+    drivers: OwnDrivers, turns: _Turns, own: float, budget: float, tell: Tell
+) -> SpeedUp:
     tell("speed-up: starting the drivers", 0.0)
     for _ in range(WARM_UP):
-        mixed = own + _seconds(drivers.mixed)
+        mixed = own + _seconds(drivers, turns.mixed)
     tell("speed-up: the first all-expensive evaluation", 0.0)
-    full = _seconds(drivers.all_expensive)
+    full = _seconds(drivers, turns.all_expensive)
     found = SpeedUp()
     if full > budget:
         return SpeedUp([mixed], [full], warmed_up=False)
@@ -154,8 +158,8 @@ def _take_turns(drivers: _Drivers, own: float, budget: float, tell: Tell) -> Spe
         if found.mixed and used + repeats[0] * mixed + repeats[1] * full > affordable:
             break
         tell("speed-up: in turns", min(max(len(found.mixed) / MOST_PAIRS, used / budget), 1.0))
-        mixed = own + float(np.mean([_seconds(drivers.mixed) for _ in range(repeats[0])]))
-        full = float(np.mean([_seconds(drivers.all_expensive) for _ in range(repeats[1])]))
+        mixed = own + float(np.mean([_seconds(drivers, turns.mixed) for _ in range(repeats[0])]))
+        full = float(np.mean([_seconds(drivers, turns.all_expensive) for _ in range(repeats[1])]))
         found.mixed.append(mixed)
         found.all_expensive.append(full)
     return found
@@ -167,116 +171,44 @@ def _repeats(own: float, other: float) -> int:
     return max(1, alike, round(SPELL / own))
 
 
-def _seconds(function: Callable[[], None]) -> float:
+def _seconds(drivers: OwnDrivers, jobs: Callable[[], dict[str, list[Job]]]) -> float:
     start = time.perf_counter()
-    function()
+    drivers.evaluate(jobs())
     return time.perf_counter() - start
 
 
-class _Drivers:
-    """A driver of each kind, from ``with`` on to its end, and the structures for them."""
+class _Turns:
+    """Both kinds of an evaluation, of the first bead of the last frame."""
 
-    def __init__(self, ipi_input: IpiInput, logs: Path, family: str) -> None:
-        self._input, self._logs, self._family = ipi_input, logs, family
-        self._atoms, rotation = read_oriented(
+    def __init__(self, ipi_input: IpiInput) -> None:
+        self._input = ipi_input
+        self.atoms, rotation = read_oriented(
             ipi_input.config_path.parent / ipi_input.config.structure
         )
         geometries = _last_geometries(ipi_input, rotation)
         if geometries is None:
-            geometries = [self._atoms.positions]
-        cell = self._atoms.cell.array
+            geometries = [self.atoms.positions]
+        cell = self.atoms.cell.array
         self._geometries = HomeImages().fold(geometries, cell)
-        self._h = cell.T / Bohr
-        self._plan = self._make_plan(cell)
-        self._pools: dict[str, DriverPool] = {}
-        self._children: dict[str, Child] = {}
-        self._left = contextlib.ExitStack()
+        mixer = Mixer(self.atoms.numbers, config.seed_indices, **config.regions.model_dump())
+        self._plan = mixer.plan(self._geometries, [cell] * len(self._geometries))
 
-    def _make_plan(self, cell: np.ndarray) -> Plan:
-        config = self._input.config
-        mixer = Mixer(self._atoms.numbers, config.seed_indices, **config.regions.model_dump())
-        return mixer.plan(self._geometries, [cell] * len(self._geometries))
-
-    def __enter__(self) -> _Drivers:
-        with contextlib.ExitStack() as stack:
-            self._stops = stack.enter_context(Stops())
-            stack.callback(self._stop)
-            for name in self._input.pools:
-                driver = getattr(self._input.config, name)
-                pool = DriverPool(name, driver, launched_by=self._family)
-                pool.open()
-                self._pools[name] = pool
-                self._children[name] = start_driver(
-                    name,
-                    self._input,
-                    self._atoms,
-                    name=f"reference-{name}",
-                    logs=self._logs,
-                )
-            self._left = stack.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._left.close()
-
-    def _stop(self) -> None:
-        for pool in self._pools.values():
-            pool.close()
-        # one that is in the middle of a long evaluation does not hear
-        stop_all(list(self._children.values()), patience=2.0)
-
-    def mixed(self) -> None:
-        """A mixed evaluation of the first bead."""
-        self._evaluate(expensive=self._plan.cluster.indices, cheap=slice(None))
-
-    def all_expensive(self) -> None:
-        """An expensive evaluation of the whole system."""
-        self._evaluate(expensive=slice(None))
-
-    def _evaluate(self, **parts: np.ndarray | slice) -> None:
-        jobs = {}
-        for name, part in parts.items():
-            init = self._told(part) if name == "expensive" else ""
-            positions = self._geometries[0][part] / Bohr
-            jobs[name] = self._pools[name].submit(positions, self._h, 0, init)
-        wait({self._pools[name]: [job] for name, job in jobs.items()}, meanwhile=self._look)
-        for name, job in jobs.items():
-            self._pools[name].result(job)
-
-    def _told(self, part: np.ndarray | slice) -> str:
-        """What the expensive driver is told: of the whole system it evaluates the whole."""
-        if isinstance(part, slice):
-            return init_text(self._atoms.numbers)
-        cell = self._atoms.cell.array
-        config = self._input.config
-        return cluster_text(
+    def mixed(self) -> dict[str, list[Job]]:
+        """The cluster for one side, the whole system for the other."""
+        config, cluster = self._input.config, self._plan.cluster
+        told = cluster_text(
             config.expensive.driver,
-            self._plan.cluster,
+            cluster,
             self._geometries[:1],
-            [cell],
+            [self.atoms.cell.array],
             config.regions.buffer,
         )
+        own = self._geometries[0]
+        return {"expensive": [Job(cluster.positions(own), told)], "cheap": [Job(own, "")]}
 
-    def _look(self) -> None:
-        """End a wait that is in vain."""
-        if self._stops.signum is not None:
-            raise MixpiError(f"stopped by {self._stops.signum.name}")
-        for name, child in self._children.items():
-            lost = self._pools[name].lost > 0
-            if lost:
-                child.wait(1.0)  # it may be about to end, and then says more
-            if child.returncode is not None:
-                driver = getattr(self._input.config, name).driver
-                said = driver.error_in(child.output()) or child.tail(1).strip()
-                raise MixpiError(
-                    f"the {name} driver {describe_end(child.returncode)}"
-                    f"{': ' + said if said else ''} (log: {child.log})"
-                )
-            if lost:
-                deadline = self._pools[name].config.reply_deadline
-                raise MixpiError(
-                    f"the {name} driver did not reply within {deadline:g} s (reply_deadline)"
-                )
+    def all_expensive(self) -> dict[str, list[Job]]:
+        """The whole system, of which the expensive side evaluates the whole."""
+        return {"expensive": [Job(self._geometries[0], init_text(self.atoms.numbers))]}
 
 
 def _last_geometries(ipi_input: IpiInput, rotation: np.ndarray) -> Sequence[np.ndarray] | None:

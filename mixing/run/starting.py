@@ -3,32 +3,47 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 from ase import Atoms
 
+from ..config import MixingConfig
 from ..drivers.config import DriverConfig
 from ..drivers.driver import Place
-from ..ipi.input import IpiInput
 from .processes import Child
 
 
-def place_of(pool: str, ipi_input: IpiInput, atoms: Atoms, *, number: int = 0) -> Place:
+class Configured(Protocol):
+    """Who names a configuration: an i-PI input, or the file itself."""
+
+    @property
+    def config(self) -> MixingConfig:
+        """The configuration, validated."""
+        ...
+
+    @property
+    def config_path(self) -> Path:
+        """Its file."""
+        ...
+
+
+def place_of(pool: str, configured: Configured, atoms: Atoms, *, number: int = 0) -> Place:
     """Where the drivers of a pool are needed.
 
     Parameters
     ----------
-    pool : {"cheap", "expensive"}
+    pool : str
         Which.
-    ipi_input : IpiInput
+    configured : Configured
         The simulation.
     atoms : Atoms
         Its structure.
     number : int
         Of the driver within the pool.
     """
-    config = ipi_input.config
+    config = configured.config
     driver: DriverConfig = getattr(config, pool)
-    home = ipi_input.config_path.parent
+    home = configured.config_path.parent
     buffer = config.regions.buffer
     return Place(pool, driver.socket, home, config.structure, atoms, buffer, number)
 
@@ -39,14 +54,16 @@ def number_in(name: str) -> int:
     return int(last) if last.isdecimal() else 0
 
 
-def start_driver(pool: str, ipi_input: IpiInput, atoms: Atoms, *, name: str, logs: Path) -> Child:
+def start_driver(
+    pool: str, configured: Configured, atoms: Atoms, *, name: str, logs: Path
+) -> Child:
     """Start one driver, in a folder of its own and with a log of its own, both of its name.
 
     Parameters
     ----------
-    pool : {"cheap", "expensive"}
+    pool : str
         Which pool the driver is for.
-    ipi_input : IpiInput
+    configured : Configured
         The simulation.
     atoms : Atoms
         Its structure.
@@ -62,8 +79,8 @@ def start_driver(pool: str, ipi_input: IpiInput, atoms: Atoms, *, name: str, log
     """
     folder = logs / name
     folder.mkdir(exist_ok=True)
-    driver = getattr(ipi_input.config, pool).driver
-    place = place_of(pool, ipi_input, atoms, number=number_in(name))
+    driver = getattr(configured.config, pool).driver
+    place = place_of(pool, configured, atoms, number=number_in(name))
     argv = driver.argv(place, folder)
     env = driver.environment()
     return Child(name, argv, cwd=folder, log=logs / f"{name}.log", env=env)

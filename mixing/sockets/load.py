@@ -7,8 +7,9 @@ import math
 from dataclasses import dataclass
 
 
-#: bytes of extras in which a driver's own word for its time is looked for.
-_MOST_READ = 4096
+#: bytes of extras in which a driver's own word for its time is looked for: energies of many
+#: atoms may stand beside it.
+_MOST_READ = 2**20
 
 
 @dataclass

@@ -7,6 +7,7 @@ import selectors
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from ipi.utils.messages import info, verbosity, warning
@@ -170,14 +171,14 @@ class DriverPool:
             )
         return energy, forces
 
-    def told(self, request: Request, name: str) -> float | None:
-        """A number that the driver says of itself with its reply; None if it does not."""
+    def told(self, request: Request) -> dict[str, Any]:
+        """What the driver says beside energy and forces; empty if it says nothing."""
         assert request.reply is not None  # it is finished
         try:
-            found = json.loads(request.reply.extras)[name]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return None
-        return found if isinstance(found, float) and np.isfinite(found) else None
+            found = json.loads(request.reply.extras)
+        except (ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def close(self) -> None:
         """Send EXIT to the drivers and remove the socket."""
@@ -232,7 +233,11 @@ def wait(
 
 
 def init_text(
-    numbers: np.ndarray, depths: np.ndarray | None = None, buffer: float | None = None
+    numbers: np.ndarray,
+    depths: np.ndarray | None = None,
+    buffer: float | None = None,
+    *,
+    sites: bool = False,
 ) -> str:
     """What a driver that asks is told of a structure, as JSON.
 
@@ -244,9 +249,13 @@ def init_text(
         From each atom to the nearest of positive weight, Å, for drivers that want them.
     buffer : float, optional
         Up to which all atoms are there, Å.
+    sites : bool
+        Whether it is asked for site energies, too.
     """
     told: dict = {"numbers": np.asarray(numbers).tolist()}
     if depths is not None:
         # text of a few digits travels faster; a membership changes at no special place
         told |= {"depths": np.round(depths, 5).tolist(), "buffer": buffer}
+    if sites:
+        told["sites"] = True
     return json.dumps(told, separators=(",", ":"))

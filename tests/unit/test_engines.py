@@ -14,6 +14,7 @@ from conftest import TERSOFF, clean_environment
 from driver_server import listening
 from mixpi.drivers.config import KINDS, DriverConfig
 from mixpi.drivers.driver import Place
+from mixpi.drivers.engine import evaluate_with_sites
 from mixpi.drivers.engine_driver import EngineDriver
 from mixpi.errors import MixpiError
 from mixpi.sockets.config import SocketConfig
@@ -165,7 +166,14 @@ def test_site_energies_sum_to_the_energy(engine):
     numbers, positions, cell = structure(10)
     sites = engine.site_energies(numbers, positions, cell)
     assert sites.shape == (len(numbers),) and np.ptp(sites) > 0.0
-    assert_allclose(sites.sum(), engine.evaluate(numbers, positions, cell)[0], atol=1e-8)
+    energy, forces, _ = engine.evaluate(numbers, positions, cell)
+    assert_allclose(sites.sum(), energy, atol=1e-8)
+    together, same = evaluate_with_sites(engine, numbers, positions, cell)
+    assert_allclose(together[0], energy, atol=1e-8)
+    assert_allclose(together[1], forces, atol=1e-8)
+    assert_allclose(same, sites, atol=1e-8)
+    for found in evaluate_with_sites(engine, *NO_ATOMS):
+        assert np.size(found[1] if isinstance(found, tuple) else found) == 0
 
 
 def test_unknown_species_are_refused(engine):
