@@ -152,11 +152,11 @@ class OwnDrivers:
         )
         found: dict[str, list[Result]] = {}
         for pool, several in requests.items():
-            own = self._pools[pool]
-            unit = Hartree / Bohr
-            found[pool] = [
-                Result(e * Hartree, f * (Hartree / Bohr), said) for e, f, said in results
-            ]
+            own, unit = self._pools[pool], Hartree / Bohr
+            found[pool] = []
+            for request in several:
+                energy, forces = own.result(request)
+                found[pool].append(Result(energy * Hartree, forces * unit, own.told(request)))
         return found
 
     def look(self) -> None:

@@ -181,10 +181,8 @@ class _Turns:
     """Both kinds of an evaluation, of the first bead of the last frame."""
 
     def __init__(self, ipi_input: IpiInput) -> None:
-        self._input = ipi_input
-        self.atoms, rotation = read_oriented(
-            ipi_input.config_path.parent / ipi_input.config.structure
-        )
+        self._config = config = ipi_input.config
+        self.atoms, rotation = read_oriented(ipi_input.config_path.parent / config.structure)
         geometries = _last_geometries(ipi_input, rotation)
         if geometries is None:
             geometries = [self.atoms.positions]
@@ -195,7 +193,7 @@ class _Turns:
 
     def mixed(self) -> dict[str, list[Job]]:
         """The cluster for one side, the whole system for the other."""
-        config, cluster = self._input.config, self._plan.cluster
+        config, cluster = self._config, self._plan.cluster
         told = cluster_text(
             config.expensive.driver,
             cluster,
