@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ._version import __version__
 from .cli_drivers import add_driver_commands
+from .cli_paths import add_path_commands
 from .errors import MixpiError
 from .output.checkpoints import way_on
 from .regions.seeds import GRAMMAR
@@ -108,6 +109,8 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     plot = commands.add_parser("plot", help="draw regions, temperature, times and the cell")
     plot.add_argument("input", type=Path, help="i-PI input of a run")
     plot.set_defaults(run=_plot)
+
+    add_path_commands(commands)
 
     distil = commands.add_parser(
         "distil", help="fit a cheap potential to the expensive one, under hard constraints"

@@ -99,13 +99,15 @@ def read_oriented(path: str | Path) -> tuple[Atoms, np.ndarray]:
     return atoms, rotation
 
 
-def read_frames(path: str | Path) -> list[Atoms]:
-    """The first frame of a structure file, and the second if there is one.
+def read_frames(path: str | Path, *, most: int | None = 2) -> list[Atoms]:
+    """The first frames of a structure file.
 
     Parameters
     ----------
     path : path-like
         Any format that ASE reads, or a LAMMPS data file (units metal).
+    most : int or None
+        No more than so many; None for all.
 
     Returns
     -------
@@ -124,7 +126,7 @@ def read_frames(path: str | Path) -> list[Atoms]:
         _require_sane_file(path)
         if _is_lammps_data(path):
             return [_read_lammps_data(path)]
-        frames = read_atoms(path, slice(0, 2))
+        frames = read_atoms(path, slice(0, most))
     except MixpiError:
         raise
     except (Exception, SystemExit) as error:  # some of ASE's readers end the program

@@ -10,13 +10,18 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
+from ..blend.clusters import Cluster
 from ..blend.levels import CHEAP, CHEAP_ON_CLUSTER, EXPENSIVE, Level
 from ..blend.mixer import Plan
+from ..errors import MixpiError
 
 
 #: Rms of F_expensive − F_cheap relative to that of F_expensive from which on the two are said to
 #: be far apart; potentials that were never fitted to one another have half of it.
 FAR = 0.8
+#: eV/Å (and share of the largest force); by how much the same cheap forces may differ when two
+#: programs compute them: fix ipi converts units.
+SAME_FORCE = 1e-5
 #: eV/Å; where both are smaller, as near lattice sites, nothing can be said yet.
 TELLING = 0.2
 
@@ -74,6 +79,42 @@ def far_apart(cheap: np.ndarray, expensive: np.ndarray, weights: np.ndarray) -> 
         f"the expensive one: rms difference {difference:.3g} eV/Å, rms force {force:.3g} eV/Å. "
         "Are species, units and cutoffs right? If so, 'mixpi calibrate' measures this and says "
         "whether a better cheap potential ('mixpi distil') or a wider core is needed"
+    )
+
+
+def require_same_cheap(
+    whole: np.ndarray, on_cluster: np.ndarray, around: Cluster, buffer: float
+) -> None:
+    """Refuse to take the cheap forces of another potential from the expensive ones.
+
+    Parameters
+    ----------
+    whole : ndarray, shape (n, 3)
+        Cheap forces on the whole system, eV/Å.
+    on_cluster : ndarray, shape (k, 3)
+        Of the driver for clusters, eV/Å.
+    around : Cluster
+        The k atoms.
+    buffer : float
+        Of this cluster, Å.
+
+    Raises
+    ------
+    MixpiError
+        By how much they differ, where, and what to do.
+    """
+    weighted = around.weights > 0.0
+    own = whole[around.indices[weighted]]
+    difference = np.abs(own - on_cluster[weighted])
+    if not difference.size or difference.max() <= SAME_FORCE * max(1.0, np.abs(own).max()):
+        return
+    atom = around.indices[weighted][difference.max(axis=1).argmax()]
+    raise MixpiError(
+        "the cheap forces on the cluster (cheap_cluster) and on the whole system (cheap) differ by "
+        f"up to {difference.max():.3g} eV/Å, on atom {atom} (from 0): the correction would be one "
+        "of another potential. Are both sections the same potential with the same species? One "
+        f"that sees further than it says, or than the buffer of {buffer:g} Å if it says nothing, "
+        "needs a wider buffer"
     )
 
 

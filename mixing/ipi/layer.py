@@ -20,17 +20,12 @@ from ..sockets.pool import wait
 from ..sockets.server import say_aloud
 from .agreement import require_same_system
 from .cluster_text import cluster_text
-from .first_look import FirstLook
+from .first_look import FirstLook, require_same_cheap
 from .folding import HomeImages
 from .limits import Limits
 from .run_files import RunFiles
 from .session import Session
 from .simulation import RunningSimulation, running_simulation
-
-
-#: eV/Å (and share of the largest force); by how much the same cheap forces may differ when two
-#: programs compute them: fix ipi converts units.
-SAME_FORCE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -322,20 +317,9 @@ class Layer:
         request = pool.submit(asked.folded[0], asked.cells[0], 0)
         wait({pool: [request]})
         _, forces = pool.result(request)
-        around = plan.clusters[CHEAP_ON_CLUSTER.pool]
-        weighted = around.weights > 0.0
-        whole = forces[around.indices[weighted]] * (Hartree / Bohr)
-        difference = np.abs(whole - replies.forces[CHEAP_ON_CLUSTER.pool][0][weighted])
-        if not difference.size or difference.max() <= SAME_FORCE * max(1.0, np.abs(whole).max()):
-            return
-        atom = around.indices[weighted][difference.max(axis=1).argmax()]
-        raise MixpiError(
-            f"the cheap forces on the cluster (cheap_cluster) and on the whole system (cheap) "
-            f"differ by up to {difference.max():.3g} eV/Å, on atom {atom} (from 0): the correction "
-            "would be one of another potential. Are both sections the same potential with the "
-            "same species? One that sees further than it says, or than the buffer of "
-            f"{self._buffers[CHEAP_ON_CLUSTER.pool]:g} Å if it says nothing, needs a wider buffer"
-        )
+        whole = forces * (Hartree / Bohr)
+        own = CHEAP_ON_CLUSTER.pool
+        require_same_cheap(whole, replies.forces[own][0], plan.clusters[own], self._buffers[own])
 
     def _inspect(
         self, first: bool, plan: Plan | None, asked: Geometries, replies: Replies, step: str

@@ -24,17 +24,12 @@ from .locking import LOGS, lock
 from .outcome import Evidence, Outcome, judge
 from .processes import PYTHON_OUTPUT, Child, describe_end, guarded
 from .progress import Progress
+from .starting import unix_sockets
 from .stopping import Stops
 
 
 #: s; how long i-PI may take to end where it has nowhere to write to.
 SHORT_PATIENCE = 10.0
-
-
-def unix_sockets(ipi_input: IpiInput) -> list[Path]:
-    """The socket files of a run."""
-    sockets = [getattr(ipi_input.config, pool).socket for pool in ipi_input.pools]
-    return [unix_path(socket.known_address) for socket in sockets if socket.mode == "unix"]
 
 
 class Run:
@@ -91,7 +86,7 @@ class Run:
         )
         with self._lock, contextlib.nullcontext(stops) if stops else Stops() as self._stops:
             try:
-                with guarded(keep=[self._lock], sockets=unix_sockets(self.ipi_input)):
+                with guarded(keep=[self._lock], sockets=unix_sockets(config, self.ipi_input.pools)):
                     try:
                         with progress:
                             ipi = self._start_ipi()

@@ -28,7 +28,7 @@ from .locking import lock
 from .own_drivers import Job, OwnDrivers
 from .processes import guarded
 from .progress import Tell, silent
-from .running import unix_sockets
+from .starting import unix_sockets
 
 
 #: s; for all pairs. One all-expensive evaluation is waited for, however long it takes.
@@ -119,7 +119,7 @@ def measure_speed_up(
         raise MixpiError(f"{log_file} is {kind}, and a file of that name is to be written")
     with (
         lock(logs) as locked,
-        guarded(keep=[locked], sockets=unix_sockets(ipi_input)) as family,
+        guarded(keep=[locked], sockets=unix_sockets(config, ipi_input.pools)) as family,
         log_file.open("w") as log,
         contextlib.redirect_stdout(log),  # i-PI's sockets speak of every driver
     ):

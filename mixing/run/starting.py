@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +11,7 @@ from ase import Atoms
 from ..config import MixingConfig
 from ..drivers.config import DriverConfig
 from ..drivers.driver import Place
+from ..sockets.addresses import unix_path
 from .processes import Child
 
 
@@ -25,6 +27,12 @@ class Configured(Protocol):
     def config_path(self) -> Path:
         """Its file."""
         ...
+
+
+def unix_sockets(config: MixingConfig, pools: Iterable[str]) -> list[Path]:
+    """The socket files of some pools."""
+    sockets = [getattr(config, pool).socket for pool in pools]
+    return [unix_path(socket.known_address) for socket in sockets if socket.mode == "unix"]
 
 
 def place_of(pool: str, configured: Configured, atoms: Atoms, *, number: int = 0) -> Place:

@@ -1,0 +1,1 @@
+"""Relaxation and reaction paths on mixed forces, with weights that stay as they are."""
