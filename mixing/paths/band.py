@@ -238,7 +238,7 @@ def find_path(
 
 def _written(setting: Setting, mixing: FixedMixing, band: Band, files: dict[str, Path]) -> Profile:
     """The profile, once the images are written."""
-    frames = []
+    frames: list[Atoms] = []
     for number, image in enumerate(band.images):
         frame = setting.frame(image.positions, image=number)
         frame.info["energy_estimate"] = float(image.get_potential_energy())
@@ -246,6 +246,10 @@ def _written(setting: Setting, mixing: FixedMixing, band: Band, files: dict[str,
         frame.arrays["mix_region"] = mixing.labels
         frame.arrays["forces"] = image.get_forces() @ setting.rotation
         frames.append(frame)
+    if band.work_counts:
+        # a spline through the forces is more exact than what the band needs to know
+        for frame, work in zip(frames, profile_of(frames).work, strict=True):
+            frame.info["energy_estimate"] = float(work)
 
     def write(part: Path) -> None:
         with part.open("w") as stream:

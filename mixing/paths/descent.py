@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from ase.optimize import FIRE
@@ -59,12 +60,12 @@ class Descent:
         if not self._state.exists():
             return False
         try:
-            with np.load(self._state, allow_pickle=False) as found:
+            with self._state.open("rb") as stream, np.load(stream, allow_pickle=False) as found:
                 about = json.loads(str(found["about"]))
                 positions, velocity = found["positions"], found["velocity"]
                 memory = [float(x) for x in found["memory"]]
                 step = int(found["step"])
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise MixpiError(
                 f"{self._state} is no state to go on from ({error}): remove it"
             ) from None

@@ -20,12 +20,16 @@ from ..config import MixingConfig
 from ..ipi.cluster_text import cluster_text
 from ..ipi.first_look import FirstLook, require_same_cheap
 from ..ipi.limits import Limits
+from ..regions.periodic import PeriodicCell
 from ..run.own_drivers import Job, OwnDrivers, Result
 from ..sockets.pool import init_text
 
 
 #: Who computes the forces: both potentials, or one of them everywhere (a reference).
 EVERYWHERE = ("mixed", "expensive", "cheap")
+
+#: Å; an atom that moves further along a path should be in the core.
+FAR = 0.5
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,24 @@ class FixedMixing:
         self.labels = np.full(n, 3) if none else self._plan.regions.labels
         self.counts = (n, 0, 0) if none else self._plan.regions.counts
         self._offsets: dict[int, float] | None = None
+        self._look_at_movers()
+
+    def _look_at_movers(self) -> None:
+        """Say so where an atom that moves far is not in the core: the path is then another."""
+        periodic = PeriodicCell(self._atoms.cell.array)
+        first = self._geometries[0]
+        moved = np.zeros(len(first))
+        for x in self._geometries[1:]:
+            moved = np.maximum(moved, np.linalg.norm(periodic.shortest(x - first), axis=1))
+        loose = np.flatnonzero((moved > FAR) & (self.weights < 1.0))
+        if self._kind == "mixed" and len(loose):
+            atom = loose[moved[loose].argmax()]
+            self._say(
+                f"atom {atom} (from 0, {self._atoms.symbols[atom]}) moves by {moved[atom]:.2g} Å "
+                f"along the path and its weight is {self.weights[atom]:.2g}"
+                + (f" ({len(loose)} atoms are so)" if len(loose) > 1 else "")
+                + ": are the seeds those of this path? What moves should be in the core"
+            )
 
     def _make_plan(self) -> Plan:
         cells = [self._atoms.cell.array] * len(self._geometries)

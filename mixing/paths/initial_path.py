@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -70,7 +71,9 @@ def initial_path(
     if method == "idpp":
         near = _moving(path)
         part = [image[near] for image in path]
-        idpp_interpolate(part, traj=None, log=None, mic=True, fmax=0.05, steps=200)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a choice that it makes itself
+            idpp_interpolate(part, traj=None, log=None, mic=True, fmax=0.05, steps=200)
         for image, improved in zip(path[1:-1], part[1:-1], strict=True):
             image.positions[near] = improved.positions
     return path
