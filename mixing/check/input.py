@@ -61,7 +61,8 @@ def check_kind(ipi_input: IpiInput) -> None:
         raise MixpiError(
             f"{ipi_input.path.name} has {ipi_input.unsupported_motion}: mixed forces have no "
             "energy, and what needs one would go wrong without a word. Molecular dynamics works: "
-            "<dynamics mode='nve'> or 'nvt'"
+            "<dynamics mode='nve'> or 'nvt'. To relax a structure there is 'mixpi relax', for "
+            "paths and barriers 'mixpi neb', both on forces alone and with fixed regions"
         )
     for layer in ipi_input.layers:
         if not os.path.isfile(layer.pes_path):

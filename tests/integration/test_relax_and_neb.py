@@ -96,9 +96,7 @@ def test_the_estimate_has_nearly_the_forces_as_its_gradient(make_case, mace_tiny
             errors[name] = abs(slope - work) / np.linalg.norm(step)
     size = float(np.sqrt(np.mean(here.forces[mixing.weights > 0.0] ** 2)))
     # these two potentials were never fitted to one another
-    assert errors["all"] < 0.5 * size, errors
-    # far from the blend the cheap energy is all there is
-    assert errors["far"] < 1e-3, errors
+    assert max(errors.values()) < 0.05 * size, (errors, size)
 
 
 @pytest.mark.full
