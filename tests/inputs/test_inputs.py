@@ -78,6 +78,49 @@ def test_case_runs(case, tmp_path):
     assert {"mix_weight", "mix_region"} <= set(frame.arrays)
 
 
+#: Cases of 'mixpi relax' and 'neb', which have no i-PI input.
+PATHS = ("si_vacancy_relax", "si_vacancy_neb")
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_case_of_a_path_is_whole(name):
+    case = INPUTS / name
+    config = load_config(case / "mixing.yaml")
+    assert (case / config.structure).exists() and "../" not in (case / "mixing.yaml").read_text()
+    for copy, folder in ((config.expensive.mace.model, "models"), ("si-uf3.uf3", "potentials")):
+        assert (case / copy).read_bytes() == (INPUTS / folder / copy).read_bytes()
+        assert not (case / copy).is_symlink()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", PATHS)
+def test_case_of_a_path_runs(name, tmp_path):
+    """As its script says, with the fast model and few steps."""
+    folder = tmp_path / name
+    shutil.copytree(INPUTS / name, folder)
+    shutil.copy(MODELS / "si-tiny.model", folder / "si-small.model")
+    done = mixpi("relax", "mixing.yaml", "--steps", "2", cwd=folder)
+    assert "after 2 steps" in done.stdout, done.stderr
+    assert read(folder / "relaxed.extxyz").info["energy_estimate"] < 0.0
+    if name == "si_vacancy_relax":
+        return
+    script = (folder / "run.sh").read_text()
+    for line in (
+        "mixpi path init.extxyz last.extxyz --images 9 --relax mixing.yaml --output path.extxyz",
+        "mixpi neb mixing.yaml --images path.extxyz --output neb",
+        "mixpi barrier mixing.yaml --images neb.extxyz --output barrier",
+    ):
+        assert line in script
+        words = line.split()[1:] + {"path": ["--fmax", "9"], "neb": ["--steps", "1"]}.get(
+            line.split()[1], []
+        )
+        done = mixpi(*words, cwd=folder, timeout=300)
+        assert "Traceback" not in done.stderr
+        assert done.returncode == int(words[0] == "neb"), done.stderr
+    barriers = json.loads((folder / "barrier.json").read_text())
+    assert len(barriers["expensive_eV"]) == 9
+
+
 def test_any_calculator_needs_its_environment(tmp_path):
     folder = tmp_path / "elsewhere"
     shutil.copytree(ANY_CALCULATOR, folder, ignore=shutil.ignore_patterns("sevennet"))
