@@ -5,16 +5,19 @@ set -euo pipefail
 cd "$(dirname "$0")"
 case ${1:-mixed} in
     mixed)
-        mixpi path init.extxyz last.extxyz --images 9 --relax mixing.yaml --output path.extxyz
-        mixpi neb mixing.yaml --images path.extxyz --output neb
+        mixpi path init.extxyz last.extxyz --images 9 --relax mixing.yaml --fmax 0.002 --output path.extxyz
+        mixpi neb mixing.yaml --images path.extxyz --fmax 0.01 --output neb
         mixpi barrier mixing.yaml --images neb.extxyz --output barrier
         ;;
     expensive)
         [ -e path.extxyz ] || { echo "first './run.sh', which relaxes the ends" >&2; exit 1; }
-        mixpi relax mixing.yaml path.first.extxyz --everywhere expensive --output reference.first
-        mixpi relax mixing.yaml path.last.extxyz --everywhere expensive --output reference.last
+        for end in first last; do
+            mixpi relax mixing.yaml path.$end.extxyz --fmax 0.002 --everywhere expensive \
+                --output reference.$end
+        done
         mixpi path reference.first.extxyz reference.last.extxyz --output reference.path.extxyz
-        mixpi neb mixing.yaml --images reference.path.extxyz --everywhere expensive --output reference
+        mixpi neb mixing.yaml --images reference.path.extxyz --fmax 0.01 --everywhere expensive \
+            --output reference
         mixpi barrier mixing.yaml --images reference.extxyz --output reference.barrier
         ;;
     *) echo "use: $0 [mixed|expensive]" >&2; exit 2 ;;

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 from ..errors import MixpiError
-from ..ipi.input import IpiInput
+from ..ipi.input import IpiInput, MixingLayer
 from ..ipi.view import IpiView, Motion
 from .meaning import check_forces
 from .overwriting import continued_checkpoint, inputs_of_run, own_outputs, require_safe_outputs
@@ -79,14 +79,23 @@ def check_kind(ipi_input: IpiInput) -> None:
             "system (its beads share a region)"
         )
     for layer in ipi_input.layers:
-        beads = ipi_input.beads_of(layer)
-        if layer.batch_size != beads:
-            which = "" if len(ipi_input.layers) == 1 else f" '{layer.name}'"
-            raise MixpiError(
-                f"{ipi_input.path.name} has {beads} bead(s){f' for{which}' if which else ''} but "
-                f"<batch_size> {layer.batch_size} in the mixing layer's <ffdirect>: all beads must "
-                f"come together, so write <batch_size>{beads}</batch_size>"
-            )
+        _check_batch(ipi_input, layer)
+
+
+def _check_batch(ipi_input: IpiInput, layer: MixingLayer) -> None:
+    """i-PI waits for ever for a batch to become full, unless a thread of its own looks after it.
+
+    Whatever comes together, all beads are evaluated at once when the first is asked for.
+    """
+    beads, size = ipi_input.beads_of(layer), layer.batch_size
+    if size >= 1 and (beads % size == 0 or layer.threaded):
+        return
+    which = "" if len(ipi_input.layers) == 1 else f" for '{layer.name}'"
+    raise MixpiError(
+        f"{ipi_input.path.name} has {beads} bead(s){which} but <batch_size> {size} in the mixing "
+        f"layer's <ffdirect>: i-PI would wait for ever for the rest of a batch, so write "
+        f"<batch_size>{beads}</batch_size>, or leave it out"
+    )
 
 
 def _require_finite(ipi_input: IpiInput) -> None:

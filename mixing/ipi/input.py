@@ -45,12 +45,15 @@ class MixingLayer:
         The file that its ``<ffdirect>`` names.
     batch_size : int
         Geometries that i-PI hands over together.
+    threaded : bool
+        Whether it hands over what is left of a batch after a while.
     """
 
     part: str
     name: str
     pes_path: Path
     batch_size: int
+    threaded: bool = False
 
 
 @dataclass(frozen=True)
@@ -267,6 +270,7 @@ def _layer(path: Path, node: ElementTree.Element, parameters: dict[str, str]) ->
         name=node.get("name", "").strip(),
         pes_path=path.parent / (node.findtext("pes_path") or "").strip(),
         batch_size=_whole_number(path, "<batch_size>", node.findtext("batch_size") or "1"),
+        threaded=node.get("threaded", "").strip().lower() == "true",
     )
 
 

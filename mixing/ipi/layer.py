@@ -105,6 +105,8 @@ class Layer:
             self._config.regions.buffer,
         )
         self._started = False
+        #: Bead → its geometry (bohr) and result, of those that i-PI has not asked for yet.
+        self._waiting: dict[int, tuple[np.ndarray, tuple]] = {}
         self._evaluations = 0
         self._left = time.perf_counter()
         self._output_ms = 0.0
@@ -138,8 +140,12 @@ class Layer:
             If they cannot be had, or should not be used.
         """
         entered = time.perf_counter()
+        self._session.require_structure(cells, geometries)
+        given = [np.asarray(positions).reshape(-1, 3) for positions in geometries]
+        if (found := self._computed_already(given)) is not None:
+            return found
         first = not self._started
-        asked, step = self._take(cells, geometries)
+        asked, wanted, step = self._take(cells, given)
         mixes = EXPENSIVE in self._levels
         plan = self._plan(asked) if mixes else None
         planned = time.perf_counter()
@@ -178,46 +184,67 @@ class Layer:
         if plan is not None:
             self._output_ms = 1e3 * (self._left - blended)
         virial = np.full((3, 3), np.nan)
-        return [
+        results = [
             (potential / Hartree, force * (Bohr / Hartree), virial, "")
             for potential, force in zip(potentials, forces, strict=True)
         ]
+        self._waiting = {
+            bead: (asked.given[bead], results[bead])
+            for bead in range(len(results))
+            if bead not in wanted
+        }
+        return [results[bead] for bead in wanted]
+
+    def _computed_already(self, given: list[np.ndarray]) -> list[tuple] | None:
+        """Results of beads that were evaluated when i-PI asked for others of their ring."""
+        found = []
+        for positions in given:
+            bead = next(
+                (b for b, (x, _) in self._waiting.items() if np.array_equal(x, positions)), None
+            )
+            if bead is None:
+                return None
+            found.append(self._waiting.pop(bead)[1])
+        self._left = time.perf_counter()
+        return found
 
     @property
     def _used(self) -> list[Level]:
         """The levels that are asked: without seeds nothing is on a cluster."""
         return [level for level in self._levels if level.pool in self._session.pools]
 
-    def _take(self, cells: list, geometries: list) -> tuple[Geometries, int]:
-        """What i-PI asks for, looked at, and the step that it belongs to."""
-        self._session.require_structure(cells, geometries)
-        given = [np.asarray(positions).reshape(-1, 3) for positions in geometries]
+    def _take(self, cells: list, given: list[np.ndarray]) -> tuple[Geometries, list[int], int]:
+        """All beads with those that i-PI asks for, which these are, and the step."""
         before = f"step {self._simulation.step}" if self._simulation else "the start"
         for positions in given:
             self._limits.require_positions(positions, Bohr, before)
         if not self._started:
-            self._start(cells[0], given)
+            self._simulation = running_simulation()
+        ring, wanted = given, list(range(len(given)))
+        if self._simulation:
+            ring, wanted = self._simulation.ring_with(given, cells[0].T)
+        if not self._started:
+            self._start(cells[0], ring)
         step = self._evaluations
         if self._simulation:
-            self._simulation.require_own_beads(given, cells[0].T)
-            step = self._simulation.step_of(given)
+            step = self._simulation.step_of(ring)
             self._limits.require_temperature(self._simulation, f"step {step}")
         elif self._files:
             step = self._files.steps.evaluations
         # shared by all that follows: distances and drivers do not care for the image
-        return Geometries(cells, given, self._images.fold(given, cells[0].T)), step
+        folded = self._images.fold(ring, cells[0].T)
+        return Geometries([cells[0]] * len(ring), ring, folded), wanted, step
 
-    def _start(self, h: np.ndarray, geometries: list[np.ndarray]) -> None:
-        """Meet i-PI, open the output and the sockets; the first evaluation needs them."""
-        simulation = self._simulation = running_simulation()
-        if simulation:
-            self._require_same_system(simulation, h, geometries)
-            self._mixer = self._make_mixer(simulation.masses)
+    def _start(self, h: np.ndarray, ring: list[np.ndarray]) -> None:
+        """Meet i-PI's files, open ours and the sockets; the first evaluation needs them."""
+        if self._simulation:
+            self._require_same_system(self._simulation, h, ring)
+            self._mixer = self._make_mixer(self._simulation.masses)
         self._images = HomeImages()
         self._work = WorkOfCorrection(self._mixer.masses)
         if EXPENSIVE in self._levels:
             files = self._files = RunFiles(
-                self._session, simulation, beads=len(geometries), part=self._part
+                self._session, self._simulation, beads=len(ring), part=self._part
             )
             if work := files.work:
                 self._work.resume(work)

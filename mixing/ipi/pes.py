@@ -24,9 +24,9 @@ from .session import fail, has_failed, join, leave
 class MixingPES(Dummy_driver):
     """Forces of pools of drivers, as one i-PI potential.
 
-    The pools listen from the first evaluation on. With ``<batch_size>`` all beads
-    come together, share one region (:func:`mixpi.regions.growth.union`) and are computed
-    at the same time by as many drivers as there are.
+    The pools listen from the first evaluation on. All beads share one region
+    (:func:`mixpi.regions.growth.union`) and are computed at the same time, by as many drivers
+    as there are, however i-PI hands them over.
 
     Parameters
     ----------

@@ -86,40 +86,51 @@ class RunningSimulation:
             )
         return self.first_step if self._at_start else int(self._simulation.step) + 1
 
-    def require_own_beads(self, geometries: Sequence[np.ndarray], cell: np.ndarray) -> None:
-        """Refuse geometries that are not all the beads of a force, in their order.
+    def ring_with(
+        self, geometries: Sequence[np.ndarray], cell: np.ndarray
+    ) -> tuple[list[np.ndarray], list[int]]:
+        """All beads that a force is computed on, of which i-PI asks for some or all.
 
-        The energy estimate is the work along the path of each bead, and a row and a frame
-        belong to a step; other geometries would go into all of them without a word.
+        It hands them over one by one, or in batches that need not be all of them. They share a
+        region, and a row and a frame belong to a step: so all are evaluated at once.
 
         Parameters
         ----------
         geometries : sequence of ndarray, shape (n, 3)
-            bohr.
+            What it asks for, bohr.
         cell : ndarray, shape (3, 3)
             Rows are lattice vectors, bohr.
+
+        Returns
+        -------
+        ring : list of ndarray, shape (n, 3)
+            All beads in their order, bohr.
+        asked : list of int
+            Which of them the geometries are.
 
         Raises
         ------
         MixpiError
-            What i-PI may have been asked for.
+            If they are no beads: what i-PI may have been asked for.
         """
-        beads = [np.array(mine.q) for mine in self._system.forces.mbeads]  # contracted ones too
+        rings = [np.array(mine.q) for mine in self._system.forces.mbeads]  # contracted ones too
         found = np.reshape(geometries, (len(geometries), -1))
-        mine = [q for q in beads if q.shape == found.shape]
-        if any(np.array_equal(found, q) for q in mine):
-            return
+        # a force on as many beads as are asked for is the likeliest
+        rings.sort(key=lambda q: len(q) != len(found))
         periodic = PeriodicCell(cell)
-        moved = [periodic.fold((found - q).reshape(-1, 3)) for q in mine]
-        if any(np.abs(vectors).max() < SAME_PLACE for vectors in moved):
-            return
-        numbers = sorted({len(q) for q in beads})
-        if len(geometries) not in numbers:
-            raise MixpiError(
-                f"i-PI hands over {len(geometries)} geometries at a time, but there are "
-                f"{' or '.join(map(str, numbers))} beads: write <batch_size>{numbers[-1]}"
-                "</batch_size> into the mixing layer's <ffdirect>, so that they come together"
-            )
+
+        def same(x: np.ndarray, y: np.ndarray) -> bool:
+            return np.array_equal(x, y)
+
+        def same_wrapped(x: np.ndarray, y: np.ndarray) -> bool:
+            return bool(np.abs(periodic.fold((x - y).reshape(-1, 3))).max() < SAME_PLACE)
+
+        for alike in (same, same_wrapped):
+            for ring in rings:
+                asked = _places(found, ring, alike)
+                if asked is not None:
+                    whole = len(asked) == len(ring)
+                    return [x.reshape(-1, 3) for x in (found if whole else ring)], asked
         raise MixpiError(
             "i-PI asks for energies and forces of displaced atoms, not of its beads: mixed forces "
             "have no energy to compare such geometries by. Leave out what needs it: properties "
@@ -207,6 +218,22 @@ class RunningSimulation:
                 frames, stride = isinstance(output, TrajectoryOutput), int(output.stride)
                 found += [OutputFile(Path(s.name), frames, stride) for s in streams if s]
         return found
+
+
+def _places(
+    found: np.ndarray, ring: np.ndarray, alike: Callable[[np.ndarray, np.ndarray], bool]
+) -> list[int] | None:
+    """Which beads of a ring some geometries are, in ascending order; None if one is none."""
+    if len(found) > len(ring) or found.shape[1:] != ring.shape[1:]:
+        return None
+    places: list[int] = []
+    for x in found:
+        begin = places[-1] + 1 if places else 0
+        bead = next((k for k in range(begin, len(ring)) if alike(x, ring[k])), None)
+        if bead is None:
+            return None
+        places.append(bead)
+    return places
 
 
 def _telling(output: Any, tell: Callable[[str], None]) -> Callable[[], None]:

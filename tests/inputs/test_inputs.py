@@ -106,8 +106,9 @@ def test_case_of_a_path_runs(name, tmp_path):
         return
     script = (folder / "run.sh").read_text()
     for line in (
-        "mixpi path init.extxyz last.extxyz --images 9 --relax mixing.yaml --output path.extxyz",
-        "mixpi neb mixing.yaml --images path.extxyz --output neb",
+        "mixpi path init.extxyz last.extxyz --images 9 --relax mixing.yaml --fmax 0.002 "
+        "--output path.extxyz",
+        "mixpi neb mixing.yaml --images path.extxyz --fmax 0.01 --output neb",
         "mixpi barrier mixing.yaml --images neb.extxyz --output barrier",
     ):
         assert line in script

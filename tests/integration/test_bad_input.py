@@ -167,9 +167,12 @@ MISTAKES = {
         "cannot share an address",
     ),
     "command empty": (lambda c: set_in(c, "cheap.command", " "), "program '' not found"),
-    "beads one by one": (
-        lambda c: swap(c, "nbeads='1'", "nbeads='4'"),
-        "<batch_size>4</batch_size>",
+    "batches that beads do not fill": (
+        lambda c: (
+            swap(c, "nbeads='1'", "nbeads='4'"),
+            swap(c, "</ffdirect>", "<batch_size>3</batch_size></ffdirect>"),
+        ),
+        "<batch_size>4</batch_size>, or leave it out",
     ),
     "model missing": (
         lambda c: set_in(c, "expensive", {"mace": {"model": "gone.model"}, "socket": {}}),

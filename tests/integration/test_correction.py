@@ -292,3 +292,27 @@ def test_batches_that_do_not_fit(make_case):
     ended = case.mixpi("run", "input.xml")
     assert ended.returncode == 1
     assert "has 2 bead(s) for 'delta' but <batch_size> 4" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("batch", "threads"),
+    [("", ""), ("2", ""), ("3", " threaded='True'"), ("9", " threaded='True'")],
+)
+def test_beads_in_batches_of_any_size(make_case, batch, threads):
+    """One by one, two and two, three and one, fewer than wanted: the same forces, no hang."""
+    given = {"beads": 4, "steps": 8, "dynamics": dynamics("pile"), **TOYS}
+    whole = make_case(folder="whole", **given)
+    done(whole)
+    split = make_case(folder="split", **given)
+    size = f"<batch_size>{batch}</batch_size>" if batch else ""
+    changed(
+        split,
+        ("<batch_size>4</batch_size>", size),
+        ("ffdirect name='mix'", f"ffdirect name='mix'{threads}"),
+    )
+    done(split)
+    for bead in range(4):
+        np.testing.assert_allclose(split.positions(bead), whole.positions(bead), rtol=0, atol=1e-8)
+    steps = read_steps(split.folder / "mix.steps")
+    np.testing.assert_array_equal(steps["step"], np.arange(9))
+    assert evaluated(split)["expensive"] == 8 * 4

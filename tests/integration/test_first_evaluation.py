@@ -14,7 +14,6 @@ from ase.units import Bohr
 from conftest import TERSOFF, command_driver, silicon
 from mixpi.blend.mixer import Mixer
 from mixpi.ipi.first_look import FirstLook, exactly_zero, far_apart
-from mixpi.output.records import read_steps
 from test_faults import run
 
 
@@ -201,14 +200,6 @@ def test_a_client_of_one_structure_serves_a_region_that_stays(make_case):
     done = run(case)
     assert done.returncode == 0, done.stderr
     assert "does not ask what the atoms are" in done.stderr
-
-
-def test_beads_that_come_one_by_one_are_refused(make_case):
-    case = make_case(steps=2, beads=4)
-    case.input.write_text(case.input.read_text().replace("<batch_size>4</batch_size>", ""))
-    assert "write <batch_size>4</batch_size>" in run_by_hand(case)
-    steps = case.folder / "mix.steps"
-    assert not steps.exists() or len(read_steps(steps)["step"]) == 0
 
 
 def test_two_systems_are_refused(make_case):
