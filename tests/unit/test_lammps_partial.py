@@ -120,6 +120,21 @@ def test_other_styles(name):
     assert LammpsPartialEngine(one, sites=one.cutoff).needs_buffer == 2 * one.cutoff
 
 
+def test_a_cell_smaller_than_the_cutoff():
+    """Atoms see several images of the others, and of themselves."""
+    one, atoms = engine(FAST), bulk("Si", a=5.46)
+    atoms.rattle(0.1, seed=4)
+    structure = (atoms.numbers, atoms.positions, atoms.cell.array)
+    assert atoms.cell.lengths().max() < one.cutoff
+    energy, forces = one.evaluate_sites(*structure, [True, False])
+    assert energy == pytest.approx(one.site_energies(*structure)[0], abs=1e-10)
+    other, others = one.evaluate_sites(*structure, [False, True])
+    assert energy + other == pytest.approx(one.evaluate(*structure)[0], abs=1e-10)
+    assert not forces[1].any() and not others[0].any()
+    _, both = one.evaluate_sites(*structure, [True, True])
+    assert_allclose(both, one.evaluate(*structure)[1], atol=1e-12)
+
+
 def test_fewer_sites_are_an_energy_with_its_gradient():
     one, atoms = engine(FAST), crystal(4)
     part = Part(atoms, one.cutoff, sites=3.0)
