@@ -23,6 +23,10 @@ from ..ipi.input import IpiInput
 from .room import cores_here
 
 
+#: ms; steps of one rank that are shorter are not worth dividing: the mixing itself takes as long.
+SHORT = 5.0
+
+
 def free_cores(config: MixingConfig, here: int) -> int:
     """Cores for each cheap driver: those that neither the expensive ones nor i-PI ask for.
 
@@ -48,8 +52,8 @@ def free_cores(config: MixingConfig, here: int) -> int:
 def measure_ranks(ipi_input: IpiInput, atoms: Atoms) -> Iterator[str]:
     """Time the cheap LAMMPS on the cores that are free, and say which ``launch:`` is best.
 
-    Nothing is measured where only one rank makes sense, or where a launcher, an accelerator or
-    threads decide otherwise.
+    Nothing is measured where only one rank makes sense, a step is short, or a launcher, an
+    accelerator or threads decide otherwise.
 
     Parameters
     ----------
@@ -79,6 +83,8 @@ def measure_ranks(ipi_input: IpiInput, atoms: Atoms) -> Iterator[str]:
         return time_step(one.setup(home), atoms, one.program(home), ranks, one.environment())
 
     try:
+        if configured == 1 and once(1) < SHORT:
+            return
         ms = shortest_of({ranks: once(ranks) for ranks in numbers} for _ in range(ROUNDS))
     except MixpiError as error:
         word = "warning" if configured > 1 else "note"

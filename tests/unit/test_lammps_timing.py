@@ -107,25 +107,32 @@ def test_nothing_is_measured(said, monkeypatch, here, keys):
 
 
 @pytest.mark.full
+def test_short_steps_are_not_divided(said):
+    assert said(here=8) == []
+
+
+@pytest.mark.full
 class TestRealRanks:
     """LAMMPS under mpirun."""
 
-    def test_each_is_timed(self, said, monkeypatch):
+    @pytest.fixture(autouse=True)
+    def quickly(self, monkeypatch):
+        monkeypatch.setattr(check_ranks, "SHORT", 0.0)
         monkeypatch.setattr(check_ranks, "ROUNDS", 1)
+
+    def test_each_is_timed(self, said):
         [line] = said(here=4)
         assert re.search(r"takes \S+ ms a step on 1 rank, \S+ on 2 \(2 cores free for it", line)
         assert "best" in line or "'launch: mpirun -n 2'" in line
 
-    def test_more_ranks_than_cores(self, said, monkeypatch):
+    def test_more_ranks_than_cores(self, said):
         """Ranks that share a core wait for each other without sleeping."""
-        monkeypatch.setattr(check_ranks, "ROUNDS", 1)
         [line] = said(here=2, launch="mpirun -n 6")
         assert re.search(r"note: cheap: .* on 1 rank, \S+ on 6 \(1 core free", line)
         assert re.search(r"no 'launch:' in lammps: makes it [\d.]+ times as fast", line)
 
     def test_check_says_it(self, make_case, tiny_model, monkeypatch):
         monkeypatch.setattr(check_ranks, "cores_here", lambda: 4)
-        monkeypatch.setattr(check_ranks, "ROUNDS", 1)
         case = make_case(
             silicon(3),
             cheap={"lammps": {"potential": TERSOFF}},
