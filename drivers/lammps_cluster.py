@@ -18,11 +18,13 @@ from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import ArrayLike
 
 from ..errors import MixpiError
+from . import lammps_sites
 from .lammps import LammpsSetup, potential_folders
 from .lammps_commands import require_harmless_flags
 from .lammps_data import folded, lammps_frame
 from .lammps_library import open_lammps, read_input, words_of
 from .lammps_potential import read_lines
+from .lammps_ranks import of_first_rank
 from .lammps_reach import cutoff_in, cutoffs_to_see
 from .lammps_species import named_species, require_known
 from .programs import split_words
@@ -101,6 +103,7 @@ class LammpsClusterEngine:
         self.species = tuple(named_species(lines) if species is None else species)
         require_known(self.species)
         self.potential = tuple(potential)
+        self._lines = lines
         self._setup = LammpsSetup(self.potential, self.species, folder)
         self._flags = split_words(arguments, "arguments")
         require_harmless_flags(self._flags, "arguments")
@@ -108,6 +111,7 @@ class LammpsClusterEngine:
         self._types = np.zeros(len(chemical_symbols), dtype=int)
         self._types[list(self.numbers)] = np.arange(1, len(self.numbers) + 1)
         self._lmp: Any = None
+        self._has_sites = False
         self._cell: np.ndarray | None = None
         self._present = np.zeros(0, dtype=int)
         self.cutoff = self._open()
@@ -170,7 +174,7 @@ class LammpsClusterEngine:
         if not len(numbers):
             return 0.0, np.zeros((0, 3)), np.zeros((3, 3))
         lmp, rotation = self._computed(numbers, positions, cell, "pe c_virial[1]")
-        return self._result(lmp, rotation, cell)
+        return self._whole(lmp, rotation, cell)
 
     def evaluate_with_sites(
         self, numbers: ArrayLike, positions: ArrayLike, cell: ArrayLike
@@ -180,23 +184,65 @@ class LammpsClusterEngine:
         if not len(numbers):
             return 0.0, np.zeros((0, 3)), np.zeros((3, 3)), np.zeros(0)
         lmp, rotation = self._computed(numbers, positions, cell, "pe c_virial[1] c_total")
-        return *self._result(lmp, rotation, cell), self._sites(lmp)
+        return *self._whole(lmp, rotation, cell), self._sites(lmp)
 
-    def _result(
+    def _whole(
         self, lmp: Any, rotation: np.ndarray, cell: np.ndarray
     ) -> tuple[float, np.ndarray, np.ndarray]:
-        energy = lmp.get_thermo("pe")
-        forces = np.array(lmp.gather_atoms("f", 1, 3)).reshape(-1, 3) @ rotation.T
+        energy, forces = self._results(lmp, rotation)
         # LAMMPS's own constant, which differs from others in the eighth digit
         eV = abs(np.linalg.det(cell)) / lmp.extract_global("nktv2p")
         pressure = np.array(lmp.numpy.extract_compute("virial", 0, 1))
-        virial = eV * rotation @ pressure[_VOIGT] @ rotation.T
-        if not (np.isfinite(energy) and np.isfinite(forces).all()):
-            raise MixpiError(
-                "LAMMPS returned energies or forces that are not finite: are atoms on top of each "
-                "other?"
-            )
-        return energy, forces, virial
+        return energy, forces, eV * rotation @ pressure[_VOIGT] @ rotation.T
+
+    def require_sites(self) -> str:
+        """The pair style that is a sum over sites, of which some can be computed alone.
+
+        Raises
+        ------
+        MixpiError
+            If the potential is another.
+        """
+        return lammps_sites.require_site_styles(self._lines)
+
+    @property
+    def reach_of_pairs(self) -> float:
+        """Å; how far from the atoms that matter sites must go for the pairs over them."""
+        return lammps_sites.reach_of_pairs(self._lines, self.cutoff or 0.0)
+
+    def evaluate_sites(
+        self, numbers: ArrayLike, positions: ArrayLike, cell: ArrayLike, counted: ArrayLike
+    ) -> tuple[float, np.ndarray]:
+        """The energy (eV) of some atoms, and what it exerts on them (eV/Å, shape (m, 3)).
+
+        Only these are computed, at the cost of so many atoms; all others they see. Forces on the
+        others are returned as zeros.
+
+        Parameters
+        ----------
+        numbers, positions, cell
+            As for :meth:`evaluate`.
+        counted : array_like of bool, shape (m,)
+            Whose energies count.
+
+        Raises
+        ------
+        MixpiError
+            As :meth:`evaluate` and :meth:`require_sites`; or if this LAMMPS computes others.
+        """
+        style = self.require_sites()
+        numbers, positions, cell = self._checked(numbers, positions, cell)
+        counted = np.asarray(counted, dtype=bool)
+        sites = int(counted.sum())
+        forces = np.zeros((len(numbers), 3))
+        if not sites:
+            return 0.0, forces
+        order = np.argsort(~counted, kind="stable")
+        lmp, rotation = self._computed(numbers[order], positions[order], cell, "pe", sites)
+        lammps_sites.require_lists(lmp, style, sites)
+        energy, found = self._results(lmp, rotation, sites)
+        forces[order[:sites]] = found
+        return energy, forces
 
     def site_energies(
         self, numbers: ArrayLike, positions: ArrayLike, cell: ArrayLike
@@ -238,6 +284,21 @@ class LammpsClusterEngine:
         if lmp is not None:
             lmp.close()
 
+    @staticmethod
+    def _results(
+        lmp: Any, rotation: np.ndarray, sites: int | None = None
+    ) -> tuple[float, np.ndarray]:
+        """Energy and forces of what was computed."""
+        energy = lmp.get_thermo("pe")
+        # for atoms that have no lists LAMMPS adds to what stood there before
+        forces = np.array(lmp.gather_atoms("f", 1, 3)).reshape(-1, 3)[:sites] @ rotation.T
+        if not (np.isfinite(energy) and np.isfinite(forces).all()):
+            raise MixpiError(
+                "LAMMPS returned energies or forces that are not finite: are atoms on top of each "
+                "other?"
+            )
+        return energy, forces
+
     def _checked(
         self, numbers: ArrayLike, positions: ArrayLike, cell: ArrayLike
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -256,16 +317,28 @@ class LammpsClusterEngine:
         return numbers, positions, cell
 
     def _computed(
-        self, numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray, wanted: str
+        self,
+        numbers: np.ndarray,
+        positions: np.ndarray,
+        cell: np.ndarray,
+        wanted: str,
+        sites: int | None = None,
     ) -> tuple[Any, np.ndarray]:
-        """LAMMPS after a computation of what is wanted, and the rotation into its frame."""
+        """LAMMPS after a computation of what is wanted, and the rotation into its frame.
+
+        With ``sites``, the first so many atoms are computed.
+        """
         box, rotation = lammps_frame(cell)
         try:
             if self._lmp is None:
                 self._open()
             lmp = self._lmp
+            if sites is not None and not self._has_sites:
+                self._clear(lmp)
+                lammps_sites.prepare(lmp)
+                self._has_sites = True
             self._set_box(lmp, box)
-            self._set_atoms(lmp, numbers, folded(positions @ rotation, box))
+            self._set_atoms(lmp, numbers, folded(positions @ rotation, box), sites)
             lmp.command(f"thermo_style custom {wanted}")
             lmp.command("run 0 post no")
         except MixpiError:
@@ -291,25 +364,32 @@ class LammpsClusterEngine:
             lmp.command("change_box all ortho")
         self._cell = box
 
-    def _set_atoms(self, lmp: Any, numbers: np.ndarray, positions: np.ndarray) -> None:
+    def _set_atoms(
+        self, lmp: Any, numbers: np.ndarray, positions: np.ndarray, sites: int | None
+    ) -> None:
         # with several ranks, atoms that come to those of another than a neighbour would be lost
         alone = lmp.extract_setting("world_size") == 1
-        if alone and np.array_equal(numbers, self._present):
+        changed = not np.array_equal(numbers, self._present)
+        if alone and not changed:
             here = lmp.extract_setting("nlocal")
             order = lmp.numpy.extract_atom("id")[:here] - 1
             lmp.numpy.extract_atom("x")[:here] = positions[order]
-            return
-        changed = not np.array_equal(numbers, self._present)
-        self._clear(lmp)
-        count = len(numbers)
-        ids, types = list(range(1, count + 1)), self._types[numbers].tolist()
-        made = lmp.create_atoms(count, ids, types, positions.ravel().tolist())
-        if made != count:
-            raise MixpiError(f"LAMMPS took {made} of {count} atoms into its box")
-        self._present = numbers.copy()
+        else:
+            self._clear(lmp)
+            count = len(numbers)
+            ids, types = list(range(1, count + 1)), self._types[numbers].tolist()
+            made = lmp.create_atoms(count, ids, types, positions.ravel().tolist())
+            if made != count:
+                raise MixpiError(f"LAMMPS took {made} of {count} atoms into its box")
+            self._present = numbers.copy()
+        if self._has_sites:
+            lammps_sites.choose(lmp, sites)
         if not alone and changed:
             # a cluster fills a part of its cell
-            lmp.command("balance 1.05 shift xyz 10 1.05")
+            if sites is None:
+                lmp.command("balance 1.05 shift xyz 10 1.05")
+            else:
+                lammps_sites.balance(lmp)
 
     def _clear(self, lmp: Any) -> None:
         if len(self._present):
@@ -333,5 +413,6 @@ class LammpsClusterEngine:
             except BaseException:
                 lmp.close()
                 raise
-        self._lmp = lmp
-        return cutoff
+        self._lmp, self._has_sites = lmp, False
+        # only the first rank has a log
+        return cutoff if lmp.extract_setting("world_size") == 1 else of_first_rank(cutoff)

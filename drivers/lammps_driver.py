@@ -52,7 +52,7 @@ class LammpsDriver(Driver):
     launch: str = Field(
         "",
         description="Prefix of the command line, e.g. 'mpirun -n 4' or 'srun'. 'mixpi check' runs "
-        "it, too.",
+        "it, too, and recommends the number of ranks.",
     )
     arguments: str = Field(
         "", description="Command line flags, e.g. '-k on g 1 -sf kk' for Kokkos on one GPU."

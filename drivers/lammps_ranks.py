@@ -23,6 +23,7 @@ from .lammps_library import load_mpi
 
 if TYPE_CHECKING:
     from .lammps_cluster import LammpsClusterEngine
+    from .lammps_partial import LammpsPartialEngine
 
 
 #: s; a rank that waits looks so often, once it has waited the first time without sleeping:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 _LOOK_EVERY, _AWAKE = 2e-4, 1e-4
 #: Sent in place of a number of atoms when all is done.
 _DISMISSED = -1
+#: Sent in place of a buffer's width with a structure that has no depths.
+_NO_DEPTHS = -1.0
 
 
 def ranks_started(environ: Mapping[str, str] = os.environ) -> int:
@@ -45,7 +48,10 @@ def ranks_started(environ: Mapping[str, str] = os.environ) -> int:
 
 
 def run_ranks(
-    make_engine: Callable[[], LammpsClusterEngine], *, label: str = "driver", **options: Any
+    make_engine: Callable[[], LammpsClusterEngine | LammpsPartialEngine],
+    *,
+    label: str = "driver",
+    **options: Any,
 ) -> int:
     """The whole life of a driver process, be it alone or one of several MPI ranks.
 
@@ -103,15 +109,26 @@ def crowded(ranks: int, cores: int) -> str:
     )
 
 
+def of_first_rank(value: float | None) -> float | None:
+    """What the first rank has, on all of them; each of them calls this."""
+    return _world()[0].bcast(value)
+
+
 class _Leader:
     """An engine whose calls all ranks make."""
 
-    def __init__(self, engine: LammpsClusterEngine, world: Any) -> None:
+    def __init__(self, engine: LammpsClusterEngine | LammpsPartialEngine, world: Any) -> None:
         self._engine, self._world = engine, world
+        self.takes_depths = getattr(engine, "takes_depths", False)
         self.is_busy = False
 
     def evaluate(
-        self, numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray
+        self,
+        numbers: np.ndarray,
+        positions: np.ndarray,
+        cell: np.ndarray,
+        depths: np.ndarray | None = None,
+        buffer: float = _NO_DEPTHS,
     ) -> tuple[float, np.ndarray, np.ndarray]:
         """As the engine itself."""
         self.is_busy = True
@@ -120,9 +137,11 @@ class _Leader:
         cell = np.ascontiguousarray(cell, dtype=float)
         # what is waited for is sent as it is waited for
         self._world.Ibcast(np.array([len(numbers)])).Wait()
-        for array in (numbers, positions, cell):
+        told = np.array([_NO_DEPTHS if depths is None else buffer])
+        given = np.zeros(len(numbers)) if depths is None else np.ascontiguousarray(depths)
+        for array in (numbers, positions, cell, told, given):
             self._world.Bcast(array)
-        result = self._engine.evaluate(numbers, positions, cell)
+        result = self._engine.evaluate(numbers, positions, cell, **_more(told, given))
         self.is_busy = False
         return result
 
@@ -132,7 +151,14 @@ class _Leader:
         self._engine.close()
 
 
-def _follow(make_engine: Callable[[], LammpsClusterEngine], world: Any, label: str) -> int:
+def _more(buffer: np.ndarray, depths: np.ndarray) -> dict:
+    """What goes to the engine beside the structure."""
+    return {} if buffer[0] == _NO_DEPTHS else {"depths": depths, "buffer": float(buffer[0])}
+
+
+def _follow(
+    make_engine: Callable[[], LammpsClusterEngine | LammpsPartialEngine], world: Any, label: str
+) -> int:
     # what a signal means is the first rank's decision
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, signal.SIG_IGN)
@@ -147,9 +173,10 @@ def _follow(make_engine: Callable[[], LammpsClusterEngine], world: Any, label: s
                 return 0
             numbers = np.empty(count[0], dtype=np.int64)
             positions, cell = np.empty((count[0], 3)), np.empty((3, 3))
-            for array in (numbers, positions, cell):
+            told, given = np.empty(1), np.empty(count[0])
+            for array in (numbers, positions, cell, told, given):
                 world.Bcast(array)
-            engine.evaluate(numbers, positions, cell)
+            engine.evaluate(numbers, positions, cell, **_more(told, given))
     except Exception as error:
         print(f"{label}, rank {world.rank}: error: {error}", file=sys.stderr, flush=True)
         _abort(world, 1)

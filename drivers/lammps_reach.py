@@ -69,6 +69,20 @@ def cutoffs_to_see(lines: Sequence[Line]) -> int | None:
     """
     if any(line.command == "kspace_style" for line in lines):
         return None
+    styles = styles_of(lines)
+    if not styles or not styles <= PAIRS | SITES:
+        return None
+    return 2 if styles & SITES else 1
+
+
+def styles_of(lines: Sequence[Line]) -> set[str]:
+    """The pair styles of a potential, those of a hybrid one by one, without accelerators.
+
+    Parameters
+    ----------
+    lines : sequence of Line
+        The potential.
+    """
     styles: set[str] = set()
     for line in lines:
         if line.command == "pair_style" and len(line.words) > 1:
@@ -77,6 +91,4 @@ def cutoffs_to_see(lines: Sequence[Line]) -> int | None:
             styles = set() if main in _HYBRID else {main}
         elif line.command == "pair_coeff":
             styles.add(ACCELERATED.sub("", line.style))
-    if not styles or not styles <= PAIRS | SITES:
-        return None
-    return 2 if styles & SITES else 1
+    return styles

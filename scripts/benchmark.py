@@ -4,6 +4,7 @@ python scripts/benchmark.py regions      time of build_regions, and of other nei
 python scripts/benchmark.py cluster      a cluster in its periodic cell against an unwrapped one
 python scripts/benchmark.py overhead     8,000 atoms with LAMMPS and MACE: overhead and speed-up
 python scripts/benchmark.py steps        a mixed step of each example, also with partial evaluation
+python scripts/benchmark.py snap         SNAP on both sides: error against cost, and mixed steps
 python scripts/benchmark.py large        200,000 atoms with drivers that cost nothing
 python scripts/benchmark.py beads        overhead against the number of beads and of drivers
 python scripts/benchmark.py net_force    drift of the energy estimate, net force removed or not
@@ -289,6 +290,13 @@ def steps() -> None:
                 print(f"  {way:<14}{key:<10}{np.median(values):8.1f}   {np.round(values, 1)}")
 
 
+def snap() -> None:
+    """SNAP on both sides, as in the benchmark of ML-MIX; see snap_both.py."""
+    import snap_both
+
+    snap_both.everything([4.0, 0.0])
+
+
 def large() -> None:
     """200,000 atoms, drivers that return zeros: what is left is i-PI, sockets and mixing."""
     with tempfile.TemporaryDirectory() as folder:
@@ -413,7 +421,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parts = {f.__name__: f for f in (regions, cluster, overhead, steps, large, beads, net_force)}
+    functions = (regions, cluster, overhead, steps, snap, large, beads, net_force)
+    parts = {f.__name__: f for f in functions}
     parser.add_argument("part", choices=parts)
     parts[parser.parse_args().part]()
 

@@ -17,10 +17,13 @@ from ase.calculators.socketio import IPIProtocol
 class Asked(IPIProtocol):
     """A connected driver."""
 
-    def ask(self, atoms: Atoms) -> tuple[float, np.ndarray, np.ndarray, dict]:
-        """One evaluation as the mixing layer asks for it: eV, eV/Å, eV, and what came with it."""
+    def ask(self, atoms: Atoms, **more) -> tuple[float, np.ndarray, np.ndarray, dict]:
+        """One evaluation as the mixing layer asks for it: eV, eV/Å, eV, and what came with it.
+
+        What else the driver is told goes with the species.
+        """
         assert self.status() == "NEEDINIT"
-        told = json.dumps({"numbers": atoms.numbers.tolist()})
+        told = json.dumps({"numbers": atoms.numbers.tolist(), **more})
         text = np.frombuffer(f" mixpi : {told} , ".encode(), np.byte)
         self.sendmsg("INIT")
         self.send(3, np.int32)

@@ -13,6 +13,7 @@ from ..check.overwriting import inputs_of_run, require_safe_outputs
 from ..drivers.driver import known_engines
 from ..drivers.engine import Engine
 from ..drivers.engine_driver import EngineDriver
+from ..drivers.mace_driver import PartialSection
 from ..drivers.partial_engine import bulk_means
 from ..errors import MixpiError
 from ..ipi.input import IpiInput, read_ipi_input
@@ -213,6 +214,7 @@ def calibrate(
     engine = _load(expensive, ipi_input)
     engine.require(sorted(set(atoms.symbols)))
     section = getattr(expensive, "partial", None)
+    section = section if isinstance(section, PartialSection) else None
     radii_configured = (section.sites, section.features) if section else None
     layered = require_layered(engine, kind) if partial or section else None
     reach = engine.interaction_range
@@ -238,6 +240,11 @@ def calibrate(
     warnings = _warnings(ipi_input, len(frames) - len(kept), bool(given))
     frames = [frames[number] for number in kept]
     warnings += doubts(frames, atoms)
+    if expensive.wants_depths and section is None:
+        warnings.append(
+            f"the errors are those of whole clusters; with partial: of {kind} they are "
+            "smaller, and zero with sites to the potential's cutoff"
+        )
     deciding, checked = len(frames), str(check_frame)
     if to_check is not None and len(distinct([*frames, to_check], cell)) == len(frames):
         warnings.append("the snapshot that checks the answer is one of those that decide on it")

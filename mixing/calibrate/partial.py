@@ -146,8 +146,8 @@ def require_layered(engine: Engine, kind: str) -> LayeredEngine:
     """
     if not isinstance(engine, LayeredEngine):
         raise MixpiError(
-            f"partial evaluation is for MACE models of two layers; the expensive driver is "
-            f"'{kind}', which evaluates whole clusters only: leave --partial out"
+            f"--partial looks for the radii of MACE models of two layers; the expensive driver is "
+            f"'{kind}': leave --partial out"
         )
     nobody = np.zeros(0)
     # asks for the layers, and computes nothing

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,8 @@ from ..ipi.input import IpiInput
 from ..regions.growth import Regions
 from ..run.starting import place_of
 from ..sockets.addresses import claim
+from .ranks import measure_ranks
+from .room import cores_here
 
 
 def check_drivers(
@@ -61,6 +62,8 @@ def check_drivers(
         if pool != CHEAP.pool:
             yield from _check_changing_sizes(pool, driver, atoms, regions)
         yield from _check_driver(pool, ipi_input, atoms, load=load)
+    if load:
+        yield from measure_ranks(ipi_input, atoms)
     if EXPENSIVE.pool not in ipi_input.pools:
         yield "expensive: not looked at, because with 'seeds: none' nothing is asked of it"
 
@@ -91,13 +94,6 @@ def _check_room(pool: str, configured: DriverConfig, beads: int) -> Iterator[str
             f"{configured.count - beads} of {configured.count} drivers will idle until one of the "
             "others is lost"
         )
-
-
-def cores_here() -> int:
-    """Cores of this machine that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _check_changing_sizes(

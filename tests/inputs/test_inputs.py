@@ -17,6 +17,8 @@ from mixpi.config import load_config
 INPUTS = ROOT / "ipi_inputs"
 #: Needs an environment of its own, which its script makes.
 ANY_CALCULATOR = INPUTS / "any_calculator"
+#: Of potentials' files.
+ENDINGS = (".uf3", ".alloy", ".adp", ".snapcoeff", ".snapparam")
 CASES = sorted({path.parent for path in INPUTS.rglob("input.xml")} - {ANY_CALCULATOR})
 
 
@@ -37,7 +39,7 @@ def copy_of(case, tmp_path, *, steps: int):
 
 
 def test_there_are_cases():
-    assert {"si_vacancy_md", "si_vacancy_md_8000"} <= {case.name for case in CASES}
+    assert {"si_vacancy_md", "si_vacancy_md_8000", "si_snap_both"} <= {case.name for case in CASES}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -50,10 +52,14 @@ def test_case_is_whole_when_copied_elsewhere(case, tmp_path):
     for name in ("input.xml", "mixing.yaml", "mixing_pes.py"):
         assert "../" not in (case / name).read_text()
     config = load_config(case / "mixing.yaml")
-    named = {word for line in config.cheap.lammps.potential for word in line.split()}
-    tables = {name for name in named if name.endswith((".uf3", ".alloy", ".adp"))}
+    lammps = [config.cheap, config.expensive]
+    lines = [line for one in lammps for line in getattr(one.driver, "potential", ())]
+    named = {word for line in lines for word in line.split()}
+    tables = {name for name in named if name.endswith(ENDINGS)}
     assert tables
-    copies = {config.expensive.mace.model} | tables
+    if config.expensive.mace:
+        tables.add(config.expensive.mace.model)
+    copies = tables | {path.name for path in case.iterdir() if path.name.endswith(ENDINGS)}
     for name in copies:
         originals = [*MODELS.glob(name), *(ROOT / "ipi_inputs" / "potentials").glob(name)]
         assert [path.read_bytes() for path in originals] == [(case / name).read_bytes()]

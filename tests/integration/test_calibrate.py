@@ -398,6 +398,20 @@ def test_engines_that_are_no_network(make, run, kind):
         assert result["mismatch"]["rms"] < 1e-6
 
 
+def test_sites_that_lammps_computes_alone_are_not_measured(make, run):
+    """It says so, and measures whole clusters."""
+    files = Path(__file__).parents[2] / "ipi_inputs" / "potentials"
+    snap = f"{files}/si-snap-fast.snapcoeff {files}/si-snap-fast.snapparam Si"
+    potential = ["pair_style snap", f"pair_coeff * * {snap}"]
+    given = {"potential": potential, "partial": {"sites": 4.0}}
+    case = make(expensive={"lammps_cluster": given})
+    frame_of(case, silicon(3, rattle=0.08, seed=11))
+    code, out, err = run(case, *FRAME, "--buffers", "2", "8")
+    assert code == 0, err
+    assert "whole clusters; with partial: of lammps_cluster" in out.replace("\n", " ")
+    assert found(case)["results"][-1]["error"]["weighted"] < 1e-9
+
+
 def test_a_cheap_driver_that_only_a_run_can_ask(make, run):
     case = make(cheap={"command": command_driver("zero")})
     code, out, err = run(case, "--buffers", "1", "2")
@@ -487,7 +501,7 @@ MISTAKES = {
     "partial of another engine": (
         lambda c: c.config.update(expensive={"lammps_cluster": {"potential": TERSOFF}}),
         ("--partial",),
-        "the expensive driver is 'lammps_cluster', which evaluates whole clusters only",
+        "models of two layers; the expensive driver is 'lammps_cluster'",
     ),
     "range unknown": (
         lambda c: c.config.update(expensive={"ase": LENNARD_JONES}),

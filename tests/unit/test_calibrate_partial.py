@@ -304,7 +304,7 @@ def test_the_lines_are_what_is_recommended():
 
 def test_engines_that_have_no_layers(engine):
     assert require_layered(engine, "mace") is engine
-    with pytest.raises(MixpiError, match="'lammps_cluster', which evaluates whole clusters only"):
+    with pytest.raises(MixpiError, match=r"two layers; .* 'lammps_cluster'"):
         require_layered(LammpsClusterEngine(TERSOFF), "lammps_cluster")
 
 
