@@ -68,6 +68,7 @@ class PartialEngine:
         cell: np.ndarray,
         depths: np.ndarray | None = None,
         buffer: float = 0.0,
+        places: np.ndarray | None = None,
     ) -> tuple[float, np.ndarray, np.ndarray]:
         """Energy (eV), forces (eV/Å) and virial (NaN) of what matters.
 
@@ -80,6 +81,8 @@ class PartialEngine:
             structure is evaluated.
         buffer : float
             Of the cluster, Å.
+        places : ndarray of int, shape (m,), optional
+            Which atoms of the system these are.
 
         Raises
         ------
@@ -90,7 +93,13 @@ class PartialEngine:
             return self._engine.evaluate(numbers, positions, cell)
         require_buffer(buffer, self.needs_buffer)
         return self._engine.evaluate_partial(
-            numbers, positions, cell, distance=depths, fill=self._fill, **self._radii
+            numbers,
+            positions,
+            cell,
+            distance=depths,
+            fill=self._fill,
+            places=places,
+            **self._radii,
         )
 
 
