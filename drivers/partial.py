@@ -116,8 +116,8 @@ def choose(
         graph = received_graph(positions[atoms], cell, cutoff, max(counts))
     else:
         graph = kept.received(
-            positions[order],
-            cell,
+            positions.take(order, axis=0),
+            np.asarray(cell, dtype=float),
             np.asarray(places)[order],
             receivers=max(counts),
             seen=seen,

@@ -15,6 +15,7 @@ from ase.data import atomic_masses
 from numpy.typing import ArrayLike
 
 from ..regions.growth import Regions, build_regions, union, valid_seeds
+from ..regions.neighbourhood import Neighbourhood
 from ..regions.periodic import PeriodicCell
 from .blending import blend_forces, net_force, without_net_force
 from .clusters import Cluster, extract_cluster
@@ -92,6 +93,7 @@ class Mixer:
             raise ValueError("masses must be positive, one an atom")
         self.seeds = valid_seeds(seeds, len(self.numbers))
         self.remove_net_force = remove_net_force
+        self._neighbourhoods: list[Neighbourhood] = []
         self._radii: dict[str, Any] = {
             "core": core,
             "blend": blend,
@@ -114,10 +116,13 @@ class Mixer:
         Plan
             The union of the regions, and its cluster.
         """
+        while len(self._neighbourhoods) < len(geometries):
+            self._neighbourhoods.append(Neighbourhood())
+        known = self._neighbourhoods[: len(geometries)]
         regions = union(
             [
-                build_regions(positions, cell, self.seeds, **self._radii)
-                for positions, cell in zip(geometries, cells, strict=True)
+                build_regions(positions, cell, self.seeds, **self._radii, neighbourhood=near)
+                for positions, cell, near in zip(geometries, cells, known, strict=True)
             ]
         )
         return Plan(regions, extract_cluster(regions, self.numbers))

@@ -32,5 +32,7 @@ def cluster_text(
     """
     if not config.expensive.driver.wants_depths:
         return init_text(cluster.numbers)
-    buffer = config.regions.buffer
-    return init_text(cluster.numbers, depths_of(cluster, geometries, cells, buffer), buffer)
+    buffer, depths = config.regions.buffer, cluster.depths
+    if depths is None or len(geometries) > 1:
+        depths = depths_of(cluster, geometries, cells, buffer)
+    return init_text(cluster.numbers, depths, buffer, cluster.indices)
