@@ -10,7 +10,7 @@ from .neighbours import Graph, checked, received_graph
 
 #: Å; pairs that are so much further apart than the cutoff are kept as well. A wider one is found
 #: more seldom and looked through more slowly.
-SKIN = 0.8
+SKIN = 1.0
 
 
 class KeptNeighbours:
