@@ -51,7 +51,7 @@ class Network:
         self.numbers = tuple(int(z) for z in self._evaluator.atomic_numbers)
         self.cutoff = float(self._evaluator.r_cut)
         self._repulsion = _Repulsion(zbl, self.numbers) if zbl else None
-        self._active = np.empty(0, dtype=np.int32)
+        self._seen = np.zeros(len(self.numbers), dtype=bool)  # types so far
         self._own: np.ndarray | None = None  # first-layer features that an atom has by itself
         self._edge_bytes = 0.0
 
@@ -185,8 +185,8 @@ class Network:
         Radial functions are tabulated for the pairs of types that a call names, and anew when
         those change (80 ms a pair): named behind the atoms, a type that comes and goes is kept.
         """
-        self._active = np.union1d(self._active, types).astype(np.int32)
-        return np.concatenate([types, self._active])
+        self._seen[types] = True
+        return np.concatenate([types, np.flatnonzero(self._seen).astype(np.int32)])
 
     def _own_features(self, types: np.ndarray) -> np.ndarray | float:
         """What a residual first layer adds to the features, which no call of its own does."""
@@ -194,7 +194,7 @@ class Network:
         if not evaluator.first_interaction_residual:
             return 0.0
         if self._own is None or not np.isfinite(self._own[types]).all():
-            kinds, nothing = self._active, np.empty(0)
+            kinds, nothing = np.flatnonzero(self._seen).astype(np.int32), np.empty(0)
             no_ends = nothing.astype(np.int32)
             counts = np.zeros(len(kinds), dtype=np.int32)
             evaluator.compute_node_energies_forces(
