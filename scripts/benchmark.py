@@ -289,10 +289,13 @@ def steps() -> None:
                     "speed-up": report["speed_up"],
                 }.items():
                     table.setdefault(key, []).append(value)
-        print(f"{name}; ms, medians of 3 runs in turns, all runs behind")
+        print(f"{name}; ms, medians of 3 runs in turns, all runs behind", flush=True)
         for way, table in rows.items():
             for key, values in table.items():
-                print(f"  {way:<14}{key:<10}{np.median(values):8.1f}   {np.round(values, 1)}")
+                print(
+                    f"  {way:<14}{key:<10}{np.median(values):8.1f}   {np.round(values, 1)}",
+                    flush=True,
+                )
 
 
 def large() -> None:
