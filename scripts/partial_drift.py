@@ -26,6 +26,7 @@ from mixpi.config import load_config
 from mixpi.drivers.symmetrix_engine import SymmetrixEngine
 from mixpi.regions.periodic import PeriodicCell
 from mixpi.structure import read_structure
+from partial_evaluation import pair
 
 
 ROOT = Path(__file__).parent.parent
@@ -82,12 +83,6 @@ def run(atoms, engine, forces: Forces, steps: int, time_step: float) -> np.ndarr
         velocities += 0.5 * dt * pull / masses
         energies.append(energy + 0.5 * float((masses * velocities**2).sum()))
     return np.array(energies)
-
-
-def pair(text: str) -> tuple[float, float]:
-    """Radii of sites and features, Å, written as 4.5/3."""
-    sites, features = map(float, text.split("/"))
-    return sites, features
 
 
 def main() -> None:
