@@ -25,6 +25,7 @@ from ..errors import MixpiError
 from ..sockets.peers import peer_of
 from ..sockets.silence import bear_no_silence
 from .engine import Answers, evaluate_with_sites
+from .packed import unpacked
 from .proof import proof, read_token
 from .reconnecting import Attempts
 
@@ -393,10 +394,14 @@ def _depths_from(told: dict) -> dict:
     if "depths" not in told and "buffer" not in told:
         return {}
     try:
-        depths, buffer = np.array(told["depths"], dtype=float), float(told["buffer"])
+        depths = unpacked(told["depths"], "<f4").astype(float)
+        places = unpacked(told["places"], "<i4")
+        buffer = float(told["buffer"])
     except (KeyError, TypeError, ValueError):
-        raise MixpiError("the server told depths that are no numbers, or no buffer") from None
-    return {"depths": depths, "buffer": buffer}
+        raise MixpiError(
+            "the server told depths that are no numbers, no buffer, or no places of the atoms"
+        ) from None
+    return {"depths": depths, "buffer": buffer, "places": places}
 
 
 def _refuse_batches(text: str) -> None:

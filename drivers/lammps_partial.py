@@ -73,6 +73,7 @@ class LammpsPartialEngine:
         cell: np.ndarray,
         depths: np.ndarray | None = None,
         buffer: float = 0.0,
+        places: np.ndarray | None = None,
     ) -> tuple[float, np.ndarray, np.ndarray]:
         """Energy (eV), forces (eV/Å) and virial (NaN) of what matters.
 
@@ -85,6 +86,8 @@ class LammpsPartialEngine:
             structure is evaluated.
         buffer : float
             Of the cluster, Å.
+        places : ndarray of int, shape (m,), optional
+            Which atoms of the system these are; LAMMPS need not know.
 
         Raises
         ------

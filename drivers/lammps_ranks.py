@@ -129,8 +129,9 @@ class _Leader:
         cell: np.ndarray,
         depths: np.ndarray | None = None,
         buffer: float = _NO_DEPTHS,
+        places: np.ndarray | None = None,
     ) -> tuple[float, np.ndarray, np.ndarray]:
-        """As the engine itself."""
+        """As the engine itself, which does not care for the places of atoms."""
         self.is_busy = True
         numbers = np.ascontiguousarray(numbers, dtype=np.int64)
         positions = np.ascontiguousarray(positions, dtype=float)

@@ -81,7 +81,7 @@ def neighbour_graph(positions: ArrayLike, cell: ArrayLike, cutoff: float) -> Gra
     MixpiError
         If the cell is singular, or anything is NaN or infinite.
     """
-    positions, periodic = _checked(positions, cell)
+    positions, periodic = checked(positions, cell)
     m = len(positions)
     if m == 0:
         return _nothing(0)
@@ -117,7 +117,7 @@ def received_graph(positions: ArrayLike, cell: ArrayLike, cutoff: float, receive
     -------
     Graph
     """
-    positions, periodic = _checked(positions, cell)
+    positions, periodic = checked(positions, cell)
     m = len(positions)
     if m == 0 or receivers == 0:
         return _nothing(m)
@@ -156,7 +156,14 @@ def received_graph(positions: ArrayLike, cell: ArrayLike, cutoff: float, receive
     )
 
 
-def _checked(positions: ArrayLike, cell: ArrayLike) -> tuple[np.ndarray, PeriodicCell]:
+def checked(positions: ArrayLike, cell: ArrayLike) -> tuple[np.ndarray, PeriodicCell]:
+    """Positions (m, 3) and cell that neighbours can be looked for in.
+
+    Raises
+    ------
+    MixpiError
+        If the cell is singular, or anything is NaN or infinite.
+    """
     positions = np.asarray(positions, dtype=float).reshape(-1, 3)
     try:
         periodic = PeriodicCell(cell)

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import MixpiError
+from .kept_neighbours import KeptNeighbours
 from .neighbours import Graph, neighbour_graph, received_graph
 from .trained import NO_VIRIAL, TrainedEngine
 
@@ -60,6 +61,8 @@ def choose(
     distance: ArrayLike,
     sites: float,
     features: float,
+    kept: KeptNeighbours | None = None,
+    places: ArrayLike | None = None,
 ) -> Part:
     """The part of a structure that is evaluated.
 
@@ -75,6 +78,10 @@ def choose(
         From each atom to the nearest of positive weight, zero for these, Å.
     sites, features : float
         Radii, Å.
+    kept : KeptNeighbours, optional
+        What is known of an earlier geometry of the same system.
+    places : array_like of int, shape (m,), optional
+        Of the atoms in that system; needed for it.
 
     Returns
     -------
@@ -99,12 +106,23 @@ def choose(
             f"partial evaluation needs positive radii, got {sites:g} Å for site energies and "
             f"{features:g} Å for features"
         )
-    reach = max(sites, features) + cutoff + ROUNDING
-    atoms = np.flatnonzero(distance < reach)
-    atoms = atoms[np.argsort(distance[atoms], kind="stable")]
-    near = distance[atoms]
-    counts = int((near < sites).sum()), int((near < features).sum())
-    graph = received_graph(positions[atoms], cell, cutoff, max(counts))
+    widest = max(sites, features)
+    order = np.argsort(distance, kind="stable")
+    spare = widest + (kept.skin if kept else 0.0)
+    limits = [sites, features, widest + cutoff + ROUNDING, spare]
+    *counts, seen, spare = np.searchsorted(distance[order], limits).tolist()
+    atoms = order[:seen]
+    if kept is None or places is None:
+        graph = received_graph(positions[atoms], cell, cutoff, max(counts))
+    else:
+        graph = kept.received(
+            positions.take(order, axis=0),
+            np.asarray(cell, dtype=float),
+            np.asarray(places)[order],
+            receivers=max(counts),
+            seen=seen,
+            spare=spare,
+        )
     return Part(atoms, graph, *counts)
 
 
@@ -147,6 +165,7 @@ class LayeredEngine(TrainedEngine):
     has_site_energies = True
     has_masked_forces = True
     cutoff: float
+    _kept: KeptNeighbours | None = None
 
     def site_energies(
         self, numbers: ArrayLike, positions: ArrayLike, cell: ArrayLike
@@ -174,6 +193,7 @@ class LayeredEngine(TrainedEngine):
         sites: float,
         features: float,
         fill: ArrayLike | None = None,
+        places: ArrayLike | None = None,
     ) -> tuple[float, np.ndarray, np.ndarray]:
         """Site energies of the atoms around those that count, and the derivative of their sum.
 
@@ -193,6 +213,9 @@ class LayeredEngine(TrainedEngine):
             First-layer features are computed for atoms nearer than this, Å.
         fill : array_like, shape (species, f), optional
             Features of the others, as :meth:`mean_features` gives them; zero unless given.
+        places : array_like of int, shape (m,), optional
+            Which atoms of a system these are: neighbours are then kept from call to call, as long
+            as it is the same system.
 
         Returns
         -------
@@ -208,7 +231,7 @@ class LayeredEngine(TrainedEngine):
         MixpiError
             If the model has other than two layers, lacks a species, or the input makes no sense.
         """
-        energies, forces = self.partial_sites(
+        energy, forces, _ = self.partial_sites(
             numbers,
             positions,
             cell,
@@ -216,8 +239,9 @@ class LayeredEngine(TrainedEngine):
             sites=sites,
             features=features,
             fill=fill,
+            places=places,
         )
-        return float(np.nansum(energies)), forces, NO_VIRIAL.copy()
+        return energy, forces, NO_VIRIAL.copy()
 
     def partial_sites(
         self,
@@ -229,15 +253,25 @@ class LayeredEngine(TrainedEngine):
         sites: float,
         features: float,
         fill: ArrayLike | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """As :meth:`evaluate_partial`: site energies (m,), NaN for others, and forces (m, 3)."""
+        places: ArrayLike | None = None,
+    ) -> tuple[float, np.ndarray, np.ndarray]:
+        """As :meth:`evaluate_partial`: energy, forces, and site energies (m,), NaN for others."""
         layers, types = self._layers(), self._types(numbers)
+        if places is not None and self._kept is None:
+            self._kept = KeptNeighbours(self.cutoff)
         part = choose(
-            positions, cell, self.cutoff, distance=distance, sites=sites, features=features
+            positions,
+            cell,
+            self.cutoff,
+            distance=distance,
+            sites=sites,
+            features=features,
+            kept=self._kept,
+            places=places,
         )
         forces, found = np.zeros((len(types), 3)), np.full(len(types), np.nan)
         if part.sites == 0:
-            return found, forces
+            return 0.0, forces, found
         if fill is not None:
             fill = np.asarray(fill, dtype=float)
             if len(fill) != len(self.numbers):
@@ -249,7 +283,7 @@ class LayeredEngine(TrainedEngine):
         )
         forces[part.atoms] = part.graph.atom_forces(pairs)
         found[part.atoms[: part.sites]] = energies
-        return found, forces
+        return float(energies.sum()), forces, found
 
     def mean_features(
         self,

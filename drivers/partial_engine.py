@@ -70,6 +70,7 @@ class PartialEngine:
         cell: np.ndarray,
         depths: np.ndarray | None = None,
         buffer: float = 0.0,
+        places: np.ndarray | None = None,
     ) -> tuple[float, np.ndarray, np.ndarray]:
         """Energy (eV), forces (eV/Å) and virial (NaN) of what matters.
 
@@ -82,6 +83,8 @@ class PartialEngine:
             structure is evaluated.
         buffer : float
             Of the cluster, Å.
+        places : ndarray of int, shape (m,), optional
+            Which atoms of the system these are.
 
         Raises
         ------
@@ -92,7 +95,13 @@ class PartialEngine:
             return self._engine.evaluate(numbers, positions, cell)
         require_buffer(buffer, self.needs_buffer)
         return self._engine.evaluate_partial(
-            numbers, positions, cell, distance=depths, fill=self._fill, **self._radii
+            numbers,
+            positions,
+            cell,
+            distance=depths,
+            fill=self._fill,
+            places=places,
+            **self._radii,
         )
 
     def evaluate_with_sites(
@@ -102,6 +111,7 @@ class PartialEngine:
         cell: np.ndarray,
         depths: np.ndarray | None = None,
         buffer: float = 0.0,
+        places: np.ndarray | None = None,
     ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
         """As :meth:`evaluate`, and energies of the atoms (m,), eV; NaN where there are none."""
         if depths is None:
@@ -109,10 +119,16 @@ class PartialEngine:
             assert sites is not None  # layered engines have them
             return *result, sites
         require_buffer(buffer, self.needs_buffer)
-        sites, forces = self._engine.partial_sites(
-            numbers, positions, cell, distance=depths, fill=self._fill, **self._radii
+        energy, forces, sites = self._engine.partial_sites(
+            numbers,
+            positions,
+            cell,
+            distance=depths,
+            fill=self._fill,
+            places=places,
+            **self._radii,
         )
-        return float(np.nansum(sites)), forces, NO_VIRIAL.copy(), sites
+        return energy, forces, NO_VIRIAL.copy(), sites
 
 
 def bulk_means(engine: LayeredEngine, atoms: Atoms) -> np.ndarray:

@@ -16,6 +16,7 @@ a shared machine mean little.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import re
 import shutil
@@ -23,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -188,18 +190,39 @@ print(1e3 * np.median(times[3:]))
 """
 
 
-def overhead() -> None:
-    """A run of the 8,000-atom case, each driver on a core, and each driver alone."""
+#: A core for each driver.
+PINS = {"cheap": ["taskset", "-c", "0"], "expensive": ["taskset", "-c", "1"]}
+
+
+@contextlib.contextmanager
+def _pinned_case(
+    name: str, *, steps: int | None = None, part: tuple[float, float, float] | None = None
+) -> Iterator[tuple[Path, dict]]:
+    """A copy of an example without a trajectory, a core for each driver; and its configuration.
+
+    ``part`` are the radii (Å) of site energies and features, and the buffer.
+    """
     with tempfile.TemporaryDirectory() as folder:
         case = Path(folder) / "case"
-        shutil.copytree(CASE, case)
+        shutil.copytree(ROOT / "ipi_inputs" / name, case)
         config = yaml.safe_load((case / "mixing.yaml").read_text())
-        pins = {"cheap": ["taskset", "-c", "0"], "expensive": ["taskset", "-c", "1"]}
-        config["expensive"]["mace"]["model"] = str(MODEL)
-        config["expensive"]["mace"]["launch"] = " ".join(pins["expensive"])
-        config["cheap"]["lammps"]["launch"] = " ".join(pins["cheap"])
+        config["expensive"]["mace"]["launch"] = " ".join(PINS["expensive"])
+        config["cheap"]["lammps"]["launch"] = " ".join(PINS["cheap"])
         config["output"]["trajectory"] = None
+        if part:
+            sites, features, config["regions"]["buffer"] = part
+            config["expensive"]["mace"]["partial"] = {"sites": sites, "features": features}
         (case / "mixing.yaml").write_text(yaml.safe_dump(config))
+        if steps:
+            text = (case / "input.xml").read_text()
+            text = re.sub(r"<total_steps>\d+", f"<total_steps>{steps}", text)
+            (case / "input.xml").write_text(text)
+        yield case, config
+
+
+def overhead() -> None:
+    """A run of the 8,000-atom case, each driver on a core, and each driver alone."""
+    with _pinned_case(CASE.name) as (case, config):
         atoms = read_structure(case / "init.extxyz")
         table: dict[str, list[float]] = {}
 
@@ -216,12 +239,12 @@ def overhead() -> None:
             note("  blending", report["stages_ms"]["blending"])
             note("cheap reply after", report["stages_ms"]["cheap"])
             note("expensive reply after", report["stages_ms"]["expensive"])
-            note("T_cheap, alone", _lammps_alone(case, atoms, pins["cheap"]))
+            note("T_cheap, alone", _lammps_alone(case, atoms, PINS["cheap"]))
             last = read(case / "md.pos_0.extxyz", -1)
             r = build_regions(last.positions, last.cell, config["seeds"], **config["regions"])
             last[r.cluster].write(case / "cluster.extxyz")
             alone = subprocess.run(
-                [*pins["expensive"], sys.executable, "-c", CLUSTER_ALONE, str(MODEL),
+                [*PINS["expensive"], sys.executable, "-c", CLUSTER_ALONE, str(MODEL),
                  str(case / "cluster.extxyz")],
                 capture_output=True, text=True, check=True,
             )  # fmt: skip
@@ -239,11 +262,11 @@ def overhead() -> None:
         print(f"all-expensive step: {full:.2f} s; speed-up {1e3 * full / medians['step']:.1f}x")
 
 
-#: Case → radii (Å) of site energies and features, and the buffer that these need.
+#: Case → radii (Å) of site energies and features, and a buffer that is wide enough for these.
 PARTIAL = {
-    "si_vacancy_md_8000": (5.0, 4.0, 9.5),
-    "w_he_md": (6.0, 5.0, 11.0),
-    "fe_dumbbell_md": (5.0, 4.0, 9.5),
+    "si_vacancy_md_8000": (4.5, 3.0, 9.5),
+    "w_he_md": (6.0, 5.0, 11.5),
+    "fe_dumbbell_md": (5.0, 4.0, 10.0),
 }
 
 
@@ -252,28 +275,11 @@ def steps() -> None:
 
     Whole clusters and partial evaluation in turns, three runs of 60 steps each.
     """
-    for name, (sites, features, buffer) in PARTIAL.items():
+    for name, part in PARTIAL.items():
         rows: dict[str, dict[str, list[float]]] = {}
         for _ in range(3):
-            for way in ("whole cluster", "partial"):
-                with tempfile.TemporaryDirectory() as folder:
-                    case = Path(folder) / "case"
-                    shutil.copytree(ROOT / "ipi_inputs" / name, case)
-                    config = yaml.safe_load((case / "mixing.yaml").read_text())
-                    config["expensive"]["mace"]["launch"] = "taskset -c 1"
-                    config["cheap"]["lammps"]["launch"] = "taskset -c 0"
-                    config["output"]["trajectory"] = None
-                    if way == "partial":
-                        config["expensive"]["mace"]["partial"] = {
-                            "sites": sites,
-                            "features": features,
-                        }
-                        config["regions"]["buffer"] = buffer
-                    (case / "mixing.yaml").write_text(yaml.safe_dump(config))
-                    xml = re.sub(
-                        r"<total_steps>\d+", "<total_steps>60", (case / "input.xml").read_text()
-                    )
-                    (case / "input.xml").write_text(xml)
+            for way, radii in (("whole cluster", None), ("partial", part)):
+                with _pinned_case(name, steps=60, part=radii) as (case, _):
                     report = _mixed_run(case, reference=True)
                 table = rows.setdefault(way, {})
                 for key, value in {
@@ -284,10 +290,13 @@ def steps() -> None:
                     "speed-up": report["speed_up"],
                 }.items():
                     table.setdefault(key, []).append(value)
-        print(f"{name}; ms, medians of 3 runs in turns, all runs behind")
+        print(f"{name}; ms, medians of 3 runs in turns, all runs behind", flush=True)
         for way, table in rows.items():
             for key, values in table.items():
-                print(f"  {way:<14}{key:<10}{np.median(values):8.1f}   {np.round(values, 1)}")
+                print(
+                    f"  {way:<14}{key:<10}{np.median(values):8.1f}   {np.round(values, 1)}",
+                    flush=True,
+                )
 
 
 def snap() -> None:

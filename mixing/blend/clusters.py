@@ -31,11 +31,15 @@ class Cluster:
         Atomic numbers.
     weights : ndarray of float, shape (m,)
         Weights; zero for buffer atoms.
+    depths : ndarray of float, shape (m,), or None
+        How far each atom is from those of positive weight, Å, if that is known already
+        (:func:`depths_of` finds it).
     """
 
     indices: np.ndarray
     numbers: np.ndarray
     weights: np.ndarray
+    depths: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -115,4 +119,9 @@ def extract_cluster(regions: Regions, numbers: ArrayLike) -> Cluster:
             f"numbers must have shape {regions.weights.shape} like the weights, got {numbers.shape}"
         )
     indices = regions.cluster
-    return Cluster(indices, numbers[indices], regions.weights[indices])
+    weights, depths = regions.weights[indices], None
+    if regions.depths is not None:
+        depths = regions.depths[indices]
+        if not np.array_equal(depths == 0.0, weights > 0.0):
+            depths = None  # of other weights than these
+    return Cluster(indices, numbers[indices], weights, depths)

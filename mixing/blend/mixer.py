@@ -15,6 +15,7 @@ from ase.data import atomic_masses
 from numpy.typing import ArrayLike
 
 from ..regions.growth import Regions, build_regions, union, valid_seeds
+from ..regions.neighbourhood import Neighbourhood
 from ..regions.periodic import PeriodicCell
 from .blending import blend_forces, correction_forces, net_force, without_net_force
 from .clusters import Cluster, extract_cluster
@@ -106,6 +107,8 @@ class Mixer:
             raise ValueError("masses must be positive, one an atom")
         self.seeds = valid_seeds(seeds, len(self.numbers))
         self.remove_net_force = remove_net_force
+        #: Buffer (Å) → what is known of the surroundings of the seeds in each geometry.
+        self._neighbourhoods: dict[float, list[Neighbourhood]] = {}
         self._radii: dict[str, Any] = {
             "core": core,
             "blend": blend,
@@ -147,10 +150,13 @@ class Mixer:
         self, geometries: Sequence[np.ndarray], cells: Sequence[np.ndarray], buffer: float
     ) -> Regions:
         radii = {**self._radii, "buffer": buffer}
+        known = self._neighbourhoods.setdefault(buffer, [])
+        while len(known) < len(geometries):
+            known.append(Neighbourhood())
         return union(
             [
-                build_regions(positions, cell, self.seeds, **radii)
-                for positions, cell in zip(geometries, cells, strict=True)
+                build_regions(positions, cell, self.seeds, **radii, neighbourhood=near)
+                for positions, cell, near in zip(geometries, cells, known, strict=False)
             ]
         )
 

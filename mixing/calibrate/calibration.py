@@ -32,6 +32,7 @@ from .buffers import (
 from .cheap_side import cheap_forces, left_alone, thermal_snapshots
 from .mismatch import Mismatch, measure_mismatch
 from .partial import (
+    SHARE,
     PartialCalibration,
     doubts_about_reference,
     lines_for,
@@ -297,7 +298,7 @@ def calibrate(
             layered,
             known[:deciding],
             reference,
-            tolerance=tolerance,
+            tolerance=SHARE * tolerance,
             search=partial,
             configured=radii_configured,
             plain=[r for r in results if r.buffer in (configured, recommended)],

@@ -38,6 +38,13 @@ NARROWEST, STEP = 2.0, 0.5
 SITES_EXACT, FEATURES_EXACT = 2.0, 3.0
 #: Layers; each evaluates all atoms of a cluster that is evaluated as a whole.
 LAYERS = 2
+#: Of the tolerance; what partial evaluation may leave of it. To first order the error changes the
+#: energy by a random walk whose steps grow with it, and whole clusters within a tolerance leave
+#: about half of it (``docs/partial_evaluation.md``): the one shall not be worse than the other.
+SHARE = 0.5
+#: Å; by so much wider than needed is the buffer that is recommended, so that the driver knows
+#: atoms before they come near, and keeps its neighbours (:mod:`mixpi.drivers.kept_neighbours`).
+MARGIN = 0.5
 #: A buffer is written with so many decimals.
 DECIMALS = 2
 
@@ -103,10 +110,12 @@ class PartialCalibration:
         By node evaluations, ascending.
     searched : bool
         Whether the cheapest pair was looked for; else only the configured one is there.
+    tolerance : float
+        eV/Å; the error of the recommended pair is not above it.
     configured, recommended : tuple of float or None
         ``(sites, features)``.
     buffer : float or None
-        That the recommended pair needs.
+        That is recommended with it.
     lines : str
         What to write into the YAML for the recommended pair.
     check : ForceError or None
@@ -117,6 +126,7 @@ class PartialCalibration:
 
     results: list[PartialResult]
     searched: bool
+    tolerance: float
     configured: tuple[float, float] | None = None
     recommended: tuple[float, float] | None = None
     buffer: float | None = None
@@ -322,7 +332,7 @@ def measure_partial(
         )
         return results[-1]
 
-    found = PartialCalibration(results, search, configured)
+    found = PartialCalibration(results, search, tolerance, configured)
     tell("partial evaluation, warming up", 0.0)
     for _ in range(3):  # torch optimises a model during its first calls
         error(first, configured or (NARROWEST, NARROWEST))
@@ -344,7 +354,7 @@ def measure_partial(
         chosen = cheapest(costs, good)
         if chosen is not None:
             found.recommended = float(sites[chosen[0]]), float(features[chosen[1]])
-            found.buffer = buffer_for(*found.recommended, cutoff)
+            found.buffer = buffer_for(*found.recommended, cutoff + MARGIN)
     results.sort(key=lambda r: (r.evaluations, r.sites))
 
     for whole in plain:

@@ -57,13 +57,17 @@ def sentences(found: Calibration) -> list[str]:
         lines.append(line)
     if recommended is not None:
         lines.append(f"recommended partial evaluation: {_words(recommended)}")
+        lines.append(
+            f"(the cheapest whose error is at most {partial.tolerance:g} eV/Å, half the tolerance: "
+            "about what whole clusters leave, so that energies are kept as well)"
+        )
         lines += _against_plain(found, recommended)
     elif partial.searched:
         widest = max(partial.results, key=lambda r: (r.evaluations, r.sites))
         lines.append(
-            f"no partial evaluation up to {widest.sites:g} / {widest.features:g} Å is within the "
-            f"tolerance of {found.tolerance:g} eV/Å: allow a larger reference (--full-atoms) or a "
-            "larger --tolerance"
+            f"no partial evaluation up to {widest.sites:g} / {widest.features:g} Å is within "
+            f"{partial.tolerance:g} eV/Å, half the tolerance: allow a larger reference "
+            "(--full-atoms) or a larger --tolerance"
         )
     else:
         lines.append("whether other radii take less work: --partial")
@@ -117,6 +121,7 @@ def draw(axes: Any, found: Calibration) -> None:
                 label=f"{label}, {result.sites:g} / {result.features:g} Å",
             )
     axes.axhline(found.tolerance, color="#777777", lw=0.8)
+    axes.axhline(partial.tolerance, color="#777777", lw=0.8, ls=":")
     axes.set(xscale="log", yscale="log", xlabel="node evaluations", ylabel="weighted rms (eV/Å)")
     axes.set_ylim(bottom=max(axes.get_ylim()[0], 1e-3 * found.tolerance))
     axes.legend(frameon=False, fontsize="small")

@@ -39,5 +39,7 @@ def cluster_text(
     """
     if not driver.wants_depths:
         return init_text(cluster.numbers, sites=sites)
-    depths = depths_of(cluster, geometries, cells, buffer)
-    return init_text(cluster.numbers, depths, buffer, sites=sites)
+    depths = cluster.depths
+    if depths is None or len(geometries) > 1:
+        depths = depths_of(cluster, geometries, cells, buffer)
+    return init_text(cluster.numbers, depths, buffer, cluster.indices, sites=sites)

@@ -14,6 +14,7 @@ from pathlib import Path
 from ipi.engine.outputs import CheckpointOutput
 
 from ..files.replacing import replace_file
+from .checkpoint_text import write_numbers_at_once
 from .continuing import keep_beside
 
 
@@ -57,6 +58,7 @@ def keep_checkpoints_whole(say: Callable[[str], None]) -> None:
             self.filename, self.overwrite, self._continued = name, overwrite, continued
 
     CheckpointOutput.write = write
+    write_numbers_at_once()
 
 
 def _to_disk(path: Path) -> None:

@@ -8,12 +8,13 @@ distance to the nearest *core* atom, and every comparison is a strict ``<``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .neighbourhood import Neighbourhood, around
 from .periodic import PeriodicCell, Search
 from .positions import valid_positions
 
@@ -42,12 +43,16 @@ class Regions:
         1 in the core, between 0 and 1 in the blend, 0 elsewhere.
     core, blend, buffer : ndarray of bool, shape (n,)
         Disjoint masks. Atoms in none of them are left to the cheap potential.
+    depths : ndarray of float, shape (n,), or None
+        How far each atom is from those of positive weight, Å: zero for these, infinite outside
+        the regions; None where finding the regions did not find it.
     """
 
     weights: np.ndarray
     core: np.ndarray
     blend: np.ndarray
     buffer: np.ndarray
+    depths: np.ndarray | None = None
 
     @property
     def cluster(self) -> np.ndarray:
@@ -77,6 +82,7 @@ def build_regions(
     blend: float,
     buffer: float,
     profile: str = "linear",
+    neighbourhood: Neighbourhood | None = None,
 ) -> Regions:
     """Grow the core, blend and buffer regions around the seed atoms.
 
@@ -101,6 +107,8 @@ def build_regions(
         surroundings.
     profile : {"linear", "cubic"}
         Shape of the weight across the blend.
+    neighbourhood : Neighbourhood, optional
+        What is known from an earlier geometry of the same system, to find the same faster.
 
     Returns
     -------
@@ -123,13 +131,9 @@ def build_regions(
     n = len(positions)
     if len(seeds) == 0:
         return Regions(np.zeros(n), *np.zeros((3, n), dtype=bool))
-    # Nothing beyond core + blend + buffer of a seed can belong to any region. Seeds
-    # scattered everywhere rule out nothing.
-    reach = core + blend + buffer
-    if periodic.share(positions[seeds], reach) < 0.25:
-        near = periodic.near(positions, positions[seeds], reach)
-    else:
-        near = np.arange(n)
+    # nothing beyond core + blend + buffer of a seed can belong to any region
+    find = neighbourhood.within if neighbourhood else around
+    near = find(positions, periodic, seeds, core + blend + buffer)
     everything = len(near) == n
     search = Search(
         periodic,
@@ -140,10 +144,14 @@ def build_regions(
     grown = _grow(search, np.searchsorted(near, seeds), core, blend, buffer, profile)
     if everything:
         return grown
-    regions = Regions(np.zeros(n), *np.zeros((3, n), dtype=bool))
-    for field in fields(Regions):
-        getattr(regions, field.name)[near] = getattr(grown, field.name)
-    return regions
+    outside = {"weights": 0.0, "core": False, "blend": False, "buffer": False, "depths": np.inf}
+    whole: dict[str, np.ndarray] = {}
+    for name, nothing in outside.items():
+        found = getattr(grown, name)
+        if found is not None:
+            whole[name] = np.full(n, nothing)
+            whole[name][near] = found
+    return Regions(**whole)
 
 
 def _grow(
@@ -171,8 +179,14 @@ def _grow(
     weighted = weights > 0.0
 
     outside = np.flatnonzero(np.isfinite(to_seed) & ~weighted)
-    is_buffer[outside] = search.closer(outside, np.flatnonzero(weighted), buffer)
-    return Regions(weights, is_core, weighted & ~is_core, is_buffer)
+    depths = None
+    if search.bins:
+        is_buffer[outside] = search.closer(outside, np.flatnonzero(weighted), buffer)
+    else:
+        depths = np.where(weighted, 0.0, np.inf)
+        depths[outside] = search.nearest(outside, np.flatnonzero(weighted), buffer)
+        is_buffer[outside] = np.isfinite(depths[outside])
+    return Regions(weights, is_core, weighted & ~is_core, is_buffer, depths)
 
 
 def union(regions: Sequence[Regions]) -> Regions:

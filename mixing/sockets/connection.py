@@ -1,7 +1,8 @@
 """The i-PI protocol with one driver, without ever waiting for it.
 
 A driver is asked for its state (STATUS), told what the atoms are if it asks for that
-(INIT), and given positions together with the question for forces (POSDATA, GETFORCE).
+(INIT, and STATUS once more), and given positions together with the question for forces (POSDATA,
+GETFORCE). All of it is sent at once, so that nobody waits for the other between the messages.
 Bytes are sent and taken as the socket allows; what comes is parsed piece by piece, each
 piece no larger than what was asked for permits.
 """
@@ -183,10 +184,12 @@ class Connection:
             text = self._init_text(request)
             numbers = np.array([request.key, len(text)], np.int32).tobytes()
             self.told = request.init
-            self._send(message("INIT") + numbers + text)
-            self._ask(ANSWER)
+            given = message("INIT") + numbers + text + message("STATUS") + _positions(request)
+            self._send(given)
+            self._await(State.ASKED, _answer(), ANSWER)
         else:
-            self._give_positions(request)
+            self._send(_positions(request))
+            self._await(State.WORKING, _reply(request.atoms), self._patience)
 
     def send(self) -> None:
         """Send what the socket takes.
@@ -272,10 +275,6 @@ class Connection:
         self._send(message("STATUS"))
         self._await(State.ASKED, _answer(), patience)
 
-    def _give_positions(self, request: Request) -> None:
-        self._send(message("POSDATA") + request.geometry + message("GETFORCE"))
-        self._await(State.WORKING, _reply(request.atoms), self._patience)
-
     def _send(self, data: bytes) -> None:
         self._outgoing.append(memoryview(data))
         self.send()
@@ -300,7 +299,8 @@ class Connection:
         if self.request is not None:
             if found != "READY":
                 raise Lost(f"answers {found} when it was told what the atoms are")
-            self._give_positions(self.request)
+            # it has the positions already, and its reply may follow at once
+            self._await(State.WORKING, _reply(self.request.atoms), self._patience)
             return
         if found == "HAVEDATA":
             raise Lost("says that it has forces before it was given positions")
@@ -318,6 +318,10 @@ class Connection:
                 f"at {self.peer.where} does not prove that it knows the token (a driver of mixpi "
                 "does with '--token FILE', other clients cannot: let them come through a tunnel)"
             )
+
+
+def _positions(request: Request) -> bytes:
+    return message("POSDATA") + request.geometry + message("GETFORCE")
 
 
 def _answer() -> Generator[int, bytearray, str]:

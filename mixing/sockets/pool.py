@@ -14,6 +14,7 @@ from ipi.utils.messages import info, verbosity, warning
 from ipi.utils.softexit import softexit
 
 from ..drivers.config import DriverConfig
+from ..drivers.packed import packed
 from ..errors import MixpiError
 from .addresses import claim, describe
 from .connection import Request
@@ -236,6 +237,7 @@ def init_text(
     numbers: np.ndarray,
     depths: np.ndarray | None = None,
     buffer: float | None = None,
+    places: np.ndarray | None = None,
     *,
     sites: bool = False,
 ) -> str:
@@ -246,16 +248,20 @@ def init_text(
     numbers : ndarray of int, shape (m,)
         Atomic numbers.
     depths : ndarray, shape (m,), optional
-        From each atom to the nearest of positive weight, Å, for drivers that want them.
+        From each atom to the nearest of positive weight, Å, for drivers that want them; travel
+        in single precision, because a membership changes at no special place.
     buffer : float, optional
         Up to which all atoms are there, Å.
+    places : ndarray of int, shape (m,), optional
+        Of the atoms in the whole system, so that the driver knows them again.
     sites : bool
         Whether it is asked for site energies, too.
     """
     told: dict = {"numbers": np.asarray(numbers).tolist()}
     if depths is not None:
-        # text of a few digits travels faster; a membership changes at no special place
-        told |= {"depths": np.round(depths, 5).tolist(), "buffer": buffer}
+        told |= {"depths": packed(depths, "<f4"), "buffer": buffer}
+    if places is not None:
+        told["places"] = packed(places, "<i4")
     if sites:
         told["sites"] = True
     return json.dumps(told, separators=(",", ":"))

@@ -295,7 +295,7 @@ def test_a_reference_that_can_judge_no_part(engine, clusters, snapshots):
 def test_the_lines_are_what_is_recommended():
     import yaml
 
-    found = PartialCalibration([], True, recommended=(4.0, 5.5), buffer=10.01)
+    found = PartialCalibration([], True, 0.005, recommended=(4.0, 5.5), buffer=10.01)
     assert yaml.safe_load(lines_for(found, "mace", "mean")) == {
         "regions": {"buffer": 10.01},
         "expensive": {"mace": {"partial": {"sites": 4.0, "features": 5.5, "fill": "mean"}}},

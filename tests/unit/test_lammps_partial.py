@@ -18,6 +18,7 @@ from mixpi.drivers.lammps import potential_folders
 from mixpi.drivers.lammps_cluster import LammpsClusterEngine
 from mixpi.drivers.lammps_cluster_driver import LammpsClusterDriver
 from mixpi.drivers.lammps_partial import LammpsPartialEngine
+from mixpi.drivers.packed import packed
 from mixpi.errors import MixpiError
 from mixpi.regions.periodic import PeriodicCell
 from numpy.testing import assert_allclose
@@ -279,7 +280,12 @@ def test_two_ranks_are_equal_to_one(tmp_path: Path):
             for repeats, seed in ((4, 0), (4, 300), (5, 11)):
                 part = Part(crystal(repeats, seed=seed), one.cutoff, seed=seed)
                 wanted = one.evaluate_sites(*part.structure, part.counted)
-                found = driver.ask(part.atoms, depths=part.depths.tolist(), buffer=part.buffer)
+                found = driver.ask(
+                    part.atoms,
+                    depths=packed(part.depths, "<f4"),
+                    places=packed(np.arange(len(part.atoms)), "<i4"),
+                    buffer=part.buffer,
+                )
                 assert found[0] == pytest.approx(wanted[0], abs=1e-8)
                 assert_allclose(found[1], wanted[1], atol=1e-9)
             wanted_forces = whole(one, part.atoms)

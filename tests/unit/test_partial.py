@@ -246,6 +246,25 @@ def test_nothing_of_the_last_call_is_left(engine):
         assert_allclose(arrays, wanted[number][1], atol=1e-9)
 
 
+def test_neighbours_that_are_kept_change_nothing(engine):
+    """Nor do atoms that come, go and change their rows, and evaluations in between."""
+    (numbers, positions, cell), _ = crystal(3)
+    rng, rows = np.random.default_rng(8), set()
+    for step in range(8):
+        positions = positions + rng.normal(0.0, 0.05, positions.shape)
+        distance = distances(positions, cell, [0, 1])
+        sent = rng.permutation(np.flatnonzero(distance < 7.5))
+        structure, given = (numbers[sent], positions[sent], cell), {"sites": 3.0, "features": 2.5}
+        wanted = engine.evaluate_partial(*structure, distance=distance[sent], **given)
+        found = engine.evaluate_partial(*structure, distance=distance[sent], places=sent, **given)
+        assert found[0] == pytest.approx(wanted[0], abs=1e-9)
+        assert_allclose(found[1], wanted[1], atol=1e-10)
+        rows.add(len(sent))
+        if step == 5:  # a structure without places is no part of that system
+            engine.evaluate_partial(*structure, distance=distance[sent], sites=5, features=5)
+    assert len(rows) > 2 and engine._kept.searches < 6
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("name", [
     pytest.param("vectors", marks=pytest.mark.slow),

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import brute_force
 import numpy as np
 import pytest
 from ase.build import bulk
+from ase.calculators.socketio import IPIProtocol
 from ase.io import read
 from conftest import command_driver, silicon
 from mixpi import Cluster, MixpiError, build_regions, extract_cluster
 from mixpi.blend.clusters import depths_of
+from mixpi.blend.mixer import Mixer
 from mixpi.drivers import partial_engine
+from mixpi.drivers.client import serve
 from mixpi.drivers.config import DriverConfig
 from mixpi.drivers.partial_engine import PartialEngine, bulk_means
 from mixpi.sockets.pool import init_text
@@ -46,10 +52,87 @@ def test_of_several_geometries_the_shortest_counts():
     assert_allclose(depths_of(cluster, [positions, closer], [cell, cell], 3.0), [0.0, 1.5, 3.0])
 
 
+@pytest.mark.parametrize("beads", [1, 2])
+def test_regions_and_search_agree_on_the_depths(beads):
+    """One geometry has them from its regions; several share a region, and look again."""
+    rng = np.random.default_rng(6)
+    geometries = [rng.uniform(0, 1, (300, 3)) @ TRICLINIC]
+    geometries += [geometries[0] + rng.normal(0, 0.2, (300, 3)) for _ in range(beads - 1)]
+    mixer = Mixer(np.full(300, 14), [3], core=2.5, blend=2.0, buffer=3.0)
+    cells = [TRICLINIC] * beads
+    cluster = mixer.plan(geometries, cells).cluster
+    wanted = depths_of(cluster, geometries, cells, 3.0)
+    assert len(cluster) < 300 and wanted.max() > 2.0
+    if beads == 1:
+        assert_allclose(cluster.depths, wanted, atol=1e-12)
+    else:
+        assert cluster.depths is None
+
+
+def test_depths_of_other_weights_are_not_believed():
+    positions = np.random.default_rng(2).uniform(0, 12, (100, 3))
+    regions = build_regions(positions, 12 * np.eye(3), [3], core=3.0, blend=2.0, buffer=3.0)
+    assert extract_cluster(regions, np.full(100, 14)).depths is not None
+    weights = regions.weights.copy()
+    weights[np.flatnonzero(regions.buffer)[0]] = 0.5
+    changed = replace(regions, weights=weights)
+    assert extract_cluster(changed, np.full(100, 14)).depths is None
+
+
+class Taking:
+    """Stands for an engine that takes depths: keeps what it is given."""
+
+    takes_depths = True
+
+    def evaluate(self, numbers, positions, cell, **given):
+        self.numbers, self.given = numbers, given
+        return 0.0, np.zeros_like(positions), np.zeros((3, 3))
+
+
+def tell(server: IPIProtocol, text: str) -> None:
+    """An INIT message."""
+    server.sendmsg("INIT")
+    server.send(0, np.int32)
+    server.send(len(text), np.int32)
+    server.send(np.frombuffer(text.encode(), np.byte), np.byte)
+
+
 def test_depths_travel_with_the_species():
-    told = json.loads(init_text(np.array([14, 2]), np.array([0.0, 1.23456789]), 6.5))
-    assert told == {"numbers": [14, 2], "depths": [0.0, 1.23457], "buffer": 6.5}
+    """From the mixing layer's text to the driver's engine, over a socket."""
+    depths, places = np.array([0.0, 1.23456789]), np.array([70_000, 3])
+    text = init_text(np.array([14, 2]), depths, 6.5, places)
+    ours, theirs = socket.socketpair()
+    engine, server = Taking(), IPIProtocol(ours)
+    driver = threading.Thread(target=serve, args=(engine, theirs))
+    driver.start()
+    with ours:
+        tell(server, text)
+        server.sendposdata(np.eye(3), np.eye(3), np.zeros((2, 3)))
+        server.sendmsg("GETFORCE")
+        assert server.recvmsg() == "FORCEREADY"
+        ours.shutdown(socket.SHUT_WR)  # the server has gone
+        driver.join(10.0)
+    assert_array_equal(engine.numbers, [14, 2])
+    assert_allclose(engine.given["depths"], depths, rtol=1e-7)
+    assert engine.given["depths"][0] == 0.0 and engine.given["buffer"] == 6.5
+    assert_array_equal(engine.given["places"], places)
     assert json.loads(init_text(np.array([14]))) == {"numbers": [14]}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"depths": [0.0]},
+        {"depths": "AAA", "buffer": 6.5, "places": ""},
+        {"depths": "AAAAAA==", "places": "AAAAAA=="},
+        {"buffer": 6.5},
+    ],
+)
+def test_what_are_no_depths(told):
+    ours, theirs = socket.socketpair()
+    with ours, pytest.raises(MixpiError, match="depths that are no numbers"):
+        tell(IPIProtocol(ours), json.dumps({"numbers": [14], **told}))
+        serve(Taking(), theirs)
 
 
 class Recorder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import stat
 import subprocess
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.calculators.socketio import IPIProtocol
+from ase.units import Bohr, Hartree
 from mixpi.drivers.client import connect, serve
 from mixpi.drivers.config import DriverConfig
 from mixpi.drivers.proof import read_token
@@ -227,6 +230,47 @@ def test_drivers_of_other_hosts_prove_the_token(make_pool, token, monkeypatch, k
         drive(pool, right)
         forces = evaluate(pool)
     assert np.isfinite(forces).all() and np.abs(forces).max() > 0
+
+
+def test_a_driver_that_asks_gets_all_of_it_at_once(make_pool):
+    """It reads the positions before it has said that it is ready for them."""
+    pool = make_pool()
+    with connect(address=pool.config.address) as sock:
+        sock.settimeout(10.0)
+        driver = IPIProtocol(sock)
+        request = pool.submit(POSITIONS, np.eye(3) * 20.0, 3, init_text(np.full(4, 14)))
+
+        def hear() -> str:
+            poll_until(pool, lambda: bool(select.select([sock], [], [], 0)[0]))
+            return driver.recvmsg()
+
+        assert hear() == "STATUS"
+        driver.sendmsg("NEEDINIT")
+        assert hear() == "INIT"
+        bead, text = driver.recvinit()
+        assert bead == 3 and b'"numbers":[14,14,14,14]' in text.tobytes()
+        assert hear() == "STATUS" and hear() == "POSDATA"
+        _, _, positions = driver.recvposdata()
+        np.testing.assert_allclose(positions, POSITIONS * Bohr)
+        assert hear() == "GETFORCE" and request.reply is None
+        driver.sendmsg("READY")
+        driver.sendforce(1.5 * Hartree, np.full((4, 3), 2.0 * Hartree / Bohr), np.zeros((3, 3)))
+        wait({pool: [request]})
+    energy, forces = pool.result(request)
+    assert energy == pytest.approx(1.5)
+    np.testing.assert_allclose(forces, 2.0)
+
+
+def test_a_driver_that_is_not_ready_when_told_is_given_up(make_pool, capfd):
+    pool = make_pool()
+    with connect(address=pool.config.address) as sock:
+        driver = IPIProtocol(sock)
+        pool.submit(POSITIONS, np.eye(3) * 20.0, 0, init_text(np.full(4, 14)))
+        driver.sendmsg("NEEDINIT")
+        poll_until(pool, lambda: not pool._server.queue)
+        driver.sendmsg("NEEDINIT")
+        poll_until(pool, lambda: pool.lost == 1)
+    assert "answers NEEDINIT when it was told what the atoms are" in capfd.readouterr().out
 
 
 def test_a_driver_without_token_says_so(token, make_pool, monkeypatch):
