@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import MixpiError
-from .engine import EngineCalculator
 from .neighbours import Graph, neighbour_graph
 from .partial import LayeredEngine
 from .symmetrix_files import converted
@@ -98,11 +97,6 @@ class SymmetrixEngine(LayeredEngine):
         self.numbers = self._network.numbers
         self.cutoff = self._network.cutoff
         self.interaction_range = self.cutoff * facts.layers
-
-    @property
-    def calculator(self) -> EngineCalculator:
-        """The model as an ASE calculator."""
-        return EngineCalculator(self)
 
     def evaluate(
         self,

@@ -7,10 +7,12 @@ from collections.abc import Iterable
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import Calculator
 from ase.data import chemical_symbols
 from numpy.typing import ArrayLike
 
 from ..errors import MixpiError
+from .engine import EngineCalculator
 
 
 #: eV; of what has none.
@@ -55,6 +57,11 @@ class TrainedEngine:
         """What the model is, in plain values."""
         names = ("numbers", "interaction_range", "heads", "head", "sha256", "evaluated_by", "notes")
         return {name: getattr(self, name) for name in names}
+
+    @property
+    def calculator(self) -> Calculator:
+        """The model as an ASE calculator."""
+        return EngineCalculator(self)
 
     def require(self, symbols: Iterable[str]) -> None:
         """Refuse species that the model was not trained for.

@@ -8,17 +8,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.io import read
-from matscipy.neighbours import neighbour_list
+from ase.calculators.calculator import Calculator
 
 from ..check.overwriting import require_safe_outputs
 from ..errors import MixpiError
+from ..files.ase_files import read_atoms
 from ..run.progress import Tell, silent
 from ..structure import require_periodic
 from .bases import make_basis
+from .bonds import shortest_distance
 from .config import BasisConfig, DistilConfig, RepulsionConfig, load_distil_config
 from .data import (
     Cache,
@@ -78,7 +80,7 @@ class Prepared:
     config: DistilConfig
     home: Path
     bases: tuple[BasisConfig, ...]
-    calculator: object
+    calculator: Calculator
     identity: dict
     hard: list[Atoms]
     fitted: list[Atoms]
@@ -117,7 +119,7 @@ def prepare(
     path: str | Path,
     wanted: Wanted,
     *,
-    calculator=None,
+    calculator: Calculator | None = None,
     identity: str | None = None,
     tell: Tell = silent,
 ) -> Prepared:
@@ -200,7 +202,7 @@ def _check_basis(
 
 def _read_crystal(path: Path) -> Atoms:
     try:
-        frames = read(path, ":")
+        frames = read_atoms(path, ":")
     except Exception as error:
         raise MixpiError(f"structure: cannot read {path}: {error}") from None
     if len(frames) != 1:
@@ -236,7 +238,13 @@ def _make_folder(folder: Path, key: str) -> None:
         ) from None
 
 
-def _expensive(config: DistilConfig, home: Path, species, calculator, identity: str | None):
+def _expensive(
+    config: DistilConfig,
+    home: Path,
+    species: Sequence[str],
+    calculator: Calculator | None,
+    identity: str | None,
+) -> tuple[dict[str, Any], Calculator]:
     """What identifies the expensive potential, and its calculator."""
     if calculator is not None:
         if not identity:
@@ -256,7 +264,14 @@ def _expensive(config: DistilConfig, home: Path, species, calculator, identity: 
     return {"model": digest, **head}, engine.calculator
 
 
-def _data(config, home, structure, source, calculator, tell):
+def _data(
+    config: DistilConfig,
+    home: Path,
+    structure: Atoms,
+    source: dict[str, Any],
+    calculator: Calculator,
+    tell: Tell,
+) -> tuple[list[Atoms], list[Atoms]]:
     """Hard and soft frames, from the cache as far as they are there."""
     source = {
         **source,
@@ -301,7 +316,7 @@ def _data(config, home, structure, source, calculator, tell):
 
 
 def _repulsion(config: DistilConfig, frames: Sequence[Atoms]) -> RepulsionConfig:
-    shortest = min(float(neighbour_list("d", atoms, 4.0).min(initial=4.0)) for atoms in frames)
+    shortest = min(shortest_distance(atoms, 4.0) for atoms in frames)
     if config.repulsion is None:
         return default_repulsion(shortest)
     if config.repulsion.outer > shortest:
