@@ -17,6 +17,7 @@ from ase.data import chemical_symbols
 from numpy.typing import ArrayLike
 
 from ..errors import MixpiError
+from ..extras import needs
 from .mace_files import MODEL_SUFFIXES, heads_of, load_network, require_head
 from .memory import keep_memory
 from .partial import LayeredEngine
@@ -83,14 +84,9 @@ class MaceEngine(LayeredEngine):
         sha256: str | None = None,
     ) -> None:
         keep_memory()
-        try:
-            with quiet():
-                import torch
-                from mace.calculators import MACECalculator, mace_mp
-        except ImportError as error:
-            raise MixpiError(
-                f"the MACE driver needs mace-torch ({error}): pip install 'mixpi[mace]'"
-            ) from None
+        with needs("mace", "the MACE driver"), quiet():
+            import torch
+            from mace.calculators import MACECalculator, mace_mp
         if threads:
             torch.set_num_threads(threads)
         if device.startswith("cuda") and not torch.cuda.is_available():

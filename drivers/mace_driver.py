@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from ..errors import MixpiError
+from ..extras import install
 from ..files.names import FileName
 from ..files.yaml_files import Positive, Section
 from .driver import Place
@@ -163,7 +164,7 @@ class MaceDriver(EngineDriver):
             if not Path(self.model).is_file():
                 why = "symmetrix evaluates model files only"
             elif find_spec("symmetrix") is None:
-                why = "symmetrix, far faster on the CPU, is missing: pip install 'mixpi[symmetrix]'"
+                why = f"symmetrix, far faster on the CPU, is missing: {install('symmetrix')}"
             else:
                 try:
                     return self._by_symmetrix("plain")

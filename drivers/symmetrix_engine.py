@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import MixpiError
+from ..extras import needs
 from .neighbours import Graph, neighbour_graph
 from .partial import LayeredEngine
 from .symmetrix_files import converted
@@ -71,14 +72,10 @@ class SymmetrixEngine(LayeredEngine):
         mode = mode or "plain"
         if mode not in MODES:
             raise MixpiError(f"symmetrix has the modes {' and '.join(MODES)}, not {mode!r}")
-        try:
+        with needs("symmetrix", "'engine: symmetrix'", "take 'engine: mace-torch'"):
             import symmetrix
 
             symmetrix.load_backend()
-        except (ImportError, RuntimeError) as error:
-            raise MixpiError(
-                f"this driver needs symmetrix ({error}): pip install 'mixpi[symmetrix]'"
-            ) from None
         path = Path(model)
         if not path.exists():
             raise MixpiError(

@@ -29,9 +29,10 @@ from ase.neighborlist import neighbor_list
 from scipy.sparse import csr_array
 
 from ..errors import MixpiError
+from ..extras import needs
 from ..files.replacing import replace_file
 from .basis import Basis, Rows, Written
-from .couplings import ANGULAR_WEIGHT, Couplings, couplings, missing_ace_jax
+from .couplings import ANGULAR_WEIGHT, Couplings, couplings
 from .yace import pace_tree
 
 
@@ -161,10 +162,8 @@ class AceBasis(Basis):
 
         Inert species are elements of the file, with a single term of coefficient 0.
         """
-        try:
+        with needs("ace", "the ACE basis"):
             from ace_jax.eval.pace_io import dump_tree
-        except ImportError as error:
-            raise missing_ace_jax() from error
         elements = self.everyone(inert)
         tree = pace_tree(
             self._couplings,
@@ -185,11 +184,9 @@ class AceBasis(Basis):
 
         JAX's default of float32 stays as it is for everybody else in the process.
         """
-        try:
+        with needs("ace", "the ACE basis"):
             import jax
             from ace_jax import ACECalculator
-        except ImportError as error:
-            raise missing_ace_jax() from error
 
         class DoubleCalculator(ACECalculator):
             def calculate(self, *args: Any, **kwargs: Any) -> None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
-from matscipy.neighbours import neighbour_list
 from scipy import sparse
+
+from ..regions.pairs import pairs_within
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Bonds:
     @classmethod
     def of(cls, atoms: Atoms, kinds: np.ndarray, cutoff: float) -> Bonds:
         """Those of a periodic structure that are shorter than the cutoff (Å)."""
-        return cls(kinds, *neighbour_list("ijDd", atoms, cutoff))
+        return cls(kinds, *pairs_within(atoms.positions, atoms.cell.array, cutoff))
 
     def __len__(self) -> int:
         return len(self.r)
@@ -51,7 +52,8 @@ class Bonds:
 
 def shortest_distance(atoms: Atoms, most: float) -> float:
     """Between any two atoms, Å; at most ``most`` (Å)."""
-    return float(neighbour_list("d", atoms, most).min(initial=most))
+    found = pairs_within(atoms.positions, atoms.cell.array, most)
+    return float(found.distances.min(initial=most))
 
 
 def pull(n: int, start: np.ndarray, end: np.ndarray, direction: np.ndarray) -> sparse.csr_matrix:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import spglib
 from ase import Atoms, units
 from ase.calculators.calculator import Calculator
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -27,6 +26,7 @@ from ase.md.langevin import Langevin
 from ase.optimize import LBFGS
 
 from ..errors import MixpiError
+from ..extras import needs
 from ..files.ase_files import read_atoms
 from ..files.replacing import replace_file
 from ..run.progress import Tell
@@ -96,6 +96,8 @@ def is_cubic(atoms: Atoms) -> bool:
     cell = atoms.cell.array
     if not np.allclose(cell, np.eye(3) * cell[0, 0], atol=1e-3 * abs(cell[0, 0])):
         return False
+    with needs("distil", "mixpi distil"):
+        import spglib
     with warnings.catch_warnings():  # spglib announces how it will report errors one day
         warnings.simplefilter("ignore", DeprecationWarning)
         symmetry = spglib.get_symmetry_dataset(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ase.calculators.calculator import Calculator
 
 from ..check.overwriting import require_safe_outputs
 from ..errors import MixpiError
+from ..extras import needs
 from ..files.ase_files import read_atoms
 from ..run.progress import Tell, silent
 from ..structure import require_periodic
@@ -145,6 +147,9 @@ def prepare(
     config = load_distil_config(path)
     home, clock = path.parent, Clock()
     # what can be wrong is looked for before hours are spent
+    with needs("distil", "mixpi distil"):
+        import_module("matscipy.elasticity")
+        import_module("spglib")
     structure = _read_crystal(home / config.structure)
     species = sorted(set(structure.symbols))
     files = {home / name: extra_frames([home / name]) for name in config.extra}

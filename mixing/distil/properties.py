@@ -10,9 +10,9 @@ import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import Calculator
 from ase.geometry import find_mic
-from matscipy.elasticity import fit_elastic_constants
 
 from ..errors import MixpiError
+from ..extras import needs
 from .data import FMAX, STEPS, is_cubic, relax, relaxed_crystal
 from .phonons import Spectrum, phonon_repeats, spectrum
 
@@ -148,6 +148,8 @@ def elastic_tensor(atoms: Atoms, *, cubic: bool) -> np.ndarray:
     MixpiError
         If the atoms of a strained cell do not relax.
     """
+    with needs("distil", "mixpi distil"):
+        from matscipy.elasticity import fit_elastic_constants
     with contextlib.redirect_stdout(io.StringIO()):
         c, _ = fit_elastic_constants(
             atoms,

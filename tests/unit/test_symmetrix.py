@@ -206,7 +206,7 @@ def test_settings_that_are_none(tiny_model, tmp_path):
 
 def test_it_is_not_installed(tiny_model, monkeypatch):
     monkeypatch.setitem(sys.modules, "symmetrix", None)
-    with pytest.raises(MixpiError, match=r"needs symmetrix .*pip install 'mixpi\[symmetrix\]'"):
+    with pytest.raises(MixpiError, match=r"needs symmetrix-xl .*pip install 'mixpi\[symmetrix\]'"):
         SymmetrixEngine(tiny_model)
 
 
