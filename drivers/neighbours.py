@@ -80,7 +80,7 @@ def neighbour_graph(positions: ArrayLike, cell: ArrayLike, cutoff: float) -> Gra
     MixpiError
         If the cell is singular, or anything is NaN or infinite.
     """
-    positions, periodic = _checked(positions, cell)
+    positions, periodic = checked(positions, cell)
     return _graph(pairs_within(positions, periodic, cutoff), len(positions))
 
 
@@ -101,11 +101,18 @@ def received_graph(positions: ArrayLike, cell: ArrayLike, cutoff: float, receive
     -------
     Graph
     """
-    positions, periodic = _checked(positions, cell)
+    positions, periodic = checked(positions, cell)
     return _graph(tree_pairs(positions, periodic, cutoff, receivers), len(positions))
 
 
-def _checked(positions: ArrayLike, cell: ArrayLike) -> tuple[np.ndarray, PeriodicCell]:
+def checked(positions: ArrayLike, cell: ArrayLike) -> tuple[np.ndarray, PeriodicCell]:
+    """Positions (m, 3) and cell that neighbours can be looked for in.
+
+    Raises
+    ------
+    MixpiError
+        If the cell is singular, or anything is NaN or infinite.
+    """
     positions = np.asarray(positions, dtype=float).reshape(-1, 3)
     try:
         periodic = PeriodicCell(cell)

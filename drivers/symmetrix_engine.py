@@ -52,10 +52,12 @@ class SymmetrixEngine(LayeredEngine):
     ------
     MixpiError
         If symmetrix is not installed, the model cannot be loaded or converted, is another
-        than the hash says, the head is not one of its heads, or there is no compiler.
+        than the hash says, the head is not one of its heads, there is no compiler, or the known
+        structure gets other forces than it should.
     """
 
     evaluated_by = "symmetrix"
+    otherwise = "take 'engine: mace-torch', and install symmetrix-xl again"
 
     def __init__(
         self,
@@ -91,9 +93,12 @@ class SymmetrixEngine(LayeredEngine):
             if mode == "direct":
                 self._whole = CompiledNetwork(file, dtype, threads)
         self.heads, self.head, self.sha256 = facts.heads, facts.head, found
+        self.dtype, self.device = dtype, "cpu"
         self.numbers = self._network.numbers
         self.cutoff = self._network.cutoff
         self.interaction_range = self.cutoff * facts.layers
+        self.known = facts.known
+        self.require_known(self.evaluate)
 
     def evaluate(
         self,

