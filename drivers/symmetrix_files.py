@@ -208,7 +208,8 @@ def _convert(model: Path, file: Path, *, head: str | None, sha256: str, dtype: s
     except Exception as error:
         reason = (str(error).strip().splitlines() or [""])[0]
         raise MixpiError(
-            f"{what}: it does not convert ({type(error).__name__}: {reason}); mace-torch does"
+            f"{what}: it does not convert ({type(error).__name__}: {reason}); mace-torch evaluates "
+            "it"
         ) from None
     if data.get("model_type", "MACE") != "MACE" or data.get("num_interactions") != 2:
         kind = data.get("model_type", "MACE")

@@ -272,9 +272,9 @@ class CompiledNetwork:
         except Exception as error:
             lines = str(error).strip().splitlines() or [type(error).__name__]
             raise MixpiError(
-                "symmetrix could not compile the model, which several threads (mode 'direct') need a "
-                f"C++20 compiler for, once: {lines[0][:300]}; install g++ or set CXX, or leave "
-                "threads out (mode 'plain'), which needs none"
+                "symmetrix could not compile the model, for which several threads (mode 'direct') "
+                f"need a C++20 compiler, once: {lines[0][:300]}; install g++ or set CXX, or leave "
+                "out threads (mode 'plain'), which needs none"
             ) from None
         self._evaluator = calculator.evaluator
 

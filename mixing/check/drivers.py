@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from ase import Atoms
@@ -59,7 +60,8 @@ def check_drivers(
         yield from _check_room(pool, driver, ipi_input.beads)
         if pool == "expensive":
             yield from _check_changing_sizes(driver, atoms, regions)
-        yield from _check_driver(pool, ipi_input, atoms, load=load)
+        cluster = atoms[regions.cluster] if pool == "expensive" else atoms
+        yield from _check_driver(pool, ipi_input, atoms, cluster, load=load)
     if "expensive" not in config.pools:
         yield "expensive: not looked at, because with 'seeds: none' nothing is asked of it"
 
@@ -116,11 +118,14 @@ def _check_changing_sizes(
         )
 
 
-def _check_driver(pool: str, ipi_input: IpiInput, atoms: Atoms, *, load: bool) -> Iterator[str]:
+def _check_driver(
+    pool: str, ipi_input: IpiInput, atoms: Atoms, first: Atoms, *, load: bool
+) -> Iterator[str]:
     configured: DriverConfig = getattr(ipi_input.config, pool)
     if configured.external:
         return
     place, driver = place_of(pool, ipi_input, atoms), configured.driver
+    place = replace(place, first=first)
     if pool == "cheap" and driver.wants_depths:
         raise MixpiError(
             f"cheap: {configured.kind}: partial is for the expensive side: the cheap one evaluates "
