@@ -81,4 +81,6 @@ class AseDriver(EngineDriver):
         )
 
     def _facts(self, place: Place) -> dict:
-        return describe(self.command(place.home), environment=self.environment())
+        return describe(
+            self.command(place.home), environment=self.environment(), structure=place.first
+        )

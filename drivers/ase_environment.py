@@ -6,9 +6,12 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from ase import Atoms
 
 from ..errors import MixpiError
 from ..run.processes import run_to_end
@@ -68,7 +71,11 @@ def ase_command(
 
 
 def describe(
-    command: Sequence[str], *, environment: Mapping[str, str], patience: float = PATIENCE
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    structure: Atoms | None = None,
+    patience: float = PATIENCE,
 ) -> dict:
     """What the calculator of a command is: it is made once, in its own Python.
 
@@ -78,6 +85,8 @@ def describe(
         Of :func:`ase_command`, with ``--require`` for species that there must be.
     environment : mapping
         Of the driver.
+    structure : Atoms, optional
+        Evaluated once, too; many calculators fail only then.
     patience : float
         s.
 
@@ -90,12 +99,18 @@ def describe(
     Raises
     ------
     MixpiError
-        If the program is no Python, has no ase, or the calculator cannot be made.
+        If the program is no Python, has no ase, or the calculator cannot be made or fails.
     """
-    try:
-        done = run_to_end([*command, "--describe"], patience, "the ASE calculator", env=environment)
-    except OSError as error:
-        raise MixpiError(f"python {command[0]}: {error.strerror}") from None
+    argv = [*command, "--describe"]
+    with tempfile.TemporaryDirectory(prefix="mixpi-") as folder:
+        if structure is not None and len(structure):
+            plain = Atoms(structure.numbers, structure.positions, cell=structure.cell, pbc=True)
+            plain.write(Path(folder) / "first.extxyz")
+            argv += ["--try", str(Path(folder) / "first.extxyz")]
+        try:
+            done = run_to_end(argv, patience, "the ASE calculator", env=environment)
+        except OSError as error:
+            raise MixpiError(f"python {command[0]}: {error.strerror}") from None
     try:
         found = json.loads(done.stdout.strip().splitlines()[-1])
     except (ValueError, IndexError):

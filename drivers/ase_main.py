@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
+from ase import Atoms
 
 from ..errors import MixpiError
 from .ase_engine import AseEngine
@@ -44,9 +44,9 @@ def main(argv: list[str] | None = None) -> int:
         return engine
 
     if options.describe:
-        return _describe(make)
+        return _describe(make, options.trial)
     try:
-        numbers = _numbers(options.template) if options.template else None
+        numbers = _structure(options.template, "template").numbers if options.template else None
         if not options.address:
             raise MixpiError("--address is needed: the name or host where i-PI listens")
     except MixpiError as error:
@@ -69,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
         "--template", help="structure with the species: be an ordinary i-PI client of that system"
     )
     parser.add_argument("--describe", action="store_true", help="print what it is and end")
+    parser.add_argument(
+        "--try", dest="trial", metavar="FILE", help="with --describe: evaluate a structure once"
+    )
     parser.add_argument("--address", help="unix: name behind /tmp/ipi_; inet: host")
     parser.add_argument("--mode", default="unix", choices=["unix", "inet"])
     parser.add_argument("--port", type=int, help="inet only")
@@ -77,8 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _describe(make: Callable[[], AseEngine]) -> int:
-    """Say as JSON what the engine is."""
+def _describe(make: Callable[[], AseEngine], trial: str | None) -> int:
+    """Say as JSON what the engine is, if it can evaluate what is to be tried."""
     import ase
 
     # the answer goes where it is expected; what libraries print, to the other stream
@@ -87,6 +90,9 @@ def _describe(make: Callable[[], AseEngine]) -> int:
     os.dup2(2, 1)
     try:
         engine = make()
+        if trial:
+            atoms = _structure(trial, "structure")
+            engine.evaluate(atoms.numbers, atoms.positions, atoms.cell.array)
     except MixpiError as error:
         print(f"ase: error: {error}", file=sys.stderr)
         return 1
@@ -110,11 +116,11 @@ def _arguments(text: str) -> dict:
     return found
 
 
-def _numbers(template: str) -> np.ndarray:
+def _structure(path: str, what: str) -> Atoms:
     from ase.io import read
 
     try:
-        found = read(Path(template))
-        return (found[-1] if isinstance(found, list) else found).numbers
+        found = read(Path(path))
+        return found[-1] if isinstance(found, list) else found
     except Exception as error:  # each format raises its own
-        raise MixpiError(f"template {template}: {type(error).__name__}: {error}") from None
+        raise MixpiError(f"{what} {path}: {type(error).__name__}: {error}") from None

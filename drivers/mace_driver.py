@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
+import numpy as np
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from ..errors import MixpiError
+from ..extras import install
 from ..files.names import FileName
 from ..files.yaml_files import Positive, Section
 from .driver import Place
@@ -82,6 +85,11 @@ class MaceDriver(EngineDriver):
         "symmetrix on the CPU in float64 where it is installed and the model converts, else "
         "mace-torch; 'mixpi check' says which.",
     )
+    cueq: bool = Field(
+        False,
+        description="true: mace-torch with the kernels of cuEquivariance, for GPUs (needs "
+        "mixpi[cueq], and cuequivariance-ops-torch-cu12 or -cu13, as torch has it).",
+    )
     threads: int | None = Field(
         None,
         ge=1,
@@ -140,6 +148,12 @@ class MaceDriver(EngineDriver):
             raise ValueError("symmetrix is for device: cpu; use mace-torch on GPUs")
         return value
 
+    @model_validator(mode="after")
+    def _cueq_fits(self) -> Self:
+        if self.cueq and self.engine == "symmetrix":
+            raise ValueError("cueq is for mace-torch, not for 'engine: symmetrix'")
+        return self
+
     def load(self, home: Path) -> LayeredEngine:
         """The model, loaded.
 
@@ -159,11 +173,12 @@ class MaceDriver(EngineDriver):
         if self.engine == "symmetrix":
             return self._by_symmetrix("direct" if (self.threads or 1) > 1 else "plain")
         why = ""
-        if self.engine == "auto" and (self.device, self.dtype) == ("cpu", "float64"):
+        plain = (self.device, self.dtype, self.cueq) == ("cpu", "float64", False)
+        if self.engine == "auto" and plain:
             if not Path(self.model).is_file():
                 why = "symmetrix evaluates model files only"
             elif find_spec("symmetrix") is None:
-                why = "symmetrix, far faster on the CPU, is missing: pip install 'mixpi[symmetrix]'"
+                why = f"symmetrix, far faster on the CPU, is missing: {install('symmetrix')}"
             else:
                 try:
                     return self._by_symmetrix("plain")
@@ -176,7 +191,13 @@ class MaceDriver(EngineDriver):
             threads=self.threads,
             head=self.head,
             sha256=self.sha256,
+            cueq=self.cueq,
         )
+        if self.cueq and find_spec("cuequivariance_ops_torch") is None:
+            why = (
+                "cuEquivariance has no kernels here, and is slow: pip install "
+                "cuequivariance-ops-torch-cu12, or -cu13, as torch has it"
+            )
         made.notes = (f"evaluated by mace-torch: {why}",) if why else ()
         return made
 
@@ -206,6 +227,8 @@ class MaceDriver(EngineDriver):
             atoms = read_structure(bulk)
             engine.require(sorted(set(atoms.symbols)))
             means = bulk_means(engine, atoms)
+        # the layers one by one are other code than the whole
+        engine.require_known(partial(_everything, engine))
         return PartialEngine(engine, sites=part.sites, features=part.features, fill=means)
 
     @property
@@ -228,3 +251,13 @@ class MaceDriver(EngineDriver):
                 f"{path.name} is a model, which is code: trust where it is from. To have any other "
                 f"refused, write into {self.kind}:\n  sha256: {found}"
             )
+
+
+def _everything(
+    engine: LayeredEngine, numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """A structure of which every atom counts, evaluated as parts are."""
+    distance = np.zeros(len(numbers))
+    return engine.evaluate_partial(
+        numbers, positions, cell, distance=distance, sites=1.0, features=1.0
+    )

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from matscipy.neighbours import neighbour_list
 from numpy.typing import ArrayLike
-from scipy.spatial import cKDTree
 
 from ..errors import MixpiError
+from ..regions.pairs import Pairs, pairs_within, tree_pairs
 from ..regions.periodic import PeriodicCell
 
 
@@ -82,22 +81,7 @@ def neighbour_graph(positions: ArrayLike, cell: ArrayLike, cutoff: float) -> Gra
         If the cell is singular, or anything is NaN or infinite.
     """
     positions, periodic = checked(positions, cell)
-    m = len(positions)
-    if m == 0:
-        return _nothing(0)
-    # far from home digits are lost in the search
-    home = positions - np.floor(positions @ periodic.inverse) @ periodic.vectors
-    receivers, senders, vectors, distances = neighbour_list(
-        "ijDd", positions=home, cell=periodic.vectors, pbc=np.ones(3, dtype=bool), cutoff=cutoff
-    )
-    counts = np.bincount(receivers, minlength=m).astype(np.int32)
-    return Graph(
-        np.ascontiguousarray(receivers, dtype=np.int32),
-        np.ascontiguousarray(senders, dtype=np.int32),
-        np.ascontiguousarray(vectors),
-        np.ascontiguousarray(distances),
-        counts,
-    )
+    return _graph(pairs_within(positions, periodic, cutoff), len(positions))
 
 
 def received_graph(positions: ArrayLike, cell: ArrayLike, cutoff: float, receivers: int) -> Graph:
@@ -118,42 +102,7 @@ def received_graph(positions: ArrayLike, cell: ArrayLike, cutoff: float, receive
     Graph
     """
     positions, periodic = checked(positions, cell)
-    m = len(positions)
-    if m == 0 or receivers == 0:
-        return _nothing(m)
-    # the cell is cut open opposite to the first atom, so that what is around it is in one piece
-    fractional = positions @ periodic.inverse
-    fractional -= fractional[0] - 0.5
-    fractional -= np.floor(fractional)
-    margin = cutoff / periodic.heights
-    low = fractional[:receivers].min(axis=0) - margin
-    high = fractional[:receivers].max(axis=0) + margin
-    counts = [np.arange(np.floor(a), np.floor(b) + 1) for a, b in zip(low, high, strict=True)]
-    images, owners, itself = [], [], []
-    for shift in np.stack(np.meshgrid(*counts, indexing="ij"), axis=-1).reshape(-1, 3):
-        moved = fractional + shift
-        near = np.flatnonzero(((moved >= low) & (moved <= high)).all(axis=1))
-        images.append(moved[near] @ periodic.vectors)
-        owners.append(near)
-        itself.append(np.full(len(near), not shift.any()))
-    image, owner, home = np.concatenate(images), np.concatenate(owners), np.concatenate(itself)
-    centre = fractional[:receivers] @ periodic.vectors
-    trees = (cKDTree(p, balanced_tree=False, compact_nodes=False) for p in (centre, image))
-    pairs = next(trees).sparse_distance_matrix(next(trees), cutoff, output_type="ndarray")
-    pairs = pairs[np.argsort(pairs["i"], kind="stable")]
-    receiver, place = pairs["i"], pairs["j"]
-    vectors = image[place] - centre[receiver]
-    distances = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-    # the tree takes what is as far as the cutoff, and each atom at its own place
-    kept = (distances < cutoff) & ~((owner[place] == receiver) & home[place])
-    receiver = receiver[kept].astype(np.int32)
-    return Graph(
-        receiver,
-        owner[place[kept]].astype(np.int32),
-        vectors[kept],
-        distances[kept],
-        np.bincount(receiver, minlength=m).astype(np.int32),
-    )
+    return _graph(tree_pairs(positions, periodic, cutoff, receivers), len(positions))
 
 
 def checked(positions: ArrayLike, cell: ArrayLike) -> tuple[np.ndarray, PeriodicCell]:
@@ -174,7 +123,11 @@ def checked(positions: ArrayLike, cell: ArrayLike) -> tuple[np.ndarray, Periodic
     return positions, periodic
 
 
-def _nothing(atoms: int) -> Graph:
-    """No edges."""
-    ends, counts = np.empty(0, dtype=np.int32), np.zeros(atoms, dtype=np.int32)
-    return Graph(ends, ends, np.empty((0, 3)), np.empty(0), counts)
+def _graph(pairs: Pairs, atoms: int) -> Graph:
+    return Graph(
+        np.ascontiguousarray(pairs.first, dtype=np.int32),
+        np.ascontiguousarray(pairs.second, dtype=np.int32),
+        np.ascontiguousarray(pairs.vectors),
+        np.ascontiguousarray(pairs.distances),
+        np.bincount(pairs.first, minlength=atoms).astype(np.int32),
+    )

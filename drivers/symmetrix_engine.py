@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import MixpiError
-from .engine import EngineCalculator
+from ..extras import needs
 from .neighbours import Graph, neighbour_graph
 from .partial import LayeredEngine
 from .symmetrix_files import converted
@@ -52,10 +52,12 @@ class SymmetrixEngine(LayeredEngine):
     ------
     MixpiError
         If symmetrix is not installed, the model cannot be loaded or converted, is another
-        than the hash says, the head is not one of its heads, or there is no compiler.
+        than the hash says, the head is not one of its heads, there is no compiler, or the known
+        structure gets other forces than it should.
     """
 
     evaluated_by = "symmetrix"
+    otherwise = "take 'engine: mace-torch', and install symmetrix-xl again"
 
     def __init__(
         self,
@@ -72,14 +74,10 @@ class SymmetrixEngine(LayeredEngine):
         mode = mode or "plain"
         if mode not in MODES:
             raise MixpiError(f"symmetrix has the modes {' and '.join(MODES)}, not {mode!r}")
-        try:
+        with needs("symmetrix", "'engine: symmetrix'", "take 'engine: mace-torch'"):
             import symmetrix
 
             symmetrix.load_backend()
-        except (ImportError, RuntimeError) as error:
-            raise MixpiError(
-                f"this driver needs symmetrix ({error}): pip install 'mixpi[symmetrix]'"
-            ) from None
         path = Path(model)
         if not path.exists():
             raise MixpiError(
@@ -95,14 +93,12 @@ class SymmetrixEngine(LayeredEngine):
             if mode == "direct":
                 self._whole = CompiledNetwork(file, dtype, threads)
         self.heads, self.head, self.sha256 = facts.heads, facts.head, found
+        self.dtype, self.device = dtype, "cpu"
         self.numbers = self._network.numbers
         self.cutoff = self._network.cutoff
         self.interaction_range = self.cutoff * facts.layers
-
-    @property
-    def calculator(self) -> EngineCalculator:
-        """The model as an ASE calculator."""
-        return EngineCalculator(self)
+        self.known = facts.known
+        self.require_known(self.evaluate)
 
     def evaluate(
         self,

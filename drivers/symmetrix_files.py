@@ -1,10 +1,10 @@
 """MACE models in symmetrix's form: converted once, and kept.
 
 A conversion loads the model by mace-torch, a pickle that is code, and takes seconds. What is
-kept is data, and read without torch. It lies in ``MIXPI_CACHE``, else ``mixpi`` in
-``XDG_CACHE_HOME`` or ``~/.cache``, under a name made of the model's hash, its head, and what
-the conversion depends on. Behind the model each file has facts about it and a hash of all that
-stands before: what was damaged, or written half, is converted anew.
+kept is data, and read without torch. It lies in the cache (:mod:`mixpi.drivers.cache`), under a
+name made of the model's hash, its head, and what the conversion depends on. Behind the model each
+file has facts about it and a hash of all that stands before: what was damaged, or written half,
+is converted anew.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import hashlib
 import importlib.metadata
 import io
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -27,6 +26,8 @@ import numpy as np
 
 from ..errors import MixpiError
 from ..files.replacing import replace_file
+from .cache import cache_folder
+from .known_answer import Answer, known_structure
 from .mace_files import file_hash, require_hash
 from .neighbours import neighbour_graph
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 
 #: Changes with what is written here.
-FORMAT = 1
+FORMAT = 2
 
 #: Points of the tables of radial functions. In double precision the error of the forces falls
 #: with the third power of their distance, and the time does not change: for thermal silicon
@@ -71,6 +72,10 @@ class Facts:
         Parameters of the repulsion of pairs that it has, for ``symmetrix.ZBL``.
     deviation : float
         Largest difference of a force to mace-torch's, as ``TOLERANCE`` has it.
+    energy : float
+        What mace-torch gives for the known structure, eV.
+    forces : list of list of float
+        Likewise, eV/Å.
     """
 
     heads: list[str]
@@ -78,20 +83,13 @@ class Facts:
     layers: int
     zbl: list | None
     deviation: float
+    energy: float
+    forces: list[list[float]]
 
-
-def cache_folder() -> Path:
-    """Where converted models are kept."""
-    if chosen := os.environ.get("MIXPI_CACHE"):
-        return Path(chosen)
-    home = os.environ.get("XDG_CACHE_HOME")
-    # the XDG specification: a path that is not absolute is to be ignored
-    if home and os.path.isabs(home):
-        return Path(home) / "mixpi"
-    try:
-        return Path.home() / ".cache" / "mixpi"
-    except RuntimeError:  # a user without an entry, as in some containers
-        return Path("/.cache/mixpi")
+    @property
+    def known(self) -> Answer:
+        """What the model gives for the known structure."""
+        return Answer(self.energy, self.forces)
 
 
 @contextlib.contextmanager
@@ -210,7 +208,8 @@ def _convert(model: Path, file: Path, *, head: str | None, sha256: str, dtype: s
     except Exception as error:
         reason = (str(error).strip().splitlines() or [""])[0]
         raise MixpiError(
-            f"{what}: it does not convert ({type(error).__name__}: {reason}); mace-torch does"
+            f"{what}: it does not convert ({type(error).__name__}: {reason}); mace-torch evaluates "
+            "it"
         ) from None
     if data.get("model_type", "MACE") != "MACE" or data.get("num_interactions") != 2:
         kind = data.get("model_type", "MACE")
@@ -225,6 +224,8 @@ def _convert(model: Path, file: Path, *, head: str | None, sha256: str, dtype: s
         layers=int(network.num_interactions),
         zbl=[data[f"zbl_{key}"] for key in ZBL] if data["has_zbl"] else None,
         deviation=0.0,
+        energy=engine.known.energy,
+        forces=engine.known.forces,
     )
     _write(file, data, facts)
     deviation = _deviation(file, engine)
@@ -253,22 +254,11 @@ def _extract(network: Any, head: str | None, points: int) -> dict:
 
 
 def _deviation(file: Path, engine: MaceEngine) -> float:
-    """Largest difference of forces on a small disordered structure, against the largest force.
-
-    Each species meets the others at distances from 1.5 Å to the cutoff; of a model of many
-    species, the first and last few.
-    """
+    """Largest difference of forces on the known structure, against the largest force."""
     from .symmetrix_network import Network
 
-    numbers = np.array(engine.numbers)
-    if len(numbers) > 6:
-        numbers = np.concatenate([numbers[:3], numbers[-3:]])
-    sites = np.stack(np.meshgrid(*3 * [np.arange(3)], indexing="ij"), axis=-1).reshape(-1, 3)
-    generator = np.random.default_rng(0)
-    positions = 2.4 * sites + generator.uniform(-0.4, 0.4, size=sites.shape)
-    cell = np.diag([7.2, 7.4, 7.9]) + generator.uniform(-0.3, 0.3, size=(3, 3))
-    species = numbers[generator.permutation(len(sites)) % len(numbers)]
-    _, wanted, _ = engine.evaluate(species, positions, cell)
+    species, positions, cell = known_structure(engine.numbers)
+    wanted = np.array(engine.known.forces)
     network = Network(file, "float64")
     graph = neighbour_graph(positions, cell, network.cutoff)
     types = np.searchsorted(network.numbers, species).astype(np.int32)

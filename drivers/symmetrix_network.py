@@ -284,8 +284,9 @@ class CompiledNetwork:
         except Exception as error:
             lines = str(error).strip().splitlines() or [type(error).__name__]
             raise MixpiError(
-                "symmetrix could not compile the model, which mode 'direct' needs a C++20 compiler "
-                f"for, once (install g++ or set CXX): {lines[0][:300]}; mode 'plain' needs none"
+                "symmetrix could not compile the model, for which several threads (mode 'direct') "
+                f"need a C++20 compiler, once: {lines[0][:300]}; install g++ or set CXX, or leave "
+                "out threads (mode 'plain'), which needs none"
             ) from None
         self._evaluator = calculator.evaluator
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import Calculator
 from ase.data import chemical_symbols
 from numpy.typing import ArrayLike
 
 from ..errors import MixpiError
+from .engine import EngineCalculator
+from .known_answer import Answer, require_answer
 
 
 #: eV; of what has none.
@@ -34,6 +38,14 @@ class TrainedEngine:
         Of the model file.
     evaluated_by : str
         The library that computes.
+    dtype : {"float64", "float32"}
+        What it computes in.
+    device : str
+        What it computes on.
+    known : Answer
+        What the model gives for its known structure (:mod:`mixpi.drivers.known_answer`).
+    otherwise : str
+        What to do where it gives something else.
     notes : tuple of str
         What the user should know.
     """
@@ -44,6 +56,10 @@ class TrainedEngine:
     head: str
     sha256: str | None
     evaluated_by: str
+    dtype: str
+    device: str
+    known: Answer
+    otherwise: str
     notes: tuple[str, ...] = ()
 
     @property
@@ -64,6 +80,11 @@ class TrainedEngine:
         names = ("numbers", "interaction_range", "heads", "head", "sha256", "evaluated_by", "notes")
         return {name: getattr(self, name) for name in names}
 
+    @property
+    def calculator(self) -> Calculator:
+        """The model as an ASE calculator."""
+        return EngineCalculator(self)
+
     def require(self, symbols: Iterable[str]) -> None:
         """Refuse species that the model was not trained for.
 
@@ -83,6 +104,28 @@ class TrainedEngine:
         """As :meth:`require`, for atomic numbers."""
         if not set(numbers.tolist()) <= set(self.numbers):
             self.require(chemical_symbols[z] for z in np.unique(numbers))
+
+    def require_known(self, evaluate: Callable[..., tuple[Any, ...]]) -> None:
+        """Refuse to go on unless the known structure gets the energy and forces it should.
+
+        Parameters
+        ----------
+        evaluate : callable
+            As :meth:`evaluate`, of what is to be tried.
+
+        Raises
+        ------
+        MixpiError
+            With the differences.
+        """
+        require_answer(
+            evaluate,
+            self.numbers,
+            self.known,
+            self.dtype,
+            who=f"{self.evaluated_by} on {self.device} in {self.dtype}",
+            otherwise=self.otherwise,
+        )
 
     def evaluate(
         self,

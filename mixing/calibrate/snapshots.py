@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from ase import Atoms
-from matscipy.neighbours import neighbour_list
 
+from ..regions.pairs import pairs_within
 from ..regions.periodic import PeriodicCell
 
 
@@ -65,15 +65,9 @@ def nearest_distances(positions: np.ndarray, cell: PeriodicCell) -> np.ndarray:
     """
     volume = abs(np.linalg.det(cell.vectors))
     furthest = 1.5 * (volume / len(positions)) ** (1.0 / 3.0)
-    owner, distance = neighbour_list(
-        "id",
-        cutoff=furthest,
-        positions=cell.fold(positions),
-        cell=cell.vectors,
-        pbc=np.ones(3, dtype=bool),
-    )
+    pairs = pairs_within(positions, cell, furthest)
     nearest = np.full(len(positions), furthest)
-    np.minimum.at(nearest, owner, distance)
+    np.minimum.at(nearest, pairs.first, pairs.distances)
     return nearest
 
 

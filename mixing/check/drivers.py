@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from ase import Atoms
@@ -61,7 +62,8 @@ def check_drivers(
         yield from _check_room(pool, driver, _most_beads(pool, ipi_input))
         if pool != CHEAP.pool:
             yield from _check_changing_sizes(pool, driver, atoms, regions)
-        yield from _check_driver(pool, ipi_input, atoms, load=load)
+        first = atoms if pool == CHEAP.pool else atoms[regions.cluster]
+        yield from _check_driver(pool, ipi_input, atoms, first, load=load)
     if load:
         yield from measure_ranks(ipi_input, atoms)
     if EXPENSIVE.pool not in ipi_input.pools:
@@ -121,11 +123,14 @@ def _check_changing_sizes(
         )
 
 
-def _check_driver(pool: str, ipi_input: IpiInput, atoms: Atoms, *, load: bool) -> Iterator[str]:
+def _check_driver(
+    pool: str, ipi_input: IpiInput, atoms: Atoms, first: Atoms, *, load: bool
+) -> Iterator[str]:
     configured: DriverConfig = getattr(ipi_input.config, pool)
     if configured.external:
         return
     place, driver = place_of(pool, ipi_input, atoms), configured.driver
+    place = replace(place, first=first)
     if pool != EXPENSIVE.pool and driver.wants_depths:
         raise MixpiError(
             f"{pool}: {configured.kind}: partial is for the expensive side: the cheap one "

@@ -9,12 +9,12 @@ import numpy as np
 from ase import Atoms
 from ase.constraints import FixAtoms
 from ase.units import Bohr, _aut, second
-from matscipy.neighbours import neighbour_list
 
 from ..errors import MixpiError
 from ..ipi.agreement import TOLERANCE, require_same_system
 from ..ipi.input import IpiInput
 from ..ipi.view import IpiView
+from ..regions.pairs import pairs_within
 from ..structure import read_frames, read_oriented
 
 
@@ -82,7 +82,7 @@ def check_structure(ipi_input: IpiInput, view: IpiView, atoms: Atoms) -> Iterato
     )
     yield f"{name}: {len(atoms)} atoms, {atoms.symbols.formula}, the same as i-PI's"
     _require_few_on_one_another(atoms, name)
-    close = neighbour_list("d", atoms, TOO_CLOSE)
+    close = pairs_within(atoms.positions, atoms.cell.array, TOO_CLOSE).distances
     if len(close):
         yield (
             f"warning: {name} has atoms only {close.min():.3f} Å apart: is one of them there twice?"

@@ -20,17 +20,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import Calculator
 from ase.neighborlist import neighbor_list
 from scipy.sparse import csr_array
 
 from ..errors import MixpiError
+from ..extras import needs
 from ..files.replacing import replace_file
 from .basis import Basis, Rows, Written
-from .couplings import ANGULAR_WEIGHT, Couplings, couplings, missing_ace_jax
+from .couplings import ANGULAR_WEIGHT, Couplings, couplings
 from .yace import pace_tree
 
 
@@ -160,10 +162,8 @@ class AceBasis(Basis):
 
         Inert species are elements of the file, with a single term of coefficient 0.
         """
-        try:
+        with needs("ace", "the ACE basis"):
             from ace_jax.eval.pace_io import dump_tree
-        except ImportError as error:
-            raise missing_ace_jax() from error
         elements = self.everyone(inert)
         tree = pace_tree(
             self._couplings,
@@ -179,19 +179,17 @@ class AceBasis(Basis):
         lines = ("pair_style pace", f"pair_coeff * * {path.name} {' '.join(types)}")
         return Written((path,), lines, types, has_offset=True)
 
-    def calculator(self, written: Written):
+    def calculator(self, written: Written) -> Calculator:
         """ace-jax's own calculator of the file, in float64.
 
         JAX's default of float32 stays as it is for everybody else in the process.
         """
-        try:
+        with needs("ace", "the ACE basis"):
             import jax
             from ace_jax import ACECalculator
-        except ImportError as error:
-            raise missing_ace_jax() from error
 
         class DoubleCalculator(ACECalculator):
-            def calculate(self, *args, **kwargs) -> None:
+            def calculate(self, *args: Any, **kwargs: Any) -> None:
                 with jax.enable_x64(True):
                     super().calculate(*args, **kwargs)
 
@@ -232,7 +230,7 @@ def _harmonics(unit: np.ndarray, lmax: int) -> tuple[np.ndarray, np.ndarray]:
     """
     x, y, z = unit.T
     # solid harmonics r^l P(l, m) exp(i m φ) / (l + m)!, whose gradients are among them
-    solid = {(0, 0): np.ones(len(unit), complex)}
+    solid: dict[tuple[int, int], np.ndarray] = {(0, 0): np.ones(len(unit), complex)}
 
     def q(ell: int, m: int) -> np.ndarray:
         if m < 0:
@@ -241,17 +239,17 @@ def _harmonics(unit: np.ndarray, lmax: int) -> tuple[np.ndarray, np.ndarray]:
 
     values = np.zeros((len(unit), (lmax + 1) ** 2))
     slopes = np.zeros((*values.shape, 3))
-    for ell, m in zip(*np.tril_indices(lmax + 1), strict=True):
+    for ell, m in zip(*map(np.ndarray.tolist, np.tril_indices(lmax + 1)), strict=True):
         if m < ell:
             up = (2 * ell - 1) * z * q(ell - 1, m) - q(ell - 2, m)
             solid[ell, m] = up / ((ell + m) * (ell - m))
         elif ell:
             solid[ell, ell] = (x + 1j * y) * q(ell - 1, ell - 1) / (2 * ell)
-        norm = (2 * ell + 1) / (4 * math.pi) * math.factorial(ell - m) * math.factorial(ell + m)
-        norm = math.sqrt(norm * (2 if m else 1))
+        size = (2 * ell + 1) / (4 * math.pi) * math.factorial(ell - m) * math.factorial(ell + m)
+        norm = math.sqrt(size * (2 if m else 1))
         lower, higher = q(ell - 1, m - 1), q(ell - 1, m + 1)
         gradient = [(lower - higher) / 2, 1j * (lower + higher) / 2, q(ell - 1, m)]
-        for k, part in {m: np.real, -m: np.imag}.items() if m else [(0, np.real)]:
+        for k, part in ({m: np.real, -m: np.imag} if m else {0: np.real}).items():
             at = ell * ell + ell + k
             values[:, at] = norm * part(solid[ell, m])
             slopes[:, at] = norm * part(np.stack(gradient, axis=1))

@@ -24,12 +24,12 @@ from typing import ClassVar
 
 import numpy as np
 from ase import Atoms
-from matscipy.neighbours import neighbour_list
 from scipy import sparse
 from scipy.interpolate import BSpline
 
 from ..errors import MixpiError
 from .basis import Basis, Rows, Written
+from .bonds import Bonds, shortest_distance
 from .bsplines import clamped_knots
 from .eam_tables import Setfl, Table, neighbour_weights
 from .lammps_engine import LammpsCalculator
@@ -105,10 +105,7 @@ class AdpBasis(Basis):
 
     def prepared(self, frames: Sequence[Atoms]) -> AdpBasis:
         """The same basis with splines that begin at the shortest distance."""
-        shortest = min(
-            float(neighbour_list("d", atoms, self.cutoff).min(initial=self.cutoff))
-            for atoms in frames
-        )
+        shortest = min(shortest_distance(atoms, self.cutoff) for atoms in frames)
         start = shortest - _MARGIN
         if start > 0.9 * self.cutoff:
             raise MixpiError(
@@ -132,8 +129,9 @@ class AdpBasis(Basis):
 
     def rows(self, atoms: Atoms) -> Rows:
         """The design rows: shapes (p,) and (3 n, p)."""
-        kinds, n = self.kinds(atoms), len(atoms)
-        i, j, bonds, r = neighbour_list("ijDd", atoms, self.cutoff + _APART)
+        n = len(atoms)
+        found = Bonds.of(atoms, self.kinds(atoms), self.cutoff + _APART)
+        kinds, i, j, bonds, r = found.kinds, found.i, found.j, found.vectors, found.r
         values, slopes = self._table.at(r)
         weights = neighbour_weights(len(self.species))
         weights = (weights[kinds[i]] * weights[kinds[j]])[:, None]
@@ -177,7 +175,8 @@ class AdpBasis(Basis):
         everyone = tuple(sorted(self.everyone(inert)))
         target.parent.mkdir(parents=True, exist_ok=True)
         vectors, tensors = self._eigenfunctions(coefficients)
-        files, layers = [], []
+        files: list[Path] = []
+        layers: list[Layer] = []
         nothing = np.zeros(self.radials)
         for sign in (1.0, -1.0):
             pairs = zip_longest(vectors[sign], tensors[sign], fillvalue=nothing)
@@ -229,16 +228,14 @@ class AdpBasis(Basis):
             found.append(ranked)
             strengths.append(strength)
         # of the ways to have so many layers, the one that loses least
-        plus = max(
-            range(self.layers + 1),
-            key=lambda n: sum(
-                sum(one[1.0][:n]) + sum(one[-1.0][: self.layers - n]) for one in strengths
-            ),
-        )
+        layers = self.layers
+
+        def explained(plus: int) -> float:
+            return sum(sum(s[1.0][:plus]) + sum(s[-1.0][: layers - plus]) for s in strengths)
+
+        plus = max(range(layers + 1), key=explained)
         kept = [
-            np.reshape(
-                [*signed[1.0][:plus], *signed[-1.0][: self.layers - plus]], (-1, self.radials)
-            ).T
+            np.reshape([*signed[1.0][:plus], *signed[-1.0][: layers - plus]], (-1, self.radials)).T
             for signed in found
         ]
         return replace(self, kept=(kept[0], kept[1]))
@@ -262,7 +259,7 @@ class AdpBasis(Basis):
             ),
         ).write(path)
 
-    def calculator(self, written: Written):
+    def calculator(self, written: Written) -> LammpsCalculator:
         """LAMMPS with the written files."""
         return LammpsCalculator.of(written)
 

@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import Calculator
 from ase.data import chemical_symbols
 
 from ..errors import MixpiError
@@ -201,7 +202,7 @@ class Basis(ABC):
         """
 
     @abstractmethod
-    def calculator(self, written: Written):
+    def calculator(self, written: Written) -> Calculator:
         """An ASE calculator that reads the written files back.
 
         It is independent of :meth:`rows`, so that it can check them.

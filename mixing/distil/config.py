@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -41,7 +41,7 @@ class Uf3Config(Section):
     )
 
     @model_validator(mode="after")
-    def _order(self):
+    def _order(self) -> Self:
         if self.start_3b >= self.cutoff_3b:
             raise ValueError(
                 f"start_3b ({self.start_3b}) must be shorter than cutoff_3b ({self.cutoff_3b})"
@@ -77,7 +77,7 @@ class EamConfig(Section):
     )
 
     @model_validator(mode="after")
-    def _order(self):
+    def _order(self) -> Self:
         if self.density_cutoff is not None and self.density_cutoff > self.cutoff:
             raise ValueError(
                 f"density_cutoff ({self.density_cutoff}) must not be longer than cutoff "
@@ -121,14 +121,14 @@ class BasisConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _bare_name(cls, given):
+    def _bare_name(cls, given: Any) -> Any:
         """``uf3:`` with nothing behind it is UF3 with its defaults."""
         if isinstance(given, dict):
             return {key: {} if value is None else value for key, value in given.items()}
         return given
 
     @model_validator(mode="after")
-    def _one(self):
+    def _one(self) -> Self:
         found = list(self.parts)
         alone = len(found) == 1 and found[0] in _ALONE
         added = found[:1] == ["eam"] and set(found[1:]) <= set(_ADDED)
@@ -210,7 +210,7 @@ class WeightsConfig(Section):
     )
 
     @model_validator(mode="after")
-    def _something(self):
+    def _something(self) -> Self:
         if self.energy == 0.0 and self.forces == 0.0:
             raise ValueError("energy and forces are both 0: nothing to fit to")
         return self
@@ -223,7 +223,7 @@ class RepulsionConfig(Section):
     outer: Positive = Field(description="Å; above this distance, none.")
 
     @model_validator(mode="after")
-    def _order(self):
+    def _order(self) -> Self:
         if self.inner >= self.outer:
             raise ValueError(f"inner ({self.inner}) must be shorter than outer ({self.outer})")
         return self
@@ -283,7 +283,7 @@ class DistilConfig(Section):
     cache: str = Field("data", description="Folder of the data from the expensive potential.")
 
     @model_validator(mode="after")
-    def _no_driver(self):
+    def _no_driver(self) -> Self:
         if self.expensive.launch:
             raise ValueError("expensive: launch is for drivers; distil evaluates the model itself")
         return self

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import Calculator
 
 from ..drivers.lammps import LammpsSetup
 from .basis import Basis
@@ -39,7 +40,7 @@ class Cost:
     ratio: float
 
 
-def compare_cost(atoms: Atoms, expensive, cheap, *, repeats: int = 3) -> Cost:
+def compare_cost(atoms: Atoms, expensive: Timer, cheap: Timer, *, repeats: int = 3) -> Cost:
     """Time both potentials on one structure, alternately, torch with one thread.
 
     Parameters
@@ -100,7 +101,7 @@ def timer_of(candidate: Candidate, basis: Basis) -> Timer:
     return time_calculator(basis.calculator(candidate.written))
 
 
-def time_calculator(calculator):
+def time_calculator(calculator: Calculator) -> Timer:
     """Timer of an ASE calculator, for :func:`compare_cost`."""
 
     def evaluate(atoms: Atoms) -> float:
@@ -115,7 +116,7 @@ def time_calculator(calculator):
     return evaluate
 
 
-def time_lammps(setup: LammpsSetup, *, steps: int = 40):
+def time_lammps(setup: LammpsSetup, *, steps: int = 40) -> Timer:
     """Timer of a LAMMPS potential: a step of its own dynamics, neighbour lists included.
 
     What counts is processor time, which other programs on the machine disturb little.
@@ -144,6 +145,6 @@ class _one_thread:
         self._torch, self._before = torch, torch.get_num_threads()
         torch.set_num_threads(1)
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._torch:
             self._torch.set_num_threads(self._before)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
-from ..errors import MixpiError
+from ..extras import needs
 
 
 #: Weight of an angular degree relative to a radial one, as in ACEpotentials.
@@ -60,11 +60,9 @@ def couplings(kinds: int, order: int, max_degree: int) -> Couplings:
     MixpiError
         Without ace-jax.
     """
-    try:
+    with needs("ace", "the ACE basis"):
         from ace_jax.basis.coupling import couple
         from ace_jax.basis.spec import build_spec
-    except ImportError as error:
-        raise missing_ace_jax() from error
     bodies, radials, harmonics = build_spec(kinds, order, max_degree, ANGULAR_WEIGHT)
     coupled = couple(bodies, radials, harmonics)
     # ace-jax counts the neighbour species within the radial index
@@ -83,8 +81,3 @@ def couplings(kinds: int, order: int, max_degree: int) -> Couplings:
         matrix=csr_array(coupled.A2B),
         bodies=[[((n - 1) // kinds + 1, ell) for n, ell in b] for b in coupled.nnll_spec],
     )
-
-
-def missing_ace_jax() -> MixpiError:
-    """What to do without ace-jax."""
-    return MixpiError("the ACE basis needs ace-jax: pip install 'mixpi[ace]'")

@@ -14,17 +14,20 @@ import warnings
 from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import spglib
 from ase import Atoms, units
+from ase.calculators.calculator import Calculator
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.filters import FrechetCellFilter
-from ase.io import read, write
+from ase.io import write
 from ase.md.langevin import Langevin
 from ase.optimize import LBFGS
 
 from ..errors import MixpiError
+from ..extras import needs
+from ..files.ase_files import read_atoms
 from ..files.replacing import replace_file
 from ..run.progress import Tell
 from .config import HardConfig, SoftConfig
@@ -93,6 +96,8 @@ def is_cubic(atoms: Atoms) -> bool:
     cell = atoms.cell.array
     if not np.allclose(cell, np.eye(3) * cell[0, 0], atol=1e-3 * abs(cell[0, 0])):
         return False
+    with needs("distil", "mixpi distil"):
+        import spglib
     with warnings.catch_warnings():  # spglib announces how it will report errors one day
         warnings.simplefilter("ignore", DeprecationWarning)
         symmetry = spglib.get_symmetry_dataset(
@@ -135,7 +140,7 @@ class Cache:
         if not path.exists():
             return []
         try:
-            return read(path, ":")
+            return read_atoms(path, ":")
         except Exception as error:
             raise MixpiError(
                 f"cannot read the data in {path} ({type(error).__name__}: {error}): delete that "
@@ -176,7 +181,7 @@ class Cache:
         return frames[:total]
 
 
-def labelled(atoms: Atoms, calculator) -> Atoms:
+def labelled(atoms: Atoms, calculator: Calculator) -> Atoms:
     """A copy that carries energy (eV) and forces (eV/Å), without the calculator.
 
     Raises
@@ -193,7 +198,20 @@ def labelled(atoms: Atoms, calculator) -> Atoms:
     return result
 
 
-def relaxed_crystal(atoms: Atoms, calculator, *, whose: str = "expensive") -> Atoms:
+def relax(moving: Any) -> bool:
+    """Bring atoms, or a filter of them, to a minimum of their calculator.
+
+    Returns
+    -------
+    bool
+        Whether forces are below :data:`FMAX` after at most :data:`STEPS` steps.
+    """
+    # Any: ASE's declarations know neither filters nor that None silences the log
+    silent: Any = None
+    return bool(LBFGS(moving, logfile=silent).run(fmax=FMAX, steps=STEPS))
+
+
+def relaxed_crystal(atoms: Atoms, calculator: Calculator, *, whose: str = "expensive") -> Atoms:
     """The crystal with its cell and positions at the minimum of a potential.
 
     Raises
@@ -204,7 +222,7 @@ def relaxed_crystal(atoms: Atoms, calculator, *, whose: str = "expensive") -> At
     moving = atoms.copy()
     moving.calc = calculator
     before = moving.cell.lengths()
-    if not LBFGS(FrechetCellFilter(moving), logfile=None).run(fmax=FMAX, steps=STEPS):
+    if not relax(FrechetCellFilter(moving)):
         raise MixpiError(
             f"the crystal does not relax under the {whose} potential in {STEPS} steps: is it a "
             "crystal that this potential knows?"
@@ -220,7 +238,7 @@ def relaxed_crystal(atoms: Atoms, calculator, *, whose: str = "expensive") -> At
 
 
 def strained_cells(
-    crystal: Atoms, calculator, settings: HardConfig, *, done: int = 0
+    crystal: Atoms, calculator: Calculator, settings: HardConfig, *, done: int = 0
 ) -> Iterator[Atoms]:
     """The hard set: the unstrained crystal, then every type and size of strain.
 
@@ -239,7 +257,7 @@ def strained_cells(
         atoms.set_cell(crystal.cell.array @ (np.eye(3) + size * tensor), scale_atoms=True)
         if size:
             atoms.calc = calculator
-            if not LBFGS(atoms, logfile=None).run(fmax=FMAX, steps=STEPS):
+            if not relax(atoms):
                 raise MixpiError(
                     f"the atoms of the strained cell '{name}' do not relax in {STEPS} steps under "
                     "the expensive potential"
@@ -257,9 +275,11 @@ def count_strained_cells(crystal: Atoms, settings: HardConfig) -> int:
 def supercell_repeats(crystal: Atoms, settings: SoftConfig) -> tuple[int, int, int]:
     """Repeats of the crystal in the snapshots: the given ones, or 10 Å each way at least."""
     if settings.repeat is not None:
-        return tuple(settings.repeat)
-    heights = 1.0 / np.linalg.norm(crystal.cell.reciprocal(), axis=1)
-    return tuple(int(np.ceil(10.0 / height - 1e-9)) for height in heights)
+        a, b, c = settings.repeat
+    else:
+        heights = 1.0 / np.linalg.norm(crystal.cell.reciprocal(), axis=1)
+        a, b, c = (int(np.ceil(10.0 / height - 1e-9)) for height in heights)
+    return a, b, c
 
 
 def count_segments(settings: SoftConfig) -> tuple[int, int]:
@@ -268,7 +288,9 @@ def count_segments(settings: SoftConfig) -> tuple[int, int]:
     return before, before + settings.snapshots + settings.held_out
 
 
-def snapshots(crystal: Atoms, calculator, settings: SoftConfig, done: list[Atoms]):
+def snapshots(
+    crystal: Atoms, calculator: Calculator, settings: SoftConfig, done: list[Atoms]
+) -> Iterator[Atoms]:
     """The soft set: the ends of the pieces of one Langevin trajectory.
 
     The noise of each piece has a seed of its own, so that a continued trajectory is
@@ -312,10 +334,10 @@ def extra_frames(paths: list[Path]) -> list[Atoms]:
     MixpiError
         If a file cannot be read, or a frame has no energy or forces.
     """
-    frames = []
+    frames: list[Atoms] = []
     for path in paths:
         try:
-            found = read(path, ":")
+            found = read_atoms(path, ":")
         except Exception as error:
             raise MixpiError(f"extra: cannot read {path}: {error}") from None
         for number, atoms in enumerate(found):

@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from ase import Atoms
+from ase.calculators.calculator import Calculator
 
 from ..run.progress import Tell, silent
 from .bases import make_basis
@@ -86,7 +87,7 @@ class Distilled:
 def distil(
     path: str | Path,
     *,
-    calculator=None,
+    calculator: Calculator | None = None,
     identity: str | None = None,
     tell: Tell = silent,
 ) -> Distilled:
@@ -227,7 +228,7 @@ def distil_basis(
     )
 
 
-def _trial(config: DistilConfig, crystal: Atoms, allowed: float, best: Candidate):
+def _trial(config: DistilConfig, crystal: Atoms, allowed: float, best: Candidate) -> Trial | None:
     """A short dynamics of the constrained potential; None where LAMMPS cannot run it."""
     if not best.in_lammps:
         return None
@@ -241,7 +242,7 @@ def _trial(config: DistilConfig, crystal: Atoms, allowed: float, best: Candidate
     )
 
 
-def _cost(frame: Atoms, calculator, candidate: Candidate, basis: Basis) -> Cost:
+def _cost(frame: Atoms, calculator: Calculator, candidate: Candidate, basis: Basis) -> Cost:
     """On a snapshot of at least 400 atoms, where a cheap potential's overhead is gone."""
     atoms = large_enough(frame, 400)
     return compare_cost(atoms, time_calculator(calculator), timer_of(candidate, basis))

@@ -19,15 +19,14 @@ from typing import ClassVar
 
 import numpy as np
 from ase import Atoms
-from matscipy.neighbours import neighbour_list
 from scipy.interpolate import BSpline, CubicSpline
 
 from ..errors import MixpiError
 from .basis import Basis, Rows, Written
+from .bonds import Bonds
 from .bsplines import clamped_knots, second_differences
 from .eam_tables import Setfl, Table, neighbour_weights
 from .lammps_engine import LammpsCalculator
-from .pulling import pull
 
 
 #: Points of the tables over distance and over density: larger ones leave the processor's cache.
@@ -149,8 +148,7 @@ class EamBasis(Basis):
         found: list[list[np.ndarray]] = [[] for _ in self.species]
         for atoms in frames:
             kinds = self.kinds(atoms)
-            i, j, r = neighbour_list("ijd", atoms, self.cutoff)
-            density = self._densities(len(atoms), kinds, i, j, r)[0]
+            density = self._densities(Bonds.of(atoms, kinds, self.cutoff))[0]
             for kind, values in enumerate(found):
                 values.append(density[kinds == kind])
         spans = []
@@ -163,28 +161,29 @@ class EamBasis(Basis):
             spans.append((max(0.0, float(seen.min() - margin)), float(seen.max() + margin)))
         return replace(self, spans=tuple(spans))
 
-    def _densities(self, n, kinds, i, j, r):
+    def _densities(self, bonds: Bonds) -> tuple[np.ndarray, np.ndarray]:
         """ρ (n,) of each atom, and how each bond (m,) adds to that of its first atom."""
-        values, slopes = self._density_table.at(r)
-        weights = neighbour_weights(len(self.species))[kinds[j]]
-        return np.bincount(i, weights * values[:, 0], minlength=n), weights * slopes[:, 0]
+        values, slopes = self._density_table.at(bonds.r)
+        weights = neighbour_weights(len(self.species))[bonds.kinds[bonds.j]]
+        density = np.bincount(bonds.i, weights * values[:, 0], minlength=len(bonds.kinds))
+        return density, weights * slopes[:, 0]
 
     def rows(self, atoms: Atoms) -> Rows:
         """The design rows: shapes (p,) and (3 n, p)."""
-        kinds, n = self.kinds(atoms), len(atoms)
-        i, j, bonds, r = neighbour_list("ijDd", atoms, self.cutoff)
-        along = pull(n, i, j, bonds / r[:, None])
-        energy, forces = np.zeros(self.size), np.zeros((3 * n, self.size))
+        kinds = self.kinds(atoms)
+        bonds = Bonds.of(atoms, kinds, self.cutoff)
+        along, r = bonds.pull(), bonds.r[:, None]
+        energy, forces = np.zeros(self.size), np.zeros((3 * len(atoms), self.size))
         # each pair is there twice
-        values, slopes = self._pair_table.at(r)
-        values /= r[:, None]
-        slopes = (slopes - values) / r[:, None]
+        values, slopes = self._pair_table.at(bonds.r)
+        values /= r
+        slopes = (slopes - values) / r
         for block, pair in enumerate(self.pairs):
-            here = np.flatnonzero(_is_pair(kinds, i, j, pair))
+            here = np.flatnonzero(_is_pair(bonds, pair))
             columns = slice(block * self._per_pair, (block + 1) * self._per_pair)
             energy[columns] = values[here].sum(axis=0) / 2
             forces[:, columns] = along[:, here] @ slopes[here] / 2
-        density, density_slopes = self._densities(n, kinds, i, j, r)
+        density, density_slopes = self._densities(bonds)
         first = len(self.pairs) * self._per_pair
         for kind, table in enumerate(self._embedding):
             columns = slice(
@@ -192,8 +191,9 @@ class EamBasis(Basis):
             )
             values, slopes = table.at(density)
             energy[columns] = values[kinds == kind].sum(axis=0)
-            here = np.flatnonzero(kinds[i] == kind)
-            forces[:, columns] = along[:, here] @ (slopes[i[here]] * density_slopes[here, None])
+            here = np.flatnonzero(kinds[bonds.i] == kind)
+            turned = slopes[bonds.i[here]] * density_slopes[here, None]
+            forces[:, columns] = along[:, here] @ turned
         return Rows(energy, forces)
 
     def penalty(self) -> np.ndarray:
@@ -240,7 +240,7 @@ class EamBasis(Basis):
             pairs @ self._pair_table.values.T,
         ).write(path)
         types = " ".join("NULL" if symbol in inert else symbol for symbol in everyone)
-        lammps = ("pair_style eam/alloy", f"pair_coeff * * {path.name} {types}")
+        lammps: tuple[str, ...] = ("pair_style eam/alloy", f"pair_coeff * * {path.name} {types}")
         if inert:  # every pair of types must have some style
             lammps = (
                 f"pair_style hybrid/overlay eam/alloy zero {self.cutoff}",
@@ -249,12 +249,12 @@ class EamBasis(Basis):
             )
         return Written((path,), lammps, everyone, has_offset=True)
 
-    def calculator(self, written: Written):
+    def calculator(self, written: Written) -> LammpsCalculator:
         """LAMMPS with the written file."""
         return LammpsCalculator.of(written)
 
 
-def _is_pair(kinds: np.ndarray, i: np.ndarray, j: np.ndarray, pair: tuple[int, int]) -> np.ndarray:
+def _is_pair(bonds: Bonds, pair: tuple[int, int]) -> np.ndarray:
     one, two = pair
-    a, b = kinds[i], kinds[j]
+    a, b = bonds.kinds[bonds.i], bonds.kinds[bonds.j]
     return ((a == one) & (b == two)) | ((a == two) & (b == one))

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from ase import Atoms
-from matscipy.neighbours import neighbour_list
 
+from .bonds import shortest_distance
 from .fitting import Problem
 from .measuring import Candidate
 from .properties import Crystal
@@ -52,7 +52,7 @@ def gather(
     crystal, basis = best.crystal, problem.basis
     ratio = best.held_out.force_ratio(free.held_out)
     lowest, where = _imaginary(crystal, expensive)
-    shortest = float(neighbour_list("d", held_out[0], 6.0).min(initial=6.0))
+    shortest = shortest_distance(held_out[0], 6.0)
     return Evidence(
         tolerance=tolerance,
         floor=problem.floor,

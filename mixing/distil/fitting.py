@@ -128,7 +128,7 @@ class Problem:
         hard_rows = np.column_stack([table[:, :-1], np.zeros((len(table), len(self._species)))])
         self.least_squares = ConstrainedLeastSquares(triangle, hard_rows, table[:, -1])
 
-    def _add(self, triangle, atoms, *, energy: float, forces: float) -> np.ndarray:
+    def _add(self, triangle: Triangle, atoms: Atoms, *, energy: float, forces: float) -> np.ndarray:
         """Add a frame's rows with these weights; its energy row (p,)."""
         rows = self.basis.rows(atoms)
         kinds = len(self._species)

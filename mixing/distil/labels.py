@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms, units
+from ase.calculators.calculator import Calculator
 
 from ..errors import MixpiError
 from ..run.progress import Tell, silent
@@ -80,7 +81,9 @@ def compare_labels(given: Sequence[Atoms], own: Sequence[Atoms]) -> Labels:
     return Labels(float(max(energy, default=0.0)), float(max(forces, default=0.0)))
 
 
-def check_labels(path: Path, frames: Sequence[Atoms], calculator, tell: Tell = silent) -> Labels:
+def check_labels(
+    path: Path, frames: Sequence[Atoms], calculator: Calculator, tell: Tell = silent
+) -> Labels:
     """Compare the labels of a file with the expensive potential.
 
     Parameters
@@ -105,7 +108,9 @@ def check_labels(path: Path, frames: Sequence[Atoms], calculator, tell: Tell = s
         If they differ: with the likely reason, and what to do.
     """
     spread = np.linspace(0, len(frames) - 1, min(len(frames), CHECKED))
-    given, own, wrong = [], [], []
+    given: list[Atoms] = []
+    own: list[Atoms] = []
+    wrong: list[int] = []
     for count, number in enumerate(map(int, spread), 1):
         given.append(frames[number])
         own.append(labelled(frames[number], calculator))

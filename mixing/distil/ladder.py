@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from ase import Atoms
-from matscipy.neighbours import neighbour_list
 
+from .bonds import shortest_distance
 from .config import BasisConfig
 
 
@@ -32,7 +32,7 @@ def ladder(crystal: Atoms) -> list[BasisConfig]:
     list of BasisConfig
         EAM alone, with ADP, with near triples of UF3, and UF3 alone.
     """
-    unit = float(neighbour_list("d", crystal, 6.0).min(initial=6.0))
+    unit = shortest_distance(crystal, 6.0)
 
     def rounded(ratio: float) -> float:
         return float(np.round(ratio * unit, 1))

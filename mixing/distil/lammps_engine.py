@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
@@ -42,7 +43,12 @@ class LammpsCalculator(Calculator):
         folder = written.files[0].parent
         return cls(LammpsSetup(lines or written.lammps, written.species, folder))
 
-    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes) -> None:
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
         """Energy (eV), forces (eV/Å) and stress (eV/Å³)."""
         super().calculate(atoms, properties, system_changes)
         species = self.setup.types_of(self.atoms)

@@ -22,6 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import qr
 from scipy.optimize import brentq
 
@@ -52,7 +53,7 @@ class Triangle:
         self._top = np.zeros((0, size + 1))
         self._waiting: list[np.ndarray] = []
 
-    def add(self, matrix: np.ndarray, target: np.ndarray) -> None:
+    def add(self, matrix: np.ndarray, target: ArrayLike) -> None:
         """Take in rows (m, p) with their targets (m,)."""
         block = np.column_stack([matrix, target])
         self._waiting.append(block)
@@ -125,7 +126,7 @@ class ConstrainedLeastSquares:
         If there are no rows at all, or one is not finite.
     """
 
-    def __init__(self, triangle: Triangle, hard, hard_target) -> None:
+    def __init__(self, triangle: Triangle, hard: ArrayLike, hard_target: ArrayLike) -> None:
         matrix, z, self._beyond = triangle.result()
         hard = np.asarray(hard, dtype=float)
         h = np.asarray(hard_target, dtype=float)
@@ -157,7 +158,7 @@ class ConstrainedLeastSquares:
         free = self._hard @ self._free
         left, s, _ = np.linalg.svd(free, full_matrices=False)
         # the noise of zero, seen from how long the hard rows are
-        large = s > 1e-10 * max(np.linalg.norm(self._hard, 2), 1e-300) if s.size else s > 0
+        large = s > 1e-10 * max(float(np.linalg.norm(self._hard, 2)), 1e-300) if s.size else s > 0
         reach = left[:, large]
         self._free_inverse = np.linalg.pinv(free, rcond=1e-10) if large.any() else None
         self._m, self._b = m, b
@@ -211,7 +212,7 @@ class ConstrainedLeastSquares:
         if not alpha >= 0.0:
             raise MixpiError(f"alpha must not be negative, got {alpha}")
         # equality is meant to rounding: what 64 bits leave of the hard targets
-        rounding = (1e-13 * (np.linalg.norm(self._h) + np.linalg.norm(self._b))) ** 2
+        rounding = (1e-13 * float(np.linalg.norm(self._h) + np.linalg.norm(self._b))) ** 2
         rounding = max(rounding, slack)
         if self.unconstrained.hard_residual <= alpha:
             return self.unconstrained

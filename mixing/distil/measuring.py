@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import Calculator
 
 from ..drivers.lammps import LammpsSetup
 from .basis import Basis, Written
@@ -121,23 +122,21 @@ def measure(
     Candidate
     """
     plain = basis.calculator(written)
-    read_back = np.zeros(2)
+    energies, components = 0.0, 0.0
     for frame in [held_out[0], *checks]:
         energy, forces = fit.predict(basis, frame)
         fresh = frame.copy()
         fresh.calc = plain
-        difference = (
-            abs(fresh.get_potential_energy() + _missing(fit, written, frame) - energy),
-            np.abs(fresh.get_forces() - forces).max(),
-        )
-        read_back = np.maximum(read_back, difference)
+        missing = _missing(fit, written, frame)
+        off = abs(float(fresh.get_potential_energy()) + missing - energy)
+        energies = max(energies, off)
+        components = max(components, float(np.abs(fresh.get_forces() - forces).max()))
     in_lammps = has_pair_styles(*basis.pair_styles)
     calculator = LammpsCalculator.of(written, lines) if in_lammps else plain
     errors = compare(calculator, held_out, lambda frame: _missing(fit, written, frame))
     measured = crystal_of(crystal, calculator, whose=name)
-    return Candidate(
-        fit, written, tuple(lines), in_lammps, errors, measured, tuple(map(float, read_back))
-    )
+    read_back = (energies, components)
+    return Candidate(fit, written, tuple(lines), in_lammps, errors, measured, read_back)
 
 
 def _missing(fit: Fit, written: Written, atoms: Atoms) -> float:
@@ -145,7 +144,9 @@ def _missing(fit: Fit, written: Written, atoms: Atoms) -> float:
     return 0.0 if written.has_offset else sum(fit.offsets[s] for s in atoms.symbols)
 
 
-def compare(calculator, frames: Sequence[Atoms], offset) -> Errors:
+def compare(
+    calculator: Calculator, frames: Sequence[Atoms], offset: Callable[[Atoms], float]
+) -> Errors:
     """Energies and forces of a calculator beside those that the frames carry.
 
     ``offset(frame)`` (eV) is added to the calculator's energies.

@@ -68,8 +68,12 @@ def phonon_repeats(crystal: Atoms) -> tuple[int, int, int]:
     atoms of neighbouring cells move against each other.
     """
     heights = 1.0 / np.linalg.norm(crystal.cell.reciprocal(), axis=1)
-    repeats = [int(np.ceil(REACH / height)) for height in heights]
-    return tuple(n + n % 2 if n > 1 else 1 for n in repeats)
+    a, b, c = (int(np.ceil(REACH / height)) for height in heights)
+    return _even(a), _even(b), _even(c)
+
+
+def _even(count: int) -> int:
+    return count + count % 2 if count > 1 else 1
 
 
 def spectrum(atoms: Atoms, repeats: tuple[int, int, int], *, points: int = 21) -> Spectrum:
@@ -98,8 +102,8 @@ def spectrum(atoms: Atoms, repeats: tuple[int, int, int], *, points: int = 21) -
         )
         phonons.run()
         phonons.read(acoustic=True)
-    grid = np.stack(np.meshgrid(*map(np.arange, repeats), indexing="ij"), axis=-1)
-    grid = grid.reshape(-1, 3) / repeats
+    cells = np.stack(np.meshgrid(*map(np.arange, repeats), indexing="ij"), axis=-1)
+    grid = cells.reshape(-1, 3) / repeats
     branches = _branches(phonons, grid)
     # translations of the whole crystal cost nothing; what they show at the centre is noise
     branches[0, np.argsort(np.abs(branches[0]))[:3]] = 0.0

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import MixpiError
 from ..files.replacing import replace_file
 from .distilling import Distilled
+
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 COLOURS = {"expensive": "#222222", "unconstrained": "#c8322b", "constrained": "#2a6fb0"}
@@ -42,7 +47,7 @@ def draw(result: Distilled, folder: Path) -> list[Path]:
     return paths
 
 
-def _parity(figure, result: Distilled) -> None:
+def _parity(figure: Figure, result: Distilled) -> None:
     left, right = figure.subplots(1, 2)
     for name, candidate in (("unconstrained", result.free), ("constrained", result.constrained)):
         colour, errors = COLOURS[name], candidate.held_out
@@ -55,7 +60,7 @@ def _parity(figure, result: Distilled) -> None:
         axes.legend(frameon=False)
 
 
-def _constraint(figure, result: Distilled) -> None:
+def _constraint(figure: Figure, result: Distilled) -> None:
     """What meeting the constraint costs: the soft residual and λ against α."""
     axes = figure.subplots()
     squares = result.problem.least_squares
@@ -82,7 +87,7 @@ def _constraint(figure, result: Distilled) -> None:
     axes.legend(frameon=False, loc="upper left")
 
 
-def _acoustic(figure, result: Distilled) -> None:
+def _acoustic(figure: Figure, result: Distilled) -> None:
     axes = figure.subplots()
     for name, crystal in (
         ("expensive", result.expensive),
@@ -90,8 +95,8 @@ def _acoustic(figure, result: Distilled) -> None:
         ("constrained", result.constrained.crystal),
     ):
         x = np.linspace(0.0, 0.5, len(crystal.spectrum.line))
-        style = {"lw": 2.5, "alpha": 0.5} if name == "expensive" else {"lw": 1.0}
-        lines = axes.plot(x, crystal.spectrum.line, color=COLOURS[name], **style)
+        width, alpha = (2.5, 0.5) if name == "expensive" else (1.0, 1.0)
+        lines = axes.plot(x, crystal.spectrum.line, color=COLOURS[name], lw=width, alpha=alpha)
         lines[0].set_label(name)
     axes.set(
         xlabel="wave vector (of the first reciprocal vector)",

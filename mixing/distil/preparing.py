@@ -7,18 +7,22 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.io import read
-from matscipy.neighbours import neighbour_list
+from ase.calculators.calculator import Calculator
 
 from ..check.overwriting import require_safe_outputs
 from ..errors import MixpiError
+from ..extras import needs
+from ..files.ase_files import read_atoms
 from ..run.progress import Tell, silent
 from ..structure import require_periodic
 from .bases import make_basis
+from .bonds import shortest_distance
 from .config import BasisConfig, DistilConfig, RepulsionConfig, load_distil_config
 from .data import (
     Cache,
@@ -78,7 +82,7 @@ class Prepared:
     config: DistilConfig
     home: Path
     bases: tuple[BasisConfig, ...]
-    calculator: object
+    calculator: Calculator
     identity: dict
     hard: list[Atoms]
     fitted: list[Atoms]
@@ -117,7 +121,7 @@ def prepare(
     path: str | Path,
     wanted: Wanted,
     *,
-    calculator=None,
+    calculator: Calculator | None = None,
     identity: str | None = None,
     tell: Tell = silent,
 ) -> Prepared:
@@ -143,6 +147,9 @@ def prepare(
     config = load_distil_config(path)
     home, clock = path.parent, Clock()
     # what can be wrong is looked for before hours are spent
+    with needs("distil", "mixpi distil"):
+        import_module("matscipy.elasticity")
+        import_module("spglib")
     structure = _read_crystal(home / config.structure)
     species = sorted(set(structure.symbols))
     files = {home / name: extra_frames([home / name]) for name in config.extra}
@@ -200,7 +207,7 @@ def _check_basis(
 
 def _read_crystal(path: Path) -> Atoms:
     try:
-        frames = read(path, ":")
+        frames = read_atoms(path, ":")
     except Exception as error:
         raise MixpiError(f"structure: cannot read {path}: {error}") from None
     if len(frames) != 1:
@@ -236,7 +243,13 @@ def _make_folder(folder: Path, key: str) -> None:
         ) from None
 
 
-def _expensive(config: DistilConfig, home: Path, species, calculator, identity: str | None):
+def _expensive(
+    config: DistilConfig,
+    home: Path,
+    species: Sequence[str],
+    calculator: Calculator | None,
+    identity: str | None,
+) -> tuple[dict[str, Any], Calculator]:
     """What identifies the expensive potential, and its calculator."""
     if calculator is not None:
         if not identity:
@@ -256,7 +269,14 @@ def _expensive(config: DistilConfig, home: Path, species, calculator, identity: 
     return {"model": digest, **head}, engine.calculator
 
 
-def _data(config, home, structure, source, calculator, tell):
+def _data(
+    config: DistilConfig,
+    home: Path,
+    structure: Atoms,
+    source: dict[str, Any],
+    calculator: Calculator,
+    tell: Tell,
+) -> tuple[list[Atoms], list[Atoms]]:
     """Hard and soft frames, from the cache as far as they are there."""
     source = {
         **source,
@@ -301,7 +321,7 @@ def _data(config, home, structure, source, calculator, tell):
 
 
 def _repulsion(config: DistilConfig, frames: Sequence[Atoms]) -> RepulsionConfig:
-    shortest = min(float(neighbour_list("d", atoms, 4.0).min(initial=4.0)) for atoms in frames)
+    shortest = min(shortest_distance(atoms, 4.0) for atoms in frames)
     if config.repulsion is None:
         return default_repulsion(shortest)
     if config.repulsion.outer > shortest:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms, units
+from ase.calculators.calculator import Calculator
 from ase.geometry import find_mic
-from ase.optimize import LBFGS
-from matscipy.elasticity import fit_elastic_constants
 
 from ..errors import MixpiError
-from .data import FMAX, STEPS, is_cubic, relaxed_crystal
+from ..extras import needs
+from .data import FMAX, STEPS, is_cubic, relax, relaxed_crystal
 from .phonons import Spectrum, phonon_repeats, spectrum
 
 
@@ -22,13 +22,16 @@ from .phonons import Spectrum, phonon_repeats, spectrum
 STRAIN_STEP = 2e-3
 
 
-class _PatientLBFGS(LBFGS):
-    """As many steps as any relaxation here; matscipy would wait for ever."""
+class _Patient:
+    """The optimiser that matscipy asks for, with an end; matscipy would wait for ever."""
 
-    def run(self, fmax: float = FMAX) -> bool:
-        if not super().run(fmax=fmax, steps=STEPS):
+    def __init__(self, atoms: Atoms, **_: object) -> None:
+        self._atoms = atoms
+
+    def run(self, fmax: float) -> None:
+        """Relax the atoms, or say that they do not."""
+        if not relax(self._atoms):
             raise MixpiError(f"the atoms of a strained cell do not relax in {STEPS} steps")
-        return True
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Crystal:
         return bool(self.softest > 0.0)
 
 
-def crystal_of(start: Atoms, calculator, *, whose: str = "expensive") -> Crystal:
+def crystal_of(start: Atoms, calculator: Calculator, *, whose: str = "expensive") -> Crystal:
     """Relax the crystal under a potential and measure it.
 
     Parameters
@@ -145,13 +148,15 @@ def elastic_tensor(atoms: Atoms, *, cubic: bool) -> np.ndarray:
     MixpiError
         If the atoms of a strained cell do not relax.
     """
+    with needs("distil", "mixpi distil"):
+        from matscipy.elasticity import fit_elastic_constants
     with contextlib.redirect_stdout(io.StringIO()):
         c, _ = fit_elastic_constants(
             atoms,
             symmetry="cubic" if cubic else "triclinic",
             N_steps=5,
             delta=STRAIN_STEP,
-            optimizer=_PatientLBFGS,
+            optimizer=_Patient,
             fmax=FMAX,
             verbose=False,
         )

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ..files.replacing import replace_file, replace_text
 from .scanning import ELASTIC, Entry, Scan
@@ -109,7 +110,7 @@ def write_scan(found: Scan, folder: Path) -> list[Path]:
     return paths
 
 
-def _finite(value):
+def _finite(value: Any) -> Any:
     """JSON has no NaN."""
     if isinstance(value, dict):
         return {key: _finite(part) for key, part in value.items()}

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+
 from ..drivers.lammps import LammpsSetup
 from ..errors import MixpiError
 from ..files.replacing import replace_text
@@ -109,7 +112,7 @@ def scan(
     path: str | Path,
     *,
     mismatch: float | None = None,
-    calculator=None,
+    calculator: Calculator | None = None,
     identity: str | None = None,
     tell: Tell = silent,
 ) -> Scan:
@@ -168,7 +171,7 @@ def _default_mismatch(entries: Sequence[Entry]) -> float:
     return GOOD_ENOUGH * min(errors)
 
 
-def _wanted(config: DistilConfig, crystal) -> list[BasisConfig]:
+def _wanted(config: DistilConfig, crystal: Atoms) -> list[BasisConfig]:
     """The file's own basis, then those of the scan, each once."""
     others = config.scan.bases or ladder(crystal)
     return list({basis.model_dump_json(): basis for basis in [config.basis, *others]}.values())

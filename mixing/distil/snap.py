@@ -125,7 +125,10 @@ class SnapBasis(Basis):
         replace_text(param, "".join(f"{key} {value}\n" for key, value in settings.items()))
         everyone = tuple(sorted(self.everyone(inert)))
         types = " ".join("NULL" if symbol in inert else symbol for symbol in everyone)
-        lammps = ("pair_style snap", f"pair_coeff * * {coeff.name} {param.name} {types}")
+        lammps: tuple[str, ...] = (
+            "pair_style snap",
+            f"pair_coeff * * {coeff.name} {param.name} {types}",
+        )
         if inert:  # every pair of types must have some style
             reach = f"pair_style hybrid/overlay snap zero {self.cutoff}"
             lammps = (
@@ -135,6 +138,6 @@ class SnapBasis(Basis):
             )
         return Written((coeff, param), lammps, everyone, has_offset=True)
 
-    def calculator(self, written: Written):
+    def calculator(self, written: Written) -> LammpsCalculator:
         """LAMMPS with the written files."""
         return LammpsCalculator.of(written)

@@ -99,6 +99,6 @@ class SumBasis(Basis):
             has_offset=written[0].has_offset,
         )
 
-    def calculator(self, written: Written):
+    def calculator(self, written: Written) -> LammpsCalculator:
         """LAMMPS with the written files."""
         return LammpsCalculator.of(written)

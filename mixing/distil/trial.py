@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms, units
-from matscipy.neighbours import neighbour_list
 
 from ..drivers.lammps import LammpsSetup
 from ..errors import MixpiError
 from ..run.processes import dying_with_us
+from .bonds import shortest_distance
 from .lammps_engine import loaded
 from .properties import farthest
 
@@ -124,10 +124,10 @@ def run_trial(
     -------
     Trial
     """
-    repeats = np.array(repeats)
-    while len(crystal) * repeats.prod() < SMALLEST:
-        repeats *= 2
-    atoms = crystal.copy() * repeats  # without a calculator, which need not be portable
+    counts = np.array(repeats)
+    while len(crystal) * counts.prod() < SMALLEST:
+        counts *= 2
+    atoms = crystal.copy() * counts  # without a calculator, which need not be portable
     with tempfile.TemporaryDirectory(prefix="mixpi-") as folder:
         results = Path(folder) / "rows"
         child = subprocess.run(
@@ -210,8 +210,7 @@ def allowed_way(crystal: Atoms, snapshots: Sequence[Atoms], repeats: Sequence[in
     Half of the shortest distance, or more where the atoms of the expensive potential's
     own snapshots go further; infinite where they leave their sites, too.
     """
-    i, d = neighbour_list("id", crystal, 6.0)
-    half = LEFT * float(d.min(initial=6.0)) if len(i) else LEFT * 6.0
+    half = LEFT * shortest_distance(crystal, 6.0)
     sites = crystal * tuple(repeats)
     seen = 0.0
     for atoms in snapshots:

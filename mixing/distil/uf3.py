@@ -19,15 +19,14 @@ from typing import ClassVar
 
 import numpy as np
 from ase import Atoms
-from matscipy.neighbours import neighbour_list
 from scipy import sparse
 
 from ..errors import MixpiError
 from ..files.replacing import replace_text
 from .basis import Basis, Rows, Written
+from .bonds import Bonds
 from .bsplines import clamped_knots, local_splines, second_differences
 from .lammps_engine import LammpsCalculator
-from .pulling import pull
 
 
 #: LAMMPS reads outside its tables below the first knot, so two-body knots start here (Å).
@@ -133,7 +132,8 @@ class Uf3Basis(Basis):
     @cached_property
     def _start(self) -> dict[tuple[str, ...], int]:
         """First column of each kind of term."""
-        starts, column = {}, 0
+        starts: dict[tuple[str, ...], int] = {}
+        column = 0
         for pair in self.pairs:
             starts[pair] = column
             column += self.intervals + 3 - _TRIM
@@ -150,27 +150,21 @@ class Uf3Basis(Basis):
 
     def rows(self, atoms: Atoms) -> Rows:
         """The design rows: shapes (p,) and (3 n, p)."""
-        kinds = self.kinds(atoms)
-        i, j, bonds, r = neighbour_list("ijDd", atoms, self.cutoff)
-        if len(r) and r.min() < self.start_3b:
+        bonds = Bonds.of(atoms, self.kinds(atoms), self.cutoff)
+        if len(bonds) and bonds.r.min() < self.start_3b:
             raise MixpiError(
-                f"two atoms are {r.min():.3f} Å apart, closer than start_3b ({self.start_3b} Å), "
-                "where the three-body term begins: lower basis: uf3: start_3b"
+                f"two atoms are {bonds.r.min():.3f} Å apart, closer than start_3b "
+                f"({self.start_3b} Å), where the three-body term begins: lower basis: uf3: start_3b"
             )
         energy = np.zeros(self.size)
-        forces = self._two_body(len(atoms), kinds, i, j, bonds, r, energy)
-        near = r <= self.cutoff_3b  # as LAMMPS does
-        forces = forces + self._three_body(
-            len(atoms), kinds, i[near], j[near], bonds[near], r[near], energy
-        )
-        return Rows(energy, forces.toarray())
+        forces = self._two_body(bonds.where(bonds.r < self.cutoff), energy)
+        near = bonds.where(bonds.r <= self.cutoff_3b)  # as LAMMPS does
+        return Rows(energy, (forces + self._three_body(near, energy)).toarray())
 
-    def _two_body(self, n, kinds, i, j, bonds, r, energy):
+    def _two_body(self, bonds: Bonds, energy: np.ndarray) -> sparse.csr_matrix:
         """Add to the energy row (p,), and return the force rows (3 n, p), sparse."""
-        near = r < self.cutoff
-        i, j, bonds, r = i[near], j[near], bonds[near], r[near]
-        first, values, slopes = local_splines(r, self._knots)
-        kind = np.sort(np.column_stack([kinds[i], kinds[j]]), axis=1)
+        first, values, slopes = local_splines(bonds.r, self._knots)
+        kind = np.sort(bonds.kinds[np.column_stack([bonds.i, bonds.j])], axis=1)
         starts = np.zeros((len(self.species),) * 2, dtype=int)
         for one, two in self.pairs:
             starts[self.species.index(one), self.species.index(two)] = self._start[one, two]
@@ -178,66 +172,72 @@ class Uf3Basis(Basis):
         used = inside < len(self._knots) - 4 - _TRIM
         columns = np.where(used, starts[kind[:, 0], kind[:, 1]][:, None] + inside, 0)
         np.add.at(energy, columns[used], values[used])
-        slope_rows = _sparse(columns, np.where(used, slopes, 0.0), self.size)
-        return pull(n, i, j, bonds / r[:, None]) @ slope_rows
+        return bonds.pull() @ _sparse(columns, np.where(used, slopes, 0.0), self.size)
 
-    def _three_body(self, n, kinds, i, j, bonds, r, energy):
+    def _three_body(self, bonds: Bonds, energy: np.ndarray) -> sparse.csr_matrix:
         """As :meth:`_two_body`, for triples around each atom i."""
-        first, second = _neighbour_pairs(i)
-        total = sparse.csr_matrix((3 * n, self.size))
+        first, second = _neighbour_pairs(bonds.i)
+        total = sparse.csr_matrix((3 * len(bonds.kinds), self.size))
         for start in range(0, len(first), _TRIPLES):
             chunk = slice(start, start + _TRIPLES)
-            total = total + self._triples(
-                n, kinds, i, j, bonds, r, energy, first[chunk], second[chunk]
-            )
+            total = total + self._triples(bonds, first[chunk], second[chunk], energy)
         return total
 
-    def _triples(self, n, kinds, i, j, bonds, r, energy, a, b):
+    def _triples(
+        self, bonds: Bonds, a: np.ndarray, b: np.ndarray, energy: np.ndarray
+    ) -> sparse.csr_matrix:
         """As :meth:`_two_body`, for pairs (a, b) of bonds that start at the same atom."""
         # unlike ends in the order of the species, which the tables are made for
-        swap = kinds[j[a]] > kinds[j[b]]
-        a, b = np.where(swap, b, a), np.where(swap, a, b)
-        across = bonds[b] - bonds[a]
-        far = np.linalg.norm(across, axis=1)
-        first_a, value_a, slope_a = local_splines(r[a], self._knots_ij)
-        first_b, value_b, slope_b = local_splines(r[b], self._knots_ij)
+        swap = bonds.kinds[bonds.j[a]] > bonds.kinds[bonds.j[b]]
+        one, two = bonds.where(np.where(swap, b, a)), bonds.where(np.where(swap, a, b))
+        vectors = two.vectors - one.vectors
+        across = Bonds(bonds.kinds, one.j, two.j, vectors, np.linalg.norm(vectors, axis=1))
+        first_a, value_a, slope_a = local_splines(one.r, self._knots_ij)
+        first_b, value_b, slope_b = local_splines(two.r, self._knots_ij)
         # two neighbours at the cutoff on a line: rounding may go beyond the last knot
         first_c, value_c, slope_c = local_splines(
-            np.minimum(far, 2 * self.cutoff_3b), self._knots_jk
+            np.minimum(across.r, 2 * self.cutoff_3b), self._knots_jk
         )
-        columns = self._trio_columns(kinds, i[a], j[a], j[b], first_a, first_b, first_c)
+        columns = self._trio_columns(one, two, (first_a, first_b, first_c))
         used = columns >= 0
         columns = np.where(used, columns, 0)
 
-        def product(x, y, z):
+        def product(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
             full = x[:, :, None, None] * y[:, None, :, None] * z[:, None, None, :]
             return np.where(used, full.reshape(len(x), 64), 0.0)
 
         np.add.at(energy, columns, product(value_a, value_b, value_c))
-        total = sparse.csr_matrix((3 * n, self.size))
-        for one, two, direction, slopes in (
-            (i[a], j[a], bonds[a] / r[a][:, None], product(slope_a, value_b, value_c)),
-            (i[b], j[b], bonds[b] / r[b][:, None], product(value_a, slope_b, value_c)),
-            (j[a], j[b], across / far[:, None], product(value_a, value_b, slope_c)),
+        total = sparse.csr_matrix((3 * len(bonds.kinds), self.size))
+        for side, slopes in (
+            (one, product(slope_a, value_b, value_c)),
+            (two, product(value_a, slope_b, value_c)),
+            (across, product(value_a, value_b, slope_c)),
         ):
-            total = total + pull(n, one, two, direction) @ _sparse(columns, slopes, self.size)
+            total = total + side.pull() @ _sparse(columns, slopes, self.size)
         return total
 
-    def _trio_columns(self, kinds, centre, one, two, first_a, first_b, first_c) -> np.ndarray:
-        """Columns (t, 64) of the products of splines of each triple; -1: left out."""
+    def _trio_columns(
+        self, one: Bonds, two: Bonds, first: tuple[np.ndarray, np.ndarray, np.ndarray]
+    ) -> np.ndarray:
+        """Columns (t, 64) of the products of splines of each triple; -1: left out.
+
+        ``first`` are the first splines that matter, each (t,), of the two bonds from the centre
+        and of the distance across.
+        """
         near = np.arange(4)
-        columns = np.full((len(centre), 4, 4, 4), -1)
-        which = np.stack([kinds[centre], kinds[one], kinds[two]], axis=1)
+        a, b, c = first
+        columns = np.full((len(one), 4, 4, 4), -1)
+        which = one.kinds[np.stack([one.i, one.j, two.j], axis=1)]
         for trio in self.trios:
             wanted = [self.species.index(s) for s in trio]
             here = np.flatnonzero((which == wanted).all(axis=1))
             found = self._table(trio)[
-                (first_a[here, None] + near)[:, :, None, None],
-                (first_b[here, None] + near)[:, None, :, None],
-                (first_c[here, None] + near)[:, None, None, :],
+                (a[here, None] + near)[:, :, None, None],
+                (b[here, None] + near)[:, None, :, None],
+                (c[here, None] + near)[:, None, None, :],
             ]
             columns[here] = np.where(found >= 0, found + self._start[trio], -1)
-        return columns.reshape(len(centre), 64)
+        return columns.reshape(len(one), 64)
 
     def penalty(self) -> np.ndarray:
         """Curvature of the splines: second differences of the coefficients."""
@@ -293,15 +293,15 @@ class Uf3Basis(Basis):
             has_offset=False,
         )
 
-    def _pair_values(self, pair, coefficients) -> np.ndarray:
+    def _pair_values(self, pair: tuple[str, str], coefficients: np.ndarray) -> np.ndarray:
         start, kept = self._start[pair], self.intervals + 3 - _TRIM
         return np.concatenate([coefficients[start : start + kept], np.zeros(_TRIM)])
 
-    def _trio_values(self, trio, coefficients) -> np.ndarray:
+    def _trio_values(self, trio: tuple[str, str, str], coefficients: np.ndarray) -> np.ndarray:
         table = self._table(trio)
         return np.where(table >= 0, coefficients[np.maximum(table, 0) + self._start[trio]], 0.0)
 
-    def calculator(self, written: Written):
+    def calculator(self, written: Written) -> LammpsCalculator:
         """LAMMPS with the written file."""
         return LammpsCalculator.of(written)
 
@@ -333,7 +333,7 @@ def _numbers(values: np.ndarray) -> str:
     return " ".join(f"{value:.17g}" for value in values)
 
 
-def _two_body_block(pair, knots: np.ndarray, values: np.ndarray) -> str:
+def _two_body_block(pair: Sequence[str], knots: np.ndarray, values: np.ndarray) -> str:
     lines = [
         "#UF3 POT UNITS: metal distilled by mixpi",
         f"2B {' '.join(pair)} 0 {_TRIM} uk",
@@ -346,7 +346,9 @@ def _two_body_block(pair, knots: np.ndarray, values: np.ndarray) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _three_body_block(trio, knots_jk, knots_ij, values: np.ndarray) -> str:
+def _three_body_block(
+    trio: Sequence[str], knots_jk: np.ndarray, knots_ij: np.ndarray, values: np.ndarray
+) -> str:
     cutoff = knots_ij[-1]
     lines = [
         "#UF3 POT UNITS: metal distilled by mixpi",

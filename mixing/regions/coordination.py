@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from matscipy.neighbours import neighbour_list
+
+from .pairs import pairs_within
 
 
 #: A neighbour this near to the cutoff (as a fraction of it) does not decide about an atom.
@@ -174,4 +175,5 @@ def _commonest(counts: np.ndarray) -> int:
 
 def _pairs(positions: np.ndarray, cell: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray]:
     """Every neighbour of every atom: index of the atom and distance (Å)."""
-    return neighbour_list("id", positions=positions, cell=cell, pbc=[True] * 3, cutoff=cutoff)
+    found = pairs_within(positions, cell, cutoff)
+    return found.first, found.distances

@@ -36,7 +36,7 @@ def test_undisturbed_run(make_case):
     assert case.nothing_left()
 
 
-@pytest.mark.parametrize("pool", ["cheap", "expensive"])
+@pytest.mark.parametrize("pool", ["cheap", pytest.param("expensive", marks=pytest.mark.full)])
 def test_driver_killed_while_computing_changes_nothing(make_case, tmp_path, pool):
     reference = make_case(folder="reference", steps=20)
     reference.config["cheap"]["command"] = command_driver("toy")

@@ -181,6 +181,7 @@ def test_a_new_run_puts_the_old_files_aside(make_case):
     np.testing.assert_array_equal(read_steps(case.folder / "mix.steps")["step"], np.arange(13))
 
 
+@pytest.mark.full
 def test_an_old_restart_does_not_continue_another_run(make_case):
     case = make_case(steps=12, cheap={"command": command_driver("toy")})
     assert run(case).returncode == 0
@@ -209,6 +210,7 @@ def test_an_old_restart_does_not_continue_another_run(make_case):
     assert "the RESTART is not of this run, or the cheap potential has changed" in done.stderr
 
 
+@pytest.mark.full
 def test_changed_radii_of_a_continued_run_are_said_aloud(make_case):
     case = make_case(steps=30)
     stop_at(case, 5)
@@ -280,6 +282,7 @@ def test_wrapped_beads_are_the_beads(make_case):
     assert run(case).returncode == 0
 
 
+@pytest.mark.full
 def test_a_trajectory_that_cannot_be_cut_back_is_named(make_case):
     case = make_case(steps=6, stride=1)
     edit(
@@ -328,6 +331,7 @@ def test_steps_of_atoms_that_do_not_move(make_case):
     assert [frame.info["step"] for frame in read(case.folder / "mix.extxyz", ":")] == [0, 10, 20]
 
 
+@pytest.mark.full
 def test_replay_has_frames_of_what_was_evaluated(make_case):
     source = make_case(folder="source", steps=6, stride=1)
     assert run(source).returncode == 0
@@ -359,6 +363,7 @@ def test_velocities_of_a_contracted_ring_polymer_are_not_promised(make_case):
     assert "will hold no velocities" in done.stderr
 
 
+@pytest.mark.full
 def test_files_of_a_system_with_a_prefix(make_case):
     case = make_case(steps=6)
     edit(case, "<system>", "<system prefix='si'>")
@@ -397,6 +402,7 @@ def go_on(case, state: str):
     return case.mixpi("run", state, "--no-reference", "--quiet")
 
 
+@pytest.mark.full
 def test_a_state_behind_the_end_of_the_files_is_refused(make_case):
     """The steps between would be missing in all files, and nobody would notice."""
     case = make_case(steps=8)
@@ -423,6 +429,7 @@ def test_a_state_behind_the_end_of_the_files_is_refused(make_case):
     assert steps_in(case.folder / "md.out")[-1] == 9
 
 
+@pytest.mark.full
 def test_a_newer_restart_does_not_stay_beside_a_run_from_an_older_state(make_case):
     """It is of another branch: the run would not be continued from it without a jump."""
     case = make_case(steps=6, checkpoint=4)

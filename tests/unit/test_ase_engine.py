@@ -15,7 +15,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
-from conftest import clean_environment
+from conftest import clean_environment, silicon
 from driver_server import listening
 from mixpi.drivers import ase_client
 from mixpi.drivers.ase_engine import AseEngine
@@ -430,6 +430,21 @@ class TestEnvironments:
         )
         found = describe(ase_command("late:Base", folder=own), environment=clean_environment())
         assert found["evaluated_by"] == "Base"
+
+    def test_what_fails_at_the_first_evaluation(self, own):
+        """As ``check`` asks: many a calculator is made, and then has no parameters."""
+        (own / "fails.py").write_text(
+            "from ase.calculators.emt import EMT\n"
+            "class Fails(EMT):\n"
+            "    def calculate(self, atoms, *given):\n"
+            "        raise ValueError(f'nothing is known of {len(atoms)} atoms')\n"
+        )
+        command = ase_command("fails:Fails", folder=own)
+        assert describe(command, environment=clean_environment())["evaluated_by"] == "Fails"
+        empty = silicon(1)[:0]
+        assert describe(command, environment=clean_environment(), structure=empty)
+        with pytest.raises(MixpiError, match=r"fails:Fails failed for 8 atoms .*nothing is known"):
+            describe(command, environment=clean_environment(), structure=silicon(1))
 
     def test_without_ase(self, bare_python):
         command = ase_command(LJ, python=str(bare_python / "bin" / "python"))
