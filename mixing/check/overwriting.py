@@ -123,7 +123,7 @@ def inputs_of(config: MixingConfig, home: Path) -> dict[Path, str]:
             continue
         for word in [driver.socket.token or "", *driver.driver.inputs(home)]:
             if os.path.isfile(home / word):
-                found[home / word] = f"a file of the {pool} driver"
+                found.setdefault(home / word, f"a file of the {pool} driver")
     return found
 
 
