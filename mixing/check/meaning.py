@@ -32,6 +32,7 @@ def check_forces(ipi_input: IpiInput, view: IpiView) -> Iterator[str]:
         If the atoms would feel something else than mixed forces.
     """
     for layer in ipi_input.layers:
+        _check_beads(ipi_input, layer)
         yield from _check_weights(ipi_input, layer, _components(view, layer.name))
     if ipi_input.part == "delta":
         yield from _check_correction(ipi_input, view)
@@ -70,6 +71,21 @@ def _check_weights(ipi_input: IpiInput, layer: MixingLayer, forces: list[Force])
         )
 
 
+def _check_beads(ipi_input: IpiInput, layer: MixingLayer) -> None:
+    """A row and a frame belong to one ring polymer."""
+    beads = ipi_input.all_beads
+    asked = [
+        int(force.get("nbeads") or 0) or beads
+        for force in ipi_input.root.iter("force")
+        if force.get("forcefield", "").strip() == layer.name
+    ]
+    if len({min(count, beads) for count in asked}) > 1:
+        raise MixpiError(
+            f"{ipi_input.path.name}: several <force forcefield='{layer.name}'> have other nbeads "
+            f"({', '.join(map(str, asked))}): all that name one mixing layer must have the same"
+        )
+
+
 def _check_correction(ipi_input: IpiInput, view: IpiView) -> Iterator[str]:
     """A correction alone moves nothing as it should: the cheap forces must be there, in full."""
     file, delta = ipi_input.path.name, ipi_input.main
@@ -97,6 +113,11 @@ def _check_correction(ipi_input: IpiInput, view: IpiView) -> Iterator[str]:
             f"{file}: the weights (weight, mts_weights) of the cheap forces add up to "
             f"{_total(others):g}, those of the correction to {_total(ours):g}: together they are "
             "mixed forces only if both are the same"
+        )
+    if cheap and ipi_input.beads_of(cheap[0]) < ipi_input.beads:
+        yield (
+            f"warning: the cheap forces are on {ipi_input.beads_of(cheap[0])} bead(s) and the "
+            f"correction on {ipi_input.beads} (nbeads='...' of <force>): are they exchanged?"
         )
     if _deepest(ours) > _deepest(others):
         yield (

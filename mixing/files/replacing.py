@@ -6,6 +6,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from ..errors import MixpiError
+from .user_files import special_kind
+
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file beside its name, then give it the name.
@@ -19,7 +22,14 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         Where it is to be.
     write : callable
         Writes the file that it is given; its name ends like that of ``path``.
+
+    Raises
+    ------
+    MixpiError
+        If the name is that of a device, a pipe or a socket, which it would take the place of.
     """
+    if kind := special_kind(path):
+        raise MixpiError(f"{path} is {kind}, not a file: give the output the name of a file")
     part = path.with_name(f".part.{path.name}")
     part.unlink(missing_ok=True)
     try:

@@ -85,6 +85,8 @@ class Layer:
         Shared with the other layers of the simulation.
     part : {"force", "cheap", "delta"}
         What it computes.
+    pes : object, optional
+        What i-PI knows it as.
 
     Raises
     ------
@@ -92,8 +94,9 @@ class Layer:
         If seeds or radii are wrong.
     """
 
-    def __init__(self, session: Session, part: str) -> None:
+    def __init__(self, session: Session, part: str, *, pes: object = None) -> None:
         self._session, self._part, self._levels = session, part, PARTS[part]
+        self._pes = pes
         self._config = session.config
         self._mixer = self._make_mixer()  # says what is wrong with seeds
         self._simulation: RunningSimulation | None = None
@@ -142,7 +145,7 @@ class Layer:
         entered = time.perf_counter()
         self._session.require_structure(cells, geometries)
         given = [np.asarray(positions).reshape(-1, 3) for positions in geometries]
-        if (found := self._computed_already(given)) is not None:
+        if (found := self._computed_already(cells[0], given)) is not None:
             return found
         first = not self._started
         asked, wanted, step = self._take(cells, given)
@@ -195,18 +198,30 @@ class Layer:
         }
         return [results[bead] for bead in wanted]
 
-    def _computed_already(self, given: list[np.ndarray]) -> list[tuple] | None:
+    def _computed_already(self, h: np.ndarray, given: list[np.ndarray]) -> list[tuple] | None:
         """Results of beads that were evaluated when i-PI asked for others of their ring."""
-        found = []
+        if not self._waiting:
+            return None
+        beads = self._waiting_for(given)
+        if beads is None and self._simulation:
+            # i-PI may have wrapped them (pbc='True'): they are known as they are in the ring
+            ring, asked = self._simulation.ring_with(given, h.T, self._pes)
+            beads = self._waiting_for([ring[bead] for bead in asked])
+        if beads is None:
+            return None
+        self._left = time.perf_counter()
+        return [self._waiting.pop(bead)[1] for bead in beads]
+
+    def _waiting_for(self, given: list[np.ndarray]) -> list[int] | None:
+        """The beads that geometries are, each another; None if one is not waiting."""
+        beads: list[int] = []
         for positions in given:
-            bead = next(
-                (b for b, (x, _) in self._waiting.items() if np.array_equal(x, positions)), None
-            )
+            alike = (b for b, (x, _) in self._waiting.items() if np.array_equal(x, positions))
+            bead = next((b for b in alike if b not in beads), None)
             if bead is None:
                 return None
-            found.append(self._waiting.pop(bead)[1])
-        self._left = time.perf_counter()
-        return found
+            beads.append(bead)
+        return beads
 
     @property
     def _used(self) -> list[Level]:
@@ -222,7 +237,7 @@ class Layer:
             self._simulation = running_simulation()
         ring, wanted = given, list(range(len(given)))
         if self._simulation:
-            ring, wanted = self._simulation.ring_with(given, cells[0].T)
+            ring, wanted = self._simulation.ring_with(given, cells[0].T, self._pes)
         if not self._started:
             self._start(cells[0], ring)
         step = self._evaluations

@@ -45,7 +45,7 @@ class MixingPES(Dummy_driver):
 
     def check_parameters(self) -> None:
         """Make what needs neither i-PI nor sockets; called by i-PI's base class."""
-        self._layer = Layer(self._joined, self._joined.parts[-1])
+        self._layer = Layer(self._joined, self._joined.parts[-1], pes=self)
 
     def compute(self, cell: Any, pos: Any) -> Any:
         """Evaluate one structure, or a list of them (i-PI's units and conventions)."""

@@ -87,7 +87,7 @@ class RunningSimulation:
         return self.first_step if self._at_start else int(self._simulation.step) + 1
 
     def ring_with(
-        self, geometries: Sequence[np.ndarray], cell: np.ndarray
+        self, geometries: Sequence[np.ndarray], cell: np.ndarray, pes: object = None
     ) -> tuple[list[np.ndarray], list[int]]:
         """All beads that a force is computed on, of which i-PI asks for some or all.
 
@@ -100,6 +100,9 @@ class RunningSimulation:
             What it asks for, bohr.
         cell : ndarray, shape (3, 3)
             Rows are lattice vectors, bohr.
+        pes : object, optional
+            Who is asked. Only rings that it computes forces on are looked at: beads that are all in
+            one place, as they often are at the start, are also those of a contracted ring.
 
         Returns
         -------
@@ -113,7 +116,16 @@ class RunningSimulation:
         MixpiError
             If they are no beads: what i-PI may have been asked for.
         """
-        rings = [np.array(mine.q) for mine in self._system.forces.mbeads]  # contracted ones too
+        forces = self._system.forces
+        of = zip(forces.mforces, forces.mbeads, strict=True)
+        own = [beads for force, beads in of if getattr(force.ff, "driver", None) is pes]
+        # contracted ones too; inside a committee it is not known whose they are
+        rings = [np.array(mine.q) for mine in own or forces.mbeads]
+        if len({len(ring) for ring in rings}) > 1 and own:
+            raise MixpiError(
+                f"i-PI computes one mixing layer's forces on {_counts(rings)} beads (nbeads='...' "
+                "of several <force>): all that name one layer must have the same number"
+            )
         found = np.reshape(geometries, (len(geometries), -1))
         # a force on as many beads as are asked for is the likeliest
         rings.sort(key=lambda q: len(q) != len(found))
@@ -129,8 +141,7 @@ class RunningSimulation:
             for ring in rings:
                 asked = _places(found, ring, alike)
                 if asked is not None:
-                    whole = len(asked) == len(ring)
-                    return [x.reshape(-1, 3) for x in (found if whole else ring)], asked
+                    return [x.reshape(-1, 3) for x in ring], asked
         raise MixpiError(
             "i-PI asks for energies and forces of displaced atoms, not of its beads: mixed forces "
             "have no energy to compare such geometries by. Leave out what needs it: properties "
@@ -218,6 +229,10 @@ class RunningSimulation:
                 frames, stride = isinstance(output, TrajectoryOutput), int(output.stride)
                 found += [OutputFile(Path(s.name), frames, stride) for s in streams if s]
         return found
+
+
+def _counts(rings: Sequence[np.ndarray]) -> str:
+    return " and ".join(str(count) for count in sorted({len(ring) for ring in rings}))
 
 
 def _places(

@@ -24,6 +24,7 @@ from ..run.progress import Tell, silent
 from ..structure import read_frames
 from .descent import Descent
 from .fixed_mixing import FixedMixing, FixedResult
+from .images import continuous, look_at_ends, look_at_steps
 from .profile import Profile, profile_of
 from .starting_up import Setting, drivers_of, read_setting
 
@@ -90,7 +91,8 @@ class Band(NEB):
         self.work_counts = any(energy is None for energy in energies)
         if not self.work_counts:
             return [float(energy) for energy in energies if energy is not None]
-        steps = np.diff([image.positions for image in self.images], axis=0)
+        images = continuous([image.positions for image in self.images], self.images[0].cell.array)
+        steps = np.diff(images, axis=0)
         forces = np.array([result.forces for result in found])
         work = 0.5 * np.sum((forces[1:] + forces[:-1]) * steps, axis=(1, 2))
         return [0.0, *(-np.cumsum(work)).tolist()]
@@ -182,8 +184,10 @@ def find_path(
         raise MixpiError(
             f"{images} has {len(frames)} frame(s): a path has 3 or more, with its ends"
         )
-    start = setting.turned(frames, str(images))
-    files = {end: setting.folder / f"{output}{end}" for end in (".extxyz", ".json", ".state.npz")}
+    start = continuous(setting.turned(frames, str(images)), setting.atoms.cell.array)
+    look_at_steps(start, setting.atoms.get_chemical_symbols(), say)
+    read = {Path(images): "the path to begin with"}
+    files = setting.outputs(output, (".extxyz", ".json", ".state.npz"), read)
     if afresh:
         files[".state.npz"].unlink(missing_ok=True)
     with drivers_of(setting, kind=kind, name=Path(output).name) as drivers:
@@ -206,6 +210,8 @@ def find_path(
 
         force = np.inf
         try:
+            largest()
+            at_ends = look_at_ends([band.images[0], band.images[-1]], fmax, say)
             for climbing in [False, True] if climb else [False]:
                 band.climb = climbing
                 enough = fmax * CLIMB_BELOW if climb and not climbing else fmax
@@ -221,6 +227,7 @@ def find_path(
         "converged": converged,
         "steps": descent.step,
         "largest_force_eV_per_A": force,
+        "largest_force_of_ends_eV_per_A": at_ends,
         "fmax_eV_per_A": fmax,
         "spring_eV_per_A2": k,
         "climb": climb,

@@ -78,11 +78,12 @@ def barrier(
     images = setting.folder / images
     frames = read_frames(images, most=None)
     positions = setting.turned(frames, str(images))
+    written = setting.outputs(output, (".json", ".png"), {images: "the path"})
+    files = list(written.values())
     profile = profile_of(frames)
     found = None
     if expensive:
         found = _expensive_energies(setting, positions, say)
-    files = [setting.folder / f"{output}.json", setting.folder / f"{output}.png"]
     result = Barrier(profile, found, files)
     summary = {
         **profile.as_dict(),

@@ -14,11 +14,13 @@ from ase.mep import idpp_interpolate
 from ase.mep.neb import interpolate
 from scipy.spatial import cKDTree
 
+from ..check.overwriting import inputs_of, require_safe_outputs
 from ..errors import MixpiError
 from ..files.replacing import replace_file
 from ..regions.periodic import PeriodicCell
 from ..run.progress import Tell, silent
 from ..structure import read_frames
+from .starting_up import read_setting
 
 
 #: Å; atoms that move further than this between the two ends are counted.
@@ -182,6 +184,11 @@ def write_path(
     MixpiError
         As :func:`initial_path` and :func:`mixpi.paths.relaxing.relax`.
     """
+    read: dict[Path, str] = {Path(first): "the first end", Path(last): "the last end"}
+    if relax is not None:
+        setting = read_setting(relax)
+        read |= {**inputs_of(setting.config, setting.folder), setting.config_path: "an input"}
+    require_safe_outputs([(str(Path(output).absolute()), "--output")], read, Path())
     if relax is not None:
         from .relaxing import relax as relax_one
 

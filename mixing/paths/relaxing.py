@@ -125,10 +125,8 @@ def relax(
     start = setting.atoms.positions
     if structure is not None:
         [start] = setting.turned(read_frames(structure)[:1], str(structure))
-    files = {
-        end: setting.folder / f"{output}{end}"
-        for end in (".extxyz", ".movie.extxyz", ".json", ".state.npz")
-    }
+    read = {} if structure is None else {Path(structure): "the structure to relax"}
+    files = setting.outputs(output, (".extxyz", ".movie.extxyz", ".json", ".state.npz"), read)
     if afresh:
         files[".state.npz"].unlink(missing_ok=True)
     with drivers_of(setting, kind=kind, name=Path(output).name) as drivers:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 
+from ..check.overwriting import inputs_of, require_safe_outputs
 from ..config import MixingConfig, load_config
 from ..errors import MixpiError
 from ..files.user_files import special_kind
@@ -34,17 +35,58 @@ class Setting:
         In i-PI's orientation.
     rotation : ndarray, shape (3, 3)
         Turns vectors (rows) back to those of the file: ``vectors @ rotation``.
+    given : Path
+        The file that was named: the configuration, or an i-PI input.
     """
 
     config: MixingConfig
     config_path: Path
     atoms: Atoms
     rotation: np.ndarray
+    given: Path
 
     @property
     def folder(self) -> Path:
         """Where results go unless told otherwise."""
         return self.config_path.parent
+
+    def outputs(
+        self, output: str, endings: Iterable[str], read: Mapping[Path, str] | None = None
+    ) -> dict[str, Path]:
+        """The files that a command writes, before it writes any.
+
+        Parameters
+        ----------
+        output : str
+            What all their names begin with; relative to the folder.
+        endings : iterable of str
+            What follows.
+        read : mapping of Path to str, optional
+            Further files that the command reads → how messages call them.
+
+        Returns
+        -------
+        dict of str to Path
+            Ending → file.
+
+        Raises
+        ------
+        MixpiError
+            If one is a file that the command reads, a folder or a device, or cannot be there.
+        """
+        if not Path(output).name or output.endswith("/"):
+            raise MixpiError(f"--output must be the beginning of names of files, not '{output}'")
+        inputs = {
+            **inputs_of(self.config, self.folder),
+            self.given: "the i-PI input",
+            self.config_path: "the configuration",
+            **(read or {}),
+        }
+        names = {end: f"{output}{end}" for end in endings}
+        require_safe_outputs(
+            [(name, "a file of --output") for name in names.values()], inputs, self.folder
+        )
+        return {end: self.folder / name for end, name in names.items()}
 
     def turned(self, frames: Sequence[Atoms], what: str) -> list[np.ndarray]:
         """Positions (n, 3) of frames of the user's, Å, in i-PI's orientation.
@@ -58,6 +100,7 @@ class Setting:
         cell = self.atoms.cell.array @ self.rotation
         for number, frame in enumerate(frames):
             where = f"{what}, image {number}" if len(frames) > 1 else what
+            require_free(frame, where)
             if not np.array_equal(frame.numbers, self.atoms.numbers):
                 raise MixpiError(
                     f"{where} has other atoms than {self.config.structure} ({_formula(frame)}, "
@@ -78,6 +121,22 @@ class Setting:
         )
         frame.info = dict(info)
         return frame
+
+
+def require_free(atoms: Atoms, where: str) -> None:
+    """Refuse atoms that are to stay where they are: nobody would hold them.
+
+    Raises
+    ------
+    MixpiError
+        If there are constraints, such as ``move_mask`` in extended XYZ or selective dynamics.
+    """
+    if atoms.constraints:
+        kinds = ", ".join(sorted({type(one).__name__ for one in atoms.constraints}))
+        raise MixpiError(
+            f"{where} has constraints ({kinds}), and all atoms would move: relaxations and paths "
+            "know none. Remove them from the file if all atoms may move"
+        )
 
 
 def _formula(atoms: Atoms) -> str:
@@ -104,7 +163,8 @@ def read_setting(path: str | Path) -> Setting:
     else:
         config, config_path = load_config(path), path.absolute()
     atoms, rotation = read_oriented(config_path.parent / config.structure)
-    return Setting(config, config_path, atoms, rotation)
+    require_free(atoms, config.structure)
+    return Setting(config, config_path, atoms, rotation, path)
 
 
 @contextlib.contextmanager

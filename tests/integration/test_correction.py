@@ -243,6 +243,8 @@ CHEAP_FORCE = "<force forcefield='cheap'><mts_weights>[0, 1]</mts_weights></forc
         ([("part: cheap", "part: delta")], "more than one mixing layer (delta, delta)"),
         ([("part: delta", "part: cheap")], "more than one mixing layer (cheap, cheap)"),
         ([("part: cheap", "part: chaep")], "did you mean 'cheap'?"),
+        ([("</forces>", "<force forcefield='delta' nbeads='1' weight='0'/></forces>"),
+          ("nbeads='1'>", "nbeads='2'>")], "several <force forcefield='delta'> have other nbeads"),
         ([(CHEAP_FORCE, "")], "no <force> uses the mixing layer 'cheap'"),
         ([("'delta'><mts_weights>[1, 0]", "'delta'><mts_weights>[0.5, 0]")], "to 0.5: together"),
         ([("'delta'><mts_weights>[1, 0]", "'delta'><mts_weights>[1]")], "mts_weights"),
@@ -316,3 +318,26 @@ def test_beads_in_batches_of_any_size(make_case, batch, threads):
     steps = read_steps(split.folder / "mix.steps")
     np.testing.assert_array_equal(steps["step"], np.arange(9))
     assert evaluated(split)["expensive"] == 8 * 4
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("fewer", "wrapped"), [("delta", True), ("cheap", False)])
+def test_beads_one_by_one_from_one_place(make_case, fewer, wrapped):
+    """Equal beads are also those of the centroid; wrapped ones are known, too: a row a step."""
+    given = {"steps": 3, "dynamics": dynamics("pile"), **TOYS}
+    layers = two_layers(beads=4, contracted=1)
+    if fewer == "cheap":
+        layers["forces"] = layers["forces"].replace("'delta' nbeads='1'", "'delta'")
+        layers["forces"] = layers["forces"].replace("'cheap'", "'cheap' nbeads='1'")
+    layers["forcefield"] = layers["forcefield"].replace("<batch_size>4</batch_size>", "")
+    if wrapped:
+        layers["forcefield"] = layers["forcefield"].replace("<ffdirect", "<ffdirect pbc='True'")
+    case = make_case(**given, **layers)
+    ended = case.mixpi("run", "input.xml", "--no-reference", "--quiet")
+    assert ended.returncode == 0, ended.stderr
+    assert ("are they exchanged?" in ended.stderr) is (fewer == "cheap")
+    steps = read_steps(case.folder / "mix.steps")
+    np.testing.assert_array_equal(steps["step"], np.arange(4))
+    count = evaluated(case)
+    assert count["expensive"] == (3 if fewer == "delta" else 12)
+    assert f"work_{0 if fewer == 'delta' else 3}" in steps

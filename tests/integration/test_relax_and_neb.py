@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
+from ase.constraints import FixAtoms
 from ase.io import read
 from ase.optimize import FIRE
 from conftest import TERSOFF, command_driver, faulty_driver, silicon
@@ -13,6 +15,7 @@ from mixpi import MixpiError
 from mixpi.drivers.mace import MaceEngine
 from mixpi.paths.band import find_path
 from mixpi.paths.fixed_mixing import FixedMixing
+from mixpi.paths.initial_path import write_path
 from mixpi.paths.relaxing import relax
 from mixpi.paths.starting_up import drivers_of, read_setting
 
@@ -170,6 +173,10 @@ def test_bad_input(make_case, tmp_path):
     wide.set_cell(1.1 * wide.cell.array)
     wide.write(other)
     refused(relax, config, other, match="has another cell than")
+    held = silicon()
+    held.set_constraint(FixAtoms([0]))
+    held.write(other, columns=["symbols", "positions", "move_mask"])
+    refused(relax, config, other, match="has constraints .FixAtoms., and all atoms would move")
     refused(find_path, config, other, match="has 1 frame")
     refused(find_path, config, other, k=0.0, match="fmax and k must be positive")
     case.config["expensive"] = {"external": True}
@@ -183,3 +190,30 @@ def test_a_driver_that_dies_ends_it_in_order(make_case):
     done = case.mixpi("relax", "mixing.yaml")
     assert done.returncode == 1 and "the expensive driver was killed by" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr and case.nothing_left()
+
+
+def test_no_output_is_an_input(make_case):
+    """A structure, a path, a configuration, a device: named by mistake, they stay what they are."""
+    case = make_case(**TOYS)
+    config, init = case.folder / "mixing.yaml", case.folder / "init.extxyz"
+    images = case.folder / "path.extxyz"
+    atoms = silicon()
+    atoms.write(images)
+    for shift in (0.3, 0.6):
+        atoms.positions[0, 0] += shift
+        atoms.write(images, append=True)
+    last = case.folder / "last.extxyz"
+    atoms.write(last)
+    pipe = case.folder / "pipe.json"
+    os.mkfifo(pipe)
+    before = {file: file.read_text() for file in (config, init, images, last)}
+    refused(relax, config, steps=1, output="init", match="which is the structure")
+    refused(relax, config, last, steps=1, output="last", match="which is the structure to relax")
+    refused(relax, config, steps=1, output="pipe", match="which is a pipe")
+    refused(relax, config, steps=1, output="nowhere/x", match="a folder that does not exist")
+    refused(relax, config, steps=1, output="", match="must be the beginning of names")
+    refused(find_path, config, images, steps=1, output="path", match="is the path to begin with")
+    refused(write_path, init, last, last, match="is the last end")
+    refused(write_path, init, last, config, relax=config, match="is an input")
+    refused(write_path, init, last, pipe, match="which is a pipe")
+    assert {file: file.read_text() for file in before} == before and pipe.is_fifo()

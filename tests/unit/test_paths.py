@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.mep import NEB
 from conftest import silicon
 from mixpi import MixpiError
@@ -15,6 +16,7 @@ from mixpi.paths.band import Band
 from mixpi.paths.barrier import Barrier, draw
 from mixpi.paths.descent import Descent
 from mixpi.paths.fixed_mixing import FixedResult
+from mixpi.paths.images import continuous, look_at_ends, look_at_steps
 from mixpi.paths.initial_path import initial_path
 from mixpi.paths.profile import profile_of
 
@@ -128,6 +130,46 @@ def test_the_band_finds_a_known_barrier(energies, climb, tmp_path):
     json.dumps(profile.as_dict())
     draw(Barrier(profile, profile.energy, []), tmp_path / "barrier.png")
     assert (tmp_path / "barrier.png").stat().st_size > 10_000
+
+
+def test_wrapped_images_are_the_same_band():
+    """Lattice vectors between images are no work, whoever hands the images over."""
+    atoms, move = bulk("Si", "diamond", a=5.46), np.array([[0.3, 0.1, 0.0], [0.0, -0.2, 0.1]])
+    images = [atoms.copy() for _ in range(4)]
+    for number, image in enumerate(images):
+        image.positions += number * move
+    wanted = [image.positions.copy() for image in images]
+    images[1].positions += [[1, 0, -2], [0, 3, 0]] @ atoms.cell.array
+    images[3].positions -= atoms.cell.array[0]
+    given = [image.positions.copy() for image in images]
+    np.testing.assert_allclose(continuous(given, atoms.cell.array), wanted, atol=1e-12)
+
+    class Slope:
+        def evaluate(self, geometries):
+            return [FixedResult(np.full((2, 3), 0.1), None) for _ in geometries]
+
+    band = Band(images, Slope(), k=1.0, climb=False, method="improvedtangent")
+    band.get_forces()
+    energies = [image.get_potential_energy() for image in images]
+    np.testing.assert_allclose(energies, -0.1 * move.sum() * np.arange(4), atol=1e-12)
+
+
+def test_odd_images_are_spoken_of():
+    """Renumbered atoms, ends that are not at rest."""
+    first = silicon(1, rattle=0.0).positions
+    said: list[str] = []
+    look_at_steps([first, first + 0.3, first + 0.6], ["Si"] * 8, said.append)
+    assert not said
+    look_at_steps([first, first[[0, 1, 3, 2, 4, 5, 6, 7]], first], ["Si"] * 8, said.append)
+    assert "from image 0 to image 1, and 1 more jump there" in said.pop()
+    ends = []
+    for size in (0.01, 0.3):
+        end = Atoms("H", [[0.0] * 3])
+        end.calc = SinglePointCalculator(end, forces=np.array([[size, 0.0, 0.0]]))
+        ends.append(end)
+    assert look_at_ends(ends, 0.02, said.append) == pytest.approx((0.01, 0.3))
+    [text] = said
+    assert "the last end is not at rest" in text
 
 
 def test_ases_own_band_is_the_same(tmp_path):
