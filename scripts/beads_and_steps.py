@@ -25,6 +25,7 @@ import yaml
 from mixpi.analysis.report import make_report
 from mixpi.drivers.mace_driver import MaceDriver
 from mixpi.ipi.input import read_ipi_input
+from mixpi.output.records import CHEAP_LAYER, read_steps
 from mixpi.structure import read_structure
 
 
@@ -119,10 +120,14 @@ class Measured:
         Pool → evaluations in an outer step, counted by its drivers.
     ms : float
         Median time of an outer step.
+    over_cheap : float
+        The same over what i-PI and the cheap forces took of it, median over the steps: what the
+        correction adds, from times that are seconds apart. NaN in force mode.
     """
 
     counts: dict[str, float]
     ms: float
+    over_cheap: float
 
 
 def measure(source: Path, form: Form, steps: int, **changes) -> Measured:
@@ -145,7 +150,18 @@ def measure(source: Path, form: Form, steps: int, **changes) -> Measured:
         for name, load in json.loads((case / "mixpi.load.json").read_text())["drivers"].items():
             pool = name.rpartition("-")[0]
             counts[pool] = counts.get(pool, 0.0) + load["evaluations"] / steps
-    return Measured(counts, report["step_ms"]["median"])
+        rows = {k: v[1:] for k, v in read_steps(case / "mix.steps").items()}
+    return Measured(counts, report["step_ms"]["median"], over_cheap(rows))
+
+
+def over_cheap(rows: dict[str, np.ndarray]) -> float:
+    """Time of a step over that of its cheap forces and of i-PI."""
+    if CHEAP_LAYER not in rows or "expensive" not in rows:
+        return float("nan")
+    cheap = rows["ipi"] + rows[CHEAP_LAYER]
+    slower = np.maximum(rows["expensive"], rows["cheap_cluster"])
+    added = rows["regions"] + rows["blending"] + rows["output"] + slower
+    return float(np.median(1.0 + added / cheap))
 
 
 def forms(beads: int) -> list[Form]:
@@ -203,7 +219,8 @@ def product(steps: int, turns: int) -> None:
         ms, counts = np.array([run.ms for run in runs]), runs[0].counts
         factor = 4 * beads * np.array(expensive) / ms
         print(f"{name:<32}{np.median(ms):9.0f}  {np.round(ms)}  to cheap alone: "
-              f"{np.median(ms / base):.3f} {np.round(ms / base, 3)}  all-expensive / this: "
+              f"{np.median(ms / base):.3f} {np.round(ms / base, 3)}, within its own steps "
+              f"{np.round([run.over_cheap for run in runs], 3)}  all-expensive / this: "
               f"{np.median(factor):.1f}  {counts}")  # fmt: skip
     print(f"all-expensive, one evaluation: {np.median(expensive):.0f} {np.round(expensive)}")
 

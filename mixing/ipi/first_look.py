@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
+from ase.data import chemical_symbols
 
 from ..blend.clusters import Cluster
 from ..blend.levels import CHEAP, CHEAP_ON_CLUSTER, EXPENSIVE, Level
@@ -19,6 +20,9 @@ from ..errors import MixpiError
 #: Rms of F_expensive − F_cheap relative to that of F_expensive from which on the two are said to
 #: be far apart; potentials that were never fitted to one another have half of it.
 FAR = 0.8
+#: Rms cheap force on a species relative to the expensive one up to which the cheap potential is
+#: said to leave it alone.
+ALONE = 0.05
 #: eV/Å (and share of the largest force); by how much the same cheap forces may differ when two
 #: programs compute them: fix ipi converts units.
 SAME_FORCE = 1e-5
@@ -82,6 +86,45 @@ def far_apart(cheap: np.ndarray, expensive: np.ndarray, weights: np.ndarray) -> 
     )
 
 
+def left_alone(
+    cheap: np.ndarray, expensive: np.ndarray, numbers: np.ndarray
+) -> Iterator[tuple[int, str]]:
+    """Species that only the expensive potential does something to.
+
+    What is a force of its own beside the cheap ones may be computed less often than these, or on
+    fewer beads. An atom that the cheap potential leaves alone then moves freely in between, and
+    the beads of its ring polymer spread as those of a free particle.
+
+    Parameters
+    ----------
+    cheap, expensive : ndarray, shape (m, 3)
+        Forces on atoms of weight 1, eV/Å.
+    numbers : ndarray of int, shape (m,)
+        Their atomic numbers.
+
+    Yields
+    ------
+    int, str
+        A species whose forces are large enough to tell, and what to say of it: nothing, or why
+        it is suspicious.
+    """
+    for number in np.unique(numbers):
+        chosen = numbers == number
+        weak, strong = _rms(cheap[chosen]), _rms(expensive[chosen])
+        if max(weak, strong) < TELLING:
+            continue
+        text = ""
+        if weak <= ALONE * strong:
+            text = (
+                f"the cheap potential leaves {chemical_symbols[number]} alone: rms force "
+                f"{weak:.3g} eV/Å in the core, the expensive one {strong:.3g}. Where the "
+                "correction is computed on fewer beads or less often than the cheap forces, "
+                f"{chemical_symbols[number]} moves freely in between, and its quantum kinetic "
+                "energy is wrong: give the cheap potential something of that interaction"
+            )
+        yield int(number), text
+
+
 def require_same_cheap(
     whole: np.ndarray, on_cluster: np.ndarray, around: Cluster, buffer: float
 ) -> None:
@@ -129,6 +172,7 @@ class FirstLook:
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say, self._looking = say, True
+        self._known: set[int] = set()  # species that have shown whether they are left alone
 
     def at_zeros(self, pool: str, energy: float, forces: np.ndarray) -> None:
         """Say so if a driver returns nothing but zeros; see :func:`exactly_zero`."""
@@ -161,6 +205,28 @@ class FirstLook:
         if apart:
             self._say(apart)
         self._looking = apart is None
+
+    def at_correction(self, plan: Plan, forces: Mapping[str, np.ndarray]) -> None:
+        """Say so if a species has no cheap forces to correct; see :func:`left_alone`.
+
+        Parameters
+        ----------
+        plan : Plan
+            Regions and clusters.
+        forces : mapping of str to ndarray
+            Pool → forces on what it was shown, eV/Å; of both potentials on clusters.
+        """
+        pools = (CHEAP_ON_CLUSTER.pool, EXPENSIVE.pool)
+        if not set(pools) <= set(forces):
+            return
+        cores = {pool: plan.clusters[pool].weights == 1.0 for pool in pools}
+        numbers = plan.cluster.numbers[cores[EXPENSIVE.pool]]
+        if set(numbers.tolist()) <= self._known:
+            return
+        for number, text in left_alone(*(forces[pool][cores[pool]] for pool in pools), numbers):
+            if text and number not in self._known:
+                self._say(text)
+            self._known.add(number)
 
 
 def _rms(vectors: np.ndarray) -> float:

@@ -371,7 +371,10 @@ class Layer:
             for name, forces in replies.forces.items():
                 self._look.at_zeros(name, replies.energies[name][0], forces[0])
         if plan is not None:
-            self._look.at_difference(plan, {name: f[0] for name, f in replies.forces.items()})
+            first_bead = {name: f[0] for name, f in replies.forces.items()}
+            self._look.at_difference(plan, first_bead)
+            if CHEAP not in self._levels:
+                self._look.at_correction(plan, first_bead)
         clusters = plan.clusters if plan else {}
         for bead in range(len(asked.given)):
             where = asked.folded[bead] * Bohr, asked.cells_angstrom[bead]

@@ -13,7 +13,7 @@ from ase.build import bulk
 from ase.units import Bohr
 from conftest import TERSOFF, command_driver, silicon
 from mixpi.blend.mixer import Mixer
-from mixpi.ipi.first_look import FirstLook, exactly_zero, far_apart
+from mixpi.ipi.first_look import FirstLook, exactly_zero, far_apart, left_alone
 from test_faults import run
 
 
@@ -129,6 +129,43 @@ def test_the_buffer_does_not_count(cheap):
     forces["expensive"][plan.cluster.weights > 0.0] += 10.0
     FirstLook(said.append).at_difference(plan, forces)
     assert "on the blend atoms" in said[0]
+
+
+def test_what_is_left_alone():
+    """A species that has no cheap forces worth the name, once the expensive ones are large."""
+    rng = np.random.default_rng(0)
+    numbers = np.array([2, 74, 74, 74])
+    expensive = rng.normal(0, 1.0, (4, 3))
+    cheap = 0.5 * expensive
+    assert dict(left_alone(cheap, expensive, numbers)) == {2: "", 74: ""}
+    cheap[0] *= 1e-3
+    said = dict(left_alone(cheap, expensive, numbers))
+    assert said[74] == "" and said[2].startswith("the cheap potential leaves He alone")
+    # on a site of symmetry nothing can be told of He, and something of W
+    expensive[0] = cheap[0] = 0.0
+    assert dict(left_alone(cheap, expensive, numbers)) == {74: ""}
+
+
+def test_who_is_left_alone_is_said_once():
+    atoms = bulk("W", cubic=True) * 3
+    atoms.numbers[5] = 2
+    mixer = Mixer(atoms.numbers, [5], core=3.0, blend=3.0, buffer=3.0)
+    plan = mixer.plan([atoms.positions], [atoms.cell.array], {"cheap_cluster": 4.0})
+    force = np.random.default_rng(1).normal(0, 1.0, (len(atoms), 3))
+    cheap = force.copy()
+    cheap[5] = 0.0
+    forces = {
+        "cheap_cluster": cheap[plan.clusters["cheap_cluster"].indices],
+        "expensive": force[plan.cluster.indices],
+    }
+    said = []
+    look = FirstLook(said.append)
+    look.at_correction(plan, {name: 1e-3 * f for name, f in forces.items()})
+    assert said == []  # too small to tell
+    for _ in range(2):
+        look.at_correction(plan, forces)
+    [text] = said
+    assert "leaves He alone" in text
 
 
 def test_what_is_exactly_zero():
