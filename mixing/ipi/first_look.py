@@ -223,7 +223,8 @@ class FirstLook:
         numbers = plan.cluster.numbers[cores[EXPENSIVE.pool]]
         if set(numbers.tolist()) <= self._known:
             return
-        for number, text in left_alone(*(forces[pool][cores[pool]] for pool in pools), numbers):
+        cheap, expensive = (forces[pool][cores[pool]] for pool in pools)
+        for number, text in left_alone(cheap, expensive, numbers):
             if text and number not in self._known:
                 self._say(text)
             self._known.add(number)
