@@ -23,6 +23,8 @@ FAR = 0.8
 #: Rms cheap force on a species relative to the expensive one up to which the cheap potential is
 #: said to leave it alone.
 ALONE = 0.05
+#: In so many evaluations, because on lattice sites cheap forces vanish by symmetry.
+ALONE_IN = 10
 #: eV/Å (and share of the largest force); by how much the same cheap forces may differ when two
 #: programs compute them: fix ipi converts units.
 SAME_FORCE = 1e-5
@@ -172,7 +174,8 @@ class FirstLook:
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say, self._looking = say, True
-        self._known: set[int] = set()  # species that have shown whether they are left alone
+        #: Species → evaluations in which it seemed to be left alone; ALONE_IN where that is known.
+        self._alone: dict[int, int] = {}
 
     def at_zeros(self, pool: str, energy: float, forces: np.ndarray) -> None:
         """Say so if a driver returns nothing but zeros; see :func:`exactly_zero`."""
@@ -221,13 +224,14 @@ class FirstLook:
             return
         cores = {pool: plan.clusters[pool].weights == 1.0 for pool in pools}
         numbers = plan.cluster.numbers[cores[EXPENSIVE.pool]]
-        if set(numbers.tolist()) <= self._known:
+        if all(self._alone.get(number, 0) >= ALONE_IN for number in set(numbers.tolist())):
             return
         cheap, expensive = (forces[pool][cores[pool]] for pool in pools)
         for number, text in left_alone(cheap, expensive, numbers):
-            if text and number not in self._known:
+            before = self._alone.get(number, 0)
+            self._alone[number] = before + 1 if text else ALONE_IN
+            if text and before + 1 == ALONE_IN:
                 self._say(text)
-            self._known.add(number)
 
 
 def _rms(vectors: np.ndarray) -> float:

@@ -13,7 +13,7 @@ from ase.build import bulk
 from ase.units import Bohr
 from conftest import TERSOFF, command_driver, silicon
 from mixpi.blend.mixer import Mixer
-from mixpi.ipi.first_look import FirstLook, exactly_zero, far_apart, left_alone
+from mixpi.ipi.first_look import ALONE_IN, FirstLook, exactly_zero, far_apart, left_alone
 from test_faults import run
 
 
@@ -160,9 +160,14 @@ def test_who_is_left_alone_is_said_once():
     }
     said = []
     look = FirstLook(said.append)
-    look.at_correction(plan, {name: 1e-3 * f for name, f in forces.items()})
-    assert said == []  # too small to tell
-    for _ in range(2):
+    for _ in range(20):
+        look.at_correction(plan, {name: 1e-3 * f for name, f in forces.items()})
+    # on lattice sites: no cheap forces at all, for a while
+    at_rest = {"cheap_cluster": 0.0 * forces["cheap_cluster"], "expensive": forces["expensive"]}
+    for _ in range(ALONE_IN - 1):
+        look.at_correction(plan, at_rest)
+    assert said == []
+    for _ in range(20):
         look.at_correction(plan, forces)
     [text] = said
     assert "leaves He alone" in text
