@@ -18,6 +18,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ from mixpi.output.records import read_steps
 
 CASE = Path(__file__).parent.parent / "ipi_inputs" / "si_vacancy_md"
 #: fs.
-OUTER, INNER, SKIP = (1, 2, 4, 8, 16), 1.0, 500.0
+OUTER, INNER, SKIP = (1, 2, 4, 8, 16, 32), 1.0, 500.0
 #: fs between frames, for temperatures, and between those for the correction's autocorrelation.
 STRIDE, FINE = 16, 2
 #: Å; of the bond.
@@ -93,7 +94,7 @@ def prepare(folder: Path, kind: str, outer: int, seed: int, fs: float) -> None:
     fine = kind == "nve" and outer == OUTER[0] and seed == 1
     config["output"] = {
         "trajectory": "mix.extxyz",
-        "stride": (FINE if fine else STRIDE) // outer,
+        "stride": max(1, (FINE if fine else STRIDE) // outer),
         "forces": fine,
         "velocities": True,
     }
@@ -108,7 +109,7 @@ def prepare(folder: Path, kind: str, outer: int, seed: int, fs: float) -> None:
     (folder / "input.xml").write_text(
         XML.format(
             steps=round(fs / outer), stride=round(fs), seed=100 + seed, fixed=fixed,
-            force_stride=STRIDE // outer if kind == "bond" else round(fs),
+            force_stride=max(1, STRIDE // outer) if kind == "bond" else round(fs),
             mode="nvt" if kind == "bond" else "nve",
             thermostat=LANGEVIN if kind == "bond" else "",
             outer=float(outer), inner_steps=round(outer / INNER),
@@ -116,10 +117,10 @@ def prepare(folder: Path, kind: str, outer: int, seed: int, fs: float) -> None:
     )  # fmt: skip
 
 
-def run(kind: str, work: Path, fs: float) -> None:
+def run(kind: str, work: Path, fs: float, steps: Sequence[int]) -> None:
     """All runs of a kind that are not there yet."""
     for seed in (1, 2):
-        for outer in OUTER:
+        for outer in steps:
             folder = work / f"{kind}_{outer}_{seed}"
             if not folder.exists():
                 prepare(folder, kind, outer, seed, fs)
@@ -150,8 +151,8 @@ def core_temperatures(folder: Path, skip: float) -> np.ndarray:
     return np.array(found)
 
 
-def bond_forces(folder: Path, skip: float) -> np.ndarray:
-    """eV/Å along the bond, of each frame: what pulls the two atoms together."""
+def bond_forces(folder: Path, skip: float, spacing: float) -> np.ndarray:
+    """eV/Å along the bond, of each frame (fs apart): what pulls the two atoms together."""
     one, other = json.loads((folder / "bond.json").read_text())
     found = []
     start = read(folder / "init.extxyz")
@@ -159,7 +160,7 @@ def bond_forces(folder: Path, skip: float) -> np.ndarray:
     along /= np.linalg.norm(along)
     frames = read_atoms(folder / "md.for_0.extxyz", ":")
     for number, atoms in enumerate(frames):
-        if number * STRIDE > skip:
+        if number * spacing > skip:
             forces = atoms.arrays.get("forces")
             forces = atoms.get_forces() if forces is None else forces
             found.append(0.5 * float((forces[one] - forces[other]) @ along))
@@ -198,7 +199,7 @@ def table(work: Path) -> None:
         bonds, cores = [], []
         for folder in sorted(work.glob(f"bond_{outer}_*")):
             if (folder / "done").exists():
-                bonds.append(mean(bond_forces(folder, SKIP)))
+                bonds.append(mean(bond_forces(folder, SKIP, max(STRIDE, outer))))
                 cores.append(mean(core_temperatures(folder, SKIP)))
 
         def text(found: list[Estimate], digits: int) -> str:
@@ -256,11 +257,12 @@ def main() -> None:
     parser.add_argument("part", choices=("nve", "bond", "table"))
     parser.add_argument("work", type=Path)
     parser.add_argument("--fs", type=float, default=3000.0, help="length of a run")
+    parser.add_argument("--outer", type=int, nargs="+", default=OUTER, help="fs; steps to run")
     given = parser.parse_args()
     if given.part == "table":
         table(given.work)
     else:
-        run(given.part, given.work, given.fs)
+        run(given.part, given.work, given.fs, given.outer)
 
 
 if __name__ == "__main__":
