@@ -146,9 +146,8 @@ def relax(
                     with files[".movie.extxyz"].open("a") as stream:
                         frame = _frame(setting, mixing, atoms, descent.step)
                         write_extxyz(stream, [frame], write_results=False)
-        except MixpiError:
-            descent.save()
-            raise
+        except MixpiError as error:
+            raise descent.kept(error) from None
         last = _frame(setting, mixing, atoms, descent.step)
     with files[".extxyz"].open("w") as stream:
         write_extxyz(stream, [last], write_results=False)

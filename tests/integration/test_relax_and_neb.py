@@ -153,6 +153,14 @@ def test_without_site_energies_the_work_serves(make_case):
     assert any("no site energies" in text for text in said)
     summary = json.loads((case.folder / "neb.json").read_text())
     assert summary["energies"] == "work of the forces"
+    find_path(
+        case.folder / "mixing.yaml", case.folder / "path.extxyz", steps=0, kind="cheap",
+        output="cheap", say=said.append,
+    )  # fmt: skip
+    summary = json.loads((case.folder / "cheap.json").read_text())
+    assert summary["energies"] == "those of the cheap potential"
+    assert summary["core_blend_buffer"] == [0, 0, 0]
+    summary = json.loads((case.folder / "neb.json").read_text())
     np.testing.assert_allclose(found.profile.energy, found.profile.work, atol=1e-9)
 
 
@@ -189,6 +197,7 @@ def test_a_driver_that_dies_ends_it_in_order(make_case):
     case = make_case(**{**TOYS, "expensive": {"command": faulty_driver("always-die")}})
     done = case.mixpi("relax", "mixing.yaml")
     assert done.returncode == 1 and "the expensive driver was killed by" in done.stderr, done.stderr
+    assert "with --afresh it begins anew" in done.stderr
     assert "Traceback" not in done.stderr and case.nothing_left()
 
 
