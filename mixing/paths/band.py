@@ -26,7 +26,7 @@ from .descent import Descent
 from .fixed_mixing import FixedMixing, FixedResult
 from .images import continuous, look_at_ends, look_at_steps
 from .profile import Profile, profile_of
-from .starting_up import Setting, drivers_of, read_setting
+from .starting_up import Setting, drivers_of, put_aside_all, read_setting
 
 
 #: eV/Å²; of the springs between images.
@@ -203,6 +203,8 @@ def find_path(
         descent = Descent(band, files[".state.npz"], _about(setting, kind, start, k, method))
         if descent.resume():
             say(f"going on from step {descent.step} ({files['.state.npz'].name})")
+        else:
+            put_aside_all(files.values())
 
         def largest() -> float:
             forces = band.get_forces()

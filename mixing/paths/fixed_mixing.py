@@ -195,6 +195,8 @@ class FixedMixing:
         look = FirstLook(self._say)
         look.at_difference(self._plan, {name: several[0].forces for name, several in found.items()})
         self._offsets = {}
+        if EXPENSIVE.pool not in self._pools:  # no seeds: energies are the cheap ones
+            return
         sites = self._weighted_sites(found, 0)
         if sites is None:
             self._say(

@@ -192,6 +192,18 @@ def test_bad_input(make_case, tmp_path):
     refused(relax, config, match="expensive drivers are external")
 
 
+def test_without_seeds_energies_are_the_cheap_ones(make_case):
+    """Nobody is missed; and what was found before is put aside, not overwritten."""
+    case = make_case(seeds="none", **TOYS)
+    said: list[str] = []
+    relax(case.folder / "mixing.yaml", steps=1, say=said.append)
+    assert not said
+    found = (case.folder / "relaxed.extxyz").read_text()
+    relax(case.folder / "mixing.yaml", steps=0, afresh=True, say=said.append)
+    aside = [file.read_text() for file in case.folder.glob("*relaxed.extxyz*")]
+    assert len(aside) == 2 and found in aside
+
+
 def test_a_driver_that_dies_ends_it_in_order(make_case):
     """What was reached is kept."""
     case = make_case(**{**TOYS, "expensive": {"command": faulty_driver("always-die")}})
