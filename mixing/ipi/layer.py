@@ -253,6 +253,12 @@ class Layer:
     def _start(self, h: np.ndarray, ring: list[np.ndarray]) -> None:
         """Meet i-PI's files, open ours and the sockets; the first evaluation needs them."""
         if self._simulation:
+            if self._part == "delta" and self._simulation.corrects_nothing(self._pes):
+                raise MixpiError(
+                    "the correction (part: delta) is the only force of this simulation: add the "
+                    "cheap forces that it corrects, a mixing layer with part: cheap and a <force> "
+                    "for it. 'mixpi check' looks at this before a run"
+                )
             self._require_same_system(self._simulation, h, ring)
             self._mixer = self._make_mixer(self._simulation.masses)
         self._images = HomeImages()

@@ -149,6 +149,16 @@ class RunningSimulation:
             "other than dynamics"
         )
 
+    def corrects_nothing(self, pes: object) -> bool:
+        """Whether no other force acts than those of one mixing layer, which is asked."""
+        forces = self._system.forces.mforces
+        own = [force for force in forces if getattr(force.ff, "driver", None) is pes]
+        return bool(own) and not any(
+            force.weight and (not len(force.mts_weights) or any(force.mts_weights))
+            for force in forces
+            if force not in own
+        )
+
     @property
     def step(self) -> int:
         """Steps done, while i-PI writes its output."""

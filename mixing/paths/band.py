@@ -26,7 +26,7 @@ from .descent import Descent
 from .fixed_mixing import FixedMixing, FixedResult
 from .images import continuous, look_at_ends, look_at_steps
 from .profile import Profile, profile_of
-from .starting_up import Setting, drivers_of, read_setting
+from .starting_up import Setting, drivers_of, put_aside_all, read_setting
 
 
 #: eV/Å²; of the springs between images.
@@ -203,6 +203,8 @@ def find_path(
         descent = Descent(band, files[".state.npz"], _about(setting, kind, start, k, method))
         if descent.resume():
             say(f"going on from step {descent.step} ({files['.state.npz'].name})")
+        else:
+            put_aside_all(files.values())
 
         def largest() -> float:
             forces = band.get_forces()
@@ -218,9 +220,8 @@ def find_path(
                 for force in descent.walk(fmax=enough, steps=steps, force=largest):
                     what = "climbing, " if climbing else ""
                     tell(f"step {descent.step}, {what}largest force {force:.4f} eV/Å", 0.0)
-        except MixpiError:
-            descent.save()
-            raise
+        except MixpiError as error:
+            raise descent.kept(error) from None
         found = _written(setting, mixing, band, files)
     converged = bool(force <= fmax)
     summary = {
@@ -234,13 +235,19 @@ def find_path(
         "tangents": method,
         "forces": kind,
         "core_blend_buffer": list(mixing.counts),
-        "energies": "work of the forces" if band.work_counts else "estimate by site energies",
+        "energies": _energies_in_words(kind, band.work_counts),
         **found.as_dict(),
     }
     replace_text(files[".json"], json.dumps(summary, indent=2) + "\n")
     if converged:
         files.pop(".state.npz").unlink(missing_ok=True)
     return Found(found, converged, descent.step, force, list(files.values()))
+
+
+def _energies_in_words(kind: str, work_counts: bool) -> str:
+    if work_counts:
+        return "work of the forces"
+    return "estimate by site energies" if kind == "mixed" else f"those of the {kind} potential"
 
 
 def _written(setting: Setting, mixing: FixedMixing, band: Band, files: dict[str, Path]) -> Profile:

@@ -101,6 +101,17 @@ class Descent:
         replace_file(self._state, write)
         self._saved = time.monotonic()
 
+    def kept(self, error: MixpiError) -> MixpiError:
+        """The same error once the state is written, with word of it.
+
+        It may be the state itself that is in vain, as of atoms that have come too close.
+        """
+        self.save()
+        return MixpiError(
+            f"{error}\n(step {self.step} is kept in {self._state.name}: the same command goes on "
+            "from there, with --afresh it begins anew)"
+        )
+
     def walk(self, *, fmax: float, steps: int, force: Callable[[], float]) -> Iterator[float]:
         """Step until the largest force is small enough.
 

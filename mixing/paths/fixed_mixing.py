@@ -117,10 +117,12 @@ class FixedMixing:
             self._buffers[CHEAP_ON_CLUSTER.pool] = config.regions.buffer
         self._plan = self._make_plan()
         n = len(atoms)
-        none = kind == "expensive"
-        self.weights = np.ones(n) if none else self._plan.regions.weights
-        self.labels = np.full(n, 3) if none else self._plan.regions.labels
-        self.counts = (n, 0, 0) if none else self._plan.regions.counts
+        regions = self._plan.regions
+        self.weights, self.labels, self.counts = regions.weights, regions.labels, regions.counts
+        if kind == "expensive":
+            self.weights, self.labels, self.counts = np.ones(n), np.full(n, 3), (n, 0, 0)
+        elif kind == "cheap":
+            self.weights, self.labels, self.counts = np.zeros(n), np.zeros(n, int), (0, 0, 0)
         self._offsets: dict[int, float] | None = None
         self._look_at_movers()
 
@@ -193,6 +195,8 @@ class FixedMixing:
         look = FirstLook(self._say)
         look.at_difference(self._plan, {name: several[0].forces for name, several in found.items()})
         self._offsets = {}
+        if EXPENSIVE.pool not in self._pools:  # no seeds: energies are the cheap ones
+            return
         sites = self._weighted_sites(found, 0)
         if sites is None:
             self._say(

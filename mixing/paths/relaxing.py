@@ -15,12 +15,11 @@ from ase.io.extxyz import write_extxyz
 
 from ..errors import MixpiError
 from ..files.replacing import replace_text
-from ..output.continuing import put_aside
 from ..run.progress import Tell, silent
 from ..structure import read_frames
 from .descent import Descent
 from .fixed_mixing import FixedMixing
-from .starting_up import Setting, drivers_of, read_setting
+from .starting_up import Setting, drivers_of, put_aside_all, read_setting
 
 
 #: Frames of the movie: one every so many steps, and the last.
@@ -137,8 +136,8 @@ def relax(
         descent = Descent(atoms, files[".state.npz"], about)
         if descent.resume():
             say(f"going on from step {descent.step} ({files['.state.npz'].name})")
-        elif files[".movie.extxyz"].exists():
-            put_aside(files[".movie.extxyz"])
+        else:
+            put_aside_all(files.values())
         try:
             for force in descent.walk(fmax=fmax, steps=steps, force=lambda: _largest(atoms)):
                 tell(f"step {descent.step}, largest force {force:.4f} eV/Å", 0.0)
@@ -146,9 +145,8 @@ def relax(
                     with files[".movie.extxyz"].open("a") as stream:
                         frame = _frame(setting, mixing, atoms, descent.step)
                         write_extxyz(stream, [frame], write_results=False)
-        except MixpiError:
-            descent.save()
-            raise
+        except MixpiError as error:
+            raise descent.kept(error) from None
         last = _frame(setting, mixing, atoms, descent.step)
     with files[".extxyz"].open("w") as stream:
         write_extxyz(stream, [last], write_results=False)

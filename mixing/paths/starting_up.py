@@ -15,6 +15,7 @@ from ..config import MixingConfig, load_config
 from ..errors import MixpiError
 from ..files.user_files import special_kind
 from ..ipi.input import read_ipi_input
+from ..output.continuing import put_aside
 from ..run.locking import LOGS, lock
 from ..run.own_drivers import OwnDrivers
 from ..run.processes import guarded
@@ -121,6 +122,19 @@ class Setting:
         )
         frame.info = dict(info)
         return frame
+
+
+def put_aside_all(files: Iterable[Path]) -> None:
+    """Keep, by other names, what an earlier relaxation or path has left that is not gone on with.
+
+    Parameters
+    ----------
+    files : iterable of Path
+        Those that are there are renamed.
+    """
+    for file in files:
+        if file.exists():
+            put_aside(file)
 
 
 def require_free(atoms: Atoms, where: str) -> None:

@@ -167,7 +167,7 @@ class DriverPool:
             bad = np.flatnonzero(~np.isfinite(forces).all(axis=1))
             where = f"forces on {len(bad)} atoms, first {bad[0]}" if len(bad) else "energy"
             raise PoolError(
-                f"a {self.name} driver returned NaN or infinity ({where}): atoms may be too "
+                f"the {self.name} driver returned NaN or infinity ({where}): atoms may be too "
                 "close, the time step too long, or the model far outside its training data"
             )
         return energy, forces

@@ -200,7 +200,7 @@ class Server:
         except WrongAtoms as error:
             assert request is not None  # whose reply it was to be
             raise PoolError(
-                f"a {self.name} driver returned forces for {error.found} atoms, "
+                f"the {self.name} driver returned forces for {error.found} atoms, "
                 f"{request.atoms} were asked for: it was started for another structure"
             ) from None
 

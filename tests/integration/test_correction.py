@@ -274,6 +274,14 @@ def test_a_correction_alone_is_refused(make_case):
     assert ended.returncode == 1 and "no cheap forces that it corrects" in ended.stderr
 
 
+def test_a_correction_alone_is_refused_by_i_pi_too(make_case):
+    """Started by hand, without the check."""
+    case = make_case(steps=2, dynamics=NVE, **two_layers(), **TOYS)
+    changed(case, ("<force forcefield='cheap'><mts_weights>[1]</mts_weights></force>", ""))
+    said, _ = case.start_i_pi().communicate(timeout=60)
+    assert "is the only force of this simulation" in said and evaluations(case) == 0
+
+
 def test_exchanged_levels_are_said(make_case):
     case = make_case(dynamics=dynamics("langevin", slow=True), **two_layers(slow=True), **TOYS)
     changed(case, ("[0, 1]", "[x]"), ("[1, 0]", "[0, 1]"), ("[x]", "[1, 0]"))

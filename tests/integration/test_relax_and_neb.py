@@ -153,6 +153,14 @@ def test_without_site_energies_the_work_serves(make_case):
     assert any("no site energies" in text for text in said)
     summary = json.loads((case.folder / "neb.json").read_text())
     assert summary["energies"] == "work of the forces"
+    find_path(
+        case.folder / "mixing.yaml", case.folder / "path.extxyz", steps=0, kind="cheap",
+        output="cheap", say=said.append,
+    )  # fmt: skip
+    summary = json.loads((case.folder / "cheap.json").read_text())
+    assert summary["energies"] == "those of the cheap potential"
+    assert summary["core_blend_buffer"] == [0, 0, 0]
+    summary = json.loads((case.folder / "neb.json").read_text())
     np.testing.assert_allclose(found.profile.energy, found.profile.work, atol=1e-9)
 
 
@@ -184,11 +192,24 @@ def test_bad_input(make_case, tmp_path):
     refused(relax, config, match="expensive drivers are external")
 
 
+def test_without_seeds_energies_are_the_cheap_ones(make_case):
+    """Nobody is missed; and what was found before is put aside, not overwritten."""
+    case = make_case(seeds="none", **TOYS)
+    said: list[str] = []
+    relax(case.folder / "mixing.yaml", steps=1, say=said.append)
+    assert not said
+    found = (case.folder / "relaxed.extxyz").read_text()
+    relax(case.folder / "mixing.yaml", steps=0, afresh=True, say=said.append)
+    aside = [file.read_text() for file in case.folder.glob("*relaxed.extxyz*")]
+    assert len(aside) == 2 and found in aside
+
+
 def test_a_driver_that_dies_ends_it_in_order(make_case):
     """What was reached is kept."""
     case = make_case(**{**TOYS, "expensive": {"command": faulty_driver("always-die")}})
     done = case.mixpi("relax", "mixing.yaml")
     assert done.returncode == 1 and "the expensive driver was killed by" in done.stderr, done.stderr
+    assert "with --afresh it begins anew" in done.stderr
     assert "Traceback" not in done.stderr and case.nothing_left()
 
 
