@@ -102,7 +102,7 @@ def test_case_runs(case, tmp_path):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("name", [pytest.param(FORMS[0], marks=pytest.mark.slow), FORMS[1]])
 def test_contracted_path_integrals_run(name, tmp_path):
     case = INPUTS / SMALL
     folder = copy_of(case, tmp_path, steps=3, name=name)

@@ -15,6 +15,7 @@ pytestmark = [
     # said by torch when a model is made here
     pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore:To copy construct"),
 ]
+SLOW = pytest.mark.slow
 
 
 CALCULATORS = """
@@ -113,7 +114,13 @@ def test_check_says_it(wrong, name):
     assert "all in order" not in done.stdout
 
 
-@pytest.mark.parametrize("name", ["no such GPU", "no compiler", "raises", "no ase there"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "raises",
+        *(pytest.param(n, marks=SLOW) for n in ("no such GPU", "no compiler", "no ase there")),
+    ],
+)
 def test_run_says_it(wrong, name):
     case = wrong(name)
     done = case.mixpi("run", "input.xml", "--no-reference", "--quiet")
@@ -131,6 +138,7 @@ def test_a_calculator_without_stress_is_enough(make_case):
     assert case.nothing_left()
 
 
+@SLOW
 def test_more_ranks_than_cores_are_slow_but_run(make_case):
     from mixpi.check.drivers import cores_here
 

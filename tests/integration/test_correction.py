@@ -101,7 +101,12 @@ def test_with_real_engines(make_case, mace_tiny):
 
 @pytest.mark.parametrize(
     ("beads", "contracted", "slow", "cheap", "expensive"),
-    [(1, 0, True, 4, 1), (4, 1, False, 4, 1), (4, 2, True, 16, 2), (4, 0, False, 4, 4)],
+    [
+        (4, 2, True, 16, 2),
+        pytest.param(1, 0, True, 4, 1, marks=pytest.mark.slow),
+        pytest.param(4, 1, False, 4, 1, marks=pytest.mark.slow),
+        pytest.param(4, 0, False, 4, 4, marks=pytest.mark.slow),
+    ],
 )
 def test_evaluations_counted_at_the_drivers(make_case, beads, contracted, slow, cheap, expensive):
     case = make_case(
@@ -184,7 +189,14 @@ def test_stopped_and_continued(make_case):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("pool", ["cheap", "cheap_cluster", "expensive"])
+@pytest.mark.parametrize(
+    "pool",
+    [
+        "cheap_cluster",
+        pytest.param("cheap", marks=pytest.mark.slow),
+        pytest.param("expensive", marks=pytest.mark.slow),
+    ],
+)
 def test_a_driver_that_is_lost_is_replaced(make_case, tmp_path, pool):
     """All give the same forces here, those of the toy that dies."""
     drivers = {name: {"command": faulty_driver("none")} for name in TOYS}
@@ -306,7 +318,12 @@ def test_batches_that_do_not_fit(make_case):
 
 @pytest.mark.parametrize(
     ("batch", "threads"),
-    [("", ""), ("2", ""), ("3", " threaded='True'"), ("9", " threaded='True'")],
+    [
+        ("", ""),
+        ("3", " threaded='True'"),
+        pytest.param("2", "", marks=pytest.mark.slow),
+        pytest.param("9", " threaded='True'", marks=pytest.mark.slow),
+    ],
 )
 def test_beads_in_batches_of_any_size(make_case, batch, threads):
     """One by one, two and two, three and one, fewer than wanted: the same forces, no hang."""
