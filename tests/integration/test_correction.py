@@ -255,7 +255,8 @@ CHEAP_FORCE = "<force forcefield='cheap'><mts_weights>[0, 1]</mts_weights></forc
         ([("part: cheap", "part: delta")], "more than one mixing layer (delta, delta)"),
         ([("part: delta", "part: cheap")], "more than one mixing layer (cheap, cheap)"),
         ([("part: cheap", "part: chaep")], "did you mean 'cheap'?"),
-        ([("</forces>", "<force forcefield='delta' nbeads='1' weight='0'/></forces>"),
+        ([("</forces>", "<force forcefield='delta' nbeads='1' weight='0'>"
+           "<mts_weights>[1, 0]</mts_weights></force></forces>"),
           ("nbeads='1'>", "nbeads='2'>")], "several <force forcefield='delta'> have other nbeads"),
         ([(CHEAP_FORCE, "")], "no <force> uses the mixing layer 'cheap'"),
         ([("'delta'><mts_weights>[1, 0]", "'delta'><mts_weights>[0.5, 0]")], "to 0.5: together"),
