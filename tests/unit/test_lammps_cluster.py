@@ -457,7 +457,7 @@ class TestRanks:
                 driver.ask(Atoms("W", cell=[9, 9, 9]))
             output, _ = process.communicate(timeout=60)
         assert process.returncode == 1 and "does not know W" in output
-        assert not self.ranks_in(tmp_path)
+        wait_for(lambda: not self.ranks_in(tmp_path))
 
     @pytest.mark.full
     def test_error_of_one_rank_ends_all(self, started, tmp_path):

@@ -9,8 +9,7 @@ import subprocess
 import pytest
 from ipi.utils.softexit import softexit
 from mixpi.ipi.input import read_ipi_input
-from mixpi.ipi.pes import MixingPES
-from mixpi.ipi.session import FAILURE_FILE
+from mixpi.ipi.session import FAILURE_FILE, fail
 from mixpi.output.checkpoints import newest_checkpoint
 from mixpi.run.crew import STOPPED_LOOKS, Crew, Watched
 from mixpi.run.guardian import Process
@@ -131,7 +130,7 @@ def test_a_failure_that_cannot_be_written_down_stops_i_pi_all_the_same(tmp_path,
     told = []
     monkeypatch.setattr(softexit, "trigger", lambda status, message: told.append(message))
     monkeypatch.setattr("atexit.register", lambda _: None)
-    MixingPES._fail(None, "the reason")
+    fail("the reason")
     assert told == ["mixpi: the reason"]
 
 
