@@ -16,6 +16,7 @@ import yaml
 from ase.build import bulk
 from ase.io import read
 from conftest import MODELS, ROOT, clean_environment
+from mixpi.cli import _parser
 from mixpi.config import load_config
 
 
@@ -102,10 +103,20 @@ def test_mixing_yaml(home):
 
 
 def test_xml_is_that_of_the_examples():
-    example = " ".join((ROOT / "ipi_inputs" / "si_vacancy_md" / "input.xml").read_text().split())
+    names = ("si_vacancy_md/input.xml", "he_in_w_pimd/contracted_mts.xml")
+    examples = [" ".join((ROOT / "ipi_inputs" / name).read_text().split()) for name in names]
     for block in blocks("xml"):
-        for part in block.split("..."):
-            assert " ".join(part.split()) in example
+        parts = [" ".join(part.split()) for part in block.split("...")]
+        assert any(all(part in example for part in parts) for example in examples), block
+
+
+def test_commands_on_paths_are_understood():
+    """The case of a path runs them (test_inputs)."""
+    lines = block_with("mixpi relax")
+    commands = [shlex.split(line, comments=True)[1:] for line in lines]
+    assert [words[0] for words in commands] == ["relax", "path", "neb", "barrier"]
+    for words in commands:
+        _parser(words).parse_args(words)
 
 
 @pytest.mark.full
@@ -156,7 +167,9 @@ def test_scripts():
 
 def test_no_block_is_forgotten():
     """Whoever writes a further block writes its test."""
-    tested = "mixpi init|check input|mixpi distil|calibrate|driver mace|pip install|demo.sh"
+    tested = (
+        "mixpi init|check input|mixpi relax|mixpi distil|calibrate|driver mace|pip install|demo.sh"
+    )
     for block in blocks("bash"):
         assert re.search(tested, block), block
     kinds = set(re.findall(r"^ *```(\w+)$", (ROOT / "README.md").read_text(), flags=re.M))
