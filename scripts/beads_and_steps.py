@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -175,11 +176,11 @@ def forms(beads: int) -> list[Form]:
     ]
 
 
-def table(steps: int, turns: int) -> None:
+def table(steps: int, turns: int, numbers: Sequence[int]) -> None:
     """Every form on helium in tungsten."""
     found: dict[Form, list[Measured]] = {}
     for _ in range(turns):
-        for beads in (1, 8, 32):
+        for beads in numbers:
             for form in forms(beads):
                 found.setdefault(form, []).append(measure(INPUTS / "he_in_w_pimd", form, steps))
     pools = ("expensive", "cheap", "cheap_cluster")
@@ -190,7 +191,7 @@ def table(steps: int, turns: int) -> None:
     for form, runs in found.items():
         ms = np.array([run.ms / form.every for run in runs])
         base = np.array([run.ms for run in found[Form(form.beads)]])
-        counts = [f"{runs[0].counts.get(pool, 0.0) / form.every:g}" for pool in pools]
+        counts = [f"{runs[0].counts.get(pool, 0.0) / form.every:.3g}" for pool in pools]
         print(f"| {form.beads} | {form.name} | {' | '.join(counts)} | {np.median(ms):.1f} "
               f"| {1e3 / np.median(ms):.1f} | {np.median(base / ms):.1f} |")  # fmt: skip
 
@@ -232,8 +233,12 @@ def main() -> None:
     parser.add_argument("part", choices=("table", "product"))
     parser.add_argument("--steps", type=int, default=8, help="outer steps of a run")
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--beads", type=int, nargs="+", default=(1, 8, 32), help="of the table")
     given = parser.parse_args()
-    {"table": table, "product": product}[given.part](given.steps, given.turns)
+    if given.part == "table":
+        table(given.steps, given.turns, given.beads)
+    else:
+        product(given.steps, given.turns)
 
 
 if __name__ == "__main__":
