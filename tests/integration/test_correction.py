@@ -133,7 +133,7 @@ def test_evaluations_counted_at_the_drivers(make_case, beads, contracted, slow, 
 RESTARTS = [
     pytest.param("langevin", {"slow": True}, id="mts"),
     pytest.param("pile", {"beads": 4}, id="pimd"),
-    pytest.param("pile", {"beads": 4, "contracted": 1}, id="contraction"),
+    pytest.param("pile", {"beads": 4, "contracted": 1}, id="contraction", marks=pytest.mark.slow),
     pytest.param("pile", {"beads": 4, "contracted": 2, "slow": True}, id="contraction-mts"),
 ]
 
@@ -170,6 +170,7 @@ def test_a_restart_is_exact(make_case, thermostat, layers):
         np.testing.assert_allclose(rows[0][name], rows[1][name], rtol=PRINTED, atol=PRINTED)
 
 
+@pytest.mark.slow
 def test_stopped_and_continued(make_case):
     layers = {"beads": 4, "contracted": 1, "slow": True}
     given = {"dynamics": dynamics("pile", slow=True), **two_layers(**layers), **TOYS}

@@ -203,7 +203,7 @@ class TestKept:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("command", ["check", "run"])
+@pytest.mark.parametrize("command", [pytest.param("check", marks=pytest.mark.slow), "run"])
 def test_the_user_is_told(make_case, tiny_model, monkeypatch, tmp_path, command, plain):
     """With an answer that the model does not give: as if this machine computed wrongly."""
     monkeypatch.setenv("MIXPI_CACHE", str(tmp_path / "cache"))
