@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from ase.units import Bohr, Hartree
@@ -44,10 +45,20 @@ class Geometries:
     given: Sequence[np.ndarray]
     folded: Sequence[np.ndarray]
 
-    @property
+    @cached_property
     def cells_angstrom(self) -> list[np.ndarray]:
         """Rows are lattice vectors, Å."""
         return [np.asarray(h).T * Bohr for h in self.cells]
+
+    @cached_property
+    def given_angstrom(self) -> list[np.ndarray]:
+        """As i-PI has them, Å."""
+        return [positions * Bohr for positions in self.given]
+
+    @cached_property
+    def folded_angstrom(self) -> list[np.ndarray]:
+        """Near the home cell, Å."""
+        return [positions * Bohr for positions in self.folded]
 
 
 @dataclass(frozen=True)
@@ -165,12 +176,7 @@ class Layer:
             self._session.cheap_seconds += received - entered
         else:
             mixed = self._mix(plan, replies, len(asked.given))
-            work = self._work.add(
-                [positions * Bohr for positions in asked.given],
-                asked.cells_angstrom[0],
-                plan,
-                mixed,
-            )
+            work = self._work.add(asked.given_angstrom, asked.cells_angstrom[0], plan, mixed)
             cheap = replies.energies.get(CHEAP.pool, [0.0] * len(work))
             potentials = [energy - done for energy, done in zip(cheap, work, strict=True)]
             forces = [one.forces for one in mixed]
@@ -289,8 +295,7 @@ class Layer:
         )
 
     def _plan(self, asked: Geometries) -> Plan:
-        angstrom = [positions * Bohr for positions in asked.folded]
-        return self._mixer.plan(angstrom, asked.cells_angstrom, self._buffers)
+        return self._mixer.plan(asked.folded_angstrom, asked.cells_angstrom, self._buffers)
 
     def _ask(self, plan: Plan | None, asked: Geometries) -> Replies:
         """Hand out the work of all beads, wait, and take what has come."""
@@ -329,7 +334,7 @@ class Layer:
         return cluster_text(
             getattr(self._config, level.pool).driver,
             cluster,
-            [positions * Bohr for positions in asked.folded],
+            asked.folded_angstrom,
             asked.cells_angstrom,
             self._buffers.get(level.pool, self._config.regions.buffer),
         )
@@ -383,7 +388,7 @@ class Layer:
                 self._look.at_correction(plan, first_bead)
         clusters = plan.clusters if plan else {}
         for bead in range(len(asked.given)):
-            where = asked.folded[bead] * Bohr, asked.cells_angstrom[bead]
+            where = asked.folded_angstrom[bead], asked.cells_angstrom[bead]
             for name, forces in replies.forces.items():
                 self._limits.require_forces(name, forces[bead], clusters.get(name), where, step)
 
@@ -421,7 +426,7 @@ class Layer:
             session.cheap_seconds = 0.0
         found = Evaluated(
             step,
-            [positions * Bohr for positions in asked.given],
+            asked.given_angstrom,
             asked.cells_angstrom[0],
             plan.regions,
             [one.forces for one in mixed],

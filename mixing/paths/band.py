@@ -15,16 +15,15 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.io.extxyz import write_extxyz
 from ase.mep import NEB
 
 from ..errors import MixpiError
-from ..files.replacing import replace_file, replace_text
+from ..files.replacing import replace_text
 from ..run.progress import Tell, silent
 from ..structure import read_frames
 from .descent import Descent
 from .fixed_mixing import FixedMixing, FixedResult
-from .images import continuous, look_at_ends, look_at_steps
+from .images import continuous, largest_force, look_at_ends, look_at_steps, write_frames
 from .profile import Profile, profile_of
 from .starting_up import Setting, drivers_of, put_aside_all, read_setting
 
@@ -207,8 +206,7 @@ def find_path(
             put_aside_all(files.values())
 
         def largest() -> float:
-            forces = band.get_forces()
-            return float(np.sqrt((forces**2).sum(axis=1).max()))
+            return largest_force(band.get_forces())
 
         force = np.inf
         try:
@@ -254,34 +252,22 @@ def _written(setting: Setting, mixing: FixedMixing, band: Band, files: dict[str,
     """The profile, once the images are written."""
     frames: list[Atoms] = []
     for number, image in enumerate(band.images):
-        frame = setting.frame(image.positions, image=number)
-        frame.info["energy_estimate"] = float(image.get_potential_energy())
-        frame.arrays["mix_weight"] = mixing.weights
-        frame.arrays["mix_region"] = mixing.labels
-        frame.arrays["forces"] = image.get_forces() @ setting.rotation
-        frames.append(frame)
+        energy = float(image.get_potential_energy())
+        frames.append(setting.evaluated(image, mixing, image=number, energy_estimate=energy))
     if band.work_counts:
         # a spline through the forces is more exact than what the band needs to know
         for frame, work in zip(frames, profile_of(frames).work, strict=True):
             frame.info["energy_estimate"] = float(work)
 
-    def write(part: Path) -> None:
-        with part.open("w") as stream:
-            write_extxyz(stream, frames, write_results=False)
-
-    replace_file(files[".extxyz"], write)
+    write_frames(files[".extxyz"], frames)
     return profile_of(frames)
 
 
 def _about(setting: Setting, kind: str, start: Sequence[np.ndarray], k: float, method: str) -> dict:
-    config = setting.config
     return {
-        "forces": kind,
-        "seeds": config.seed_indices,
-        "regions": config.regions.model_dump(),
+        **setting.about(kind),
         "images": len(start),
         "start": [round(float(np.abs(x).sum()), 5) for x in start],
         "spring": k,
         "tangents": method,
-        "atoms": str(setting.atoms.symbols),
     }

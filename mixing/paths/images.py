@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from ase.io.extxyz import write_extxyz
 
+from ..files.replacing import replace_file
 from ..regions.periodic import PeriodicCell
 
 
@@ -88,7 +91,7 @@ def look_at_ends(
     tuple of float
         Largest force of each, eV/Å.
     """
-    found = tuple(float(np.linalg.norm(end.get_forces(), axis=1).max()) for end in ends)
+    found = tuple(largest_force(end.get_forces()) for end in ends)
     for name, force in zip(("first", "last"), found, strict=True):
         if force > max(RESTLESS, RESTLESS_BAND * fmax):
             say(
@@ -97,3 +100,18 @@ def look_at_ends(
                 "between places of rest. 'mixpi path --relax' begins with ends at rest"
             )
     return found
+
+
+def largest_force(forces: np.ndarray) -> float:
+    """The largest force on an atom, of forces (n, 3); same unit."""
+    return float(np.linalg.norm(forces, axis=1).max())
+
+
+def write_frames(path: Path, frames: Sequence[Atoms]) -> None:
+    """Write structures as extended XYZ, in place of what is there once all are written."""
+
+    def write(part: Path) -> None:
+        with part.open("w") as stream:
+            write_extxyz(stream, frames, write_results=False)
+
+    replace_file(path, write)

@@ -9,17 +9,16 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from ase.io.extxyz import write_extxyz
 from ase.mep import idpp_interpolate
 from ase.mep.neb import interpolate
 from scipy.spatial import cKDTree
 
 from ..check.overwriting import inputs_of, require_safe_outputs
 from ..errors import MixpiError
-from ..files.replacing import replace_file
 from ..regions.periodic import PeriodicCell
 from ..run.progress import Tell, silent
 from ..structure import read_frames
+from .images import write_frames
 from .starting_up import read_setting
 
 
@@ -207,9 +206,5 @@ def write_path(
         first, last = ends
     path = initial_path(first, last, images=images, method=method)
 
-    def write(part: Path) -> None:
-        with part.open("w") as stream:
-            write_extxyz(stream, path, write_results=False)
-
-    replace_file(Path(output), write)
+    write_frames(Path(output), path)
     return path

@@ -19,6 +19,7 @@ from ..run.progress import Tell, silent
 from ..structure import read_frames
 from .descent import Descent
 from .fixed_mixing import FixedMixing
+from .images import largest_force, write_frames
 from .starting_up import Setting, drivers_of, put_aside_all, read_setting
 
 
@@ -139,7 +140,9 @@ def relax(
         else:
             put_aside_all(files.values())
         try:
-            for force in descent.walk(fmax=fmax, steps=steps, force=lambda: _largest(atoms)):
+            for force in descent.walk(
+                fmax=fmax, steps=steps, force=lambda: largest_force(atoms.get_forces())
+            ):
                 tell(f"step {descent.step}, largest force {force:.4f} eV/Å", 0.0)
                 if descent.step % MOVIE_EVERY == 0 or force <= fmax:
                     with files[".movie.extxyz"].open("a") as stream:
@@ -148,8 +151,7 @@ def relax(
         except MixpiError as error:
             raise descent.kept(error) from None
         last = _frame(setting, mixing, atoms, descent.step)
-    with files[".extxyz"].open("w") as stream:
-        write_extxyz(stream, [last], write_results=False)
+    write_frames(files[".extxyz"], [last])
     found = {
         "converged": bool(force <= fmax),
         "steps": descent.step,
@@ -165,10 +167,6 @@ def relax(
     return Relaxed(last, bool(force <= fmax), descent.step, force, list(files.values()))
 
 
-def _largest(atoms: Atoms) -> float:
-    return float(np.sqrt((atoms.get_forces() ** 2).sum(axis=1).max()))
-
-
 def _require_criteria(fmax: float, steps: int) -> None:
     if not (np.isfinite(fmax) and fmax > 0.0):
         raise MixpiError(f"fmax must be a positive force (eV/Å), not {fmax}")
@@ -178,22 +176,13 @@ def _require_criteria(fmax: float, steps: int) -> None:
 
 def _about(setting: Setting, kind: str, start: np.ndarray) -> dict:
     """What a state must have in common with the simulation that goes on from it."""
-    config = setting.config
-    return {
-        "forces": kind,
-        "seeds": config.seed_indices,
-        "regions": config.regions.model_dump(),
-        "start": [round(float(x), 6) for x in (start.sum(), np.abs(start).sum(), (start**2).sum())],
-        "atoms": str(setting.atoms.symbols),
-    }
+    sums = start.sum(), np.abs(start).sum(), (start**2).sum()
+    return {**setting.about(kind), "start": [round(float(x), 6) for x in sums]}
 
 
 def _frame(setting: Setting, mixing: FixedMixing, atoms: Atoms, step: int) -> Atoms:
-    frame = setting.frame(atoms.positions, step=step)
+    frame = setting.evaluated(atoms, mixing, step=step)
     energy = atoms.get_potential_energy()
     if np.isfinite(energy):
         frame.info["energy_estimate"] = float(energy)
-    frame.arrays["mix_weight"] = mixing.weights
-    frame.arrays["mix_region"] = mixing.labels
-    frame.arrays["forces"] = atoms.get_forces() @ setting.rotation
     return frame

@@ -21,7 +21,7 @@ from ..run.own_drivers import OwnDrivers
 from ..run.processes import guarded
 from ..run.starting import unix_sockets
 from ..structure import read_oriented
-from .fixed_mixing import pools_for
+from .fixed_mixing import FixedMixing, pools_for
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,33 @@ class Setting:
         )
         frame.info = dict(info)
         return frame
+
+    def evaluated(self, atoms: Atoms, mixing: FixedMixing, **info: object) -> Atoms:
+        """A structure of the user's, with its weights, regions, and forces (eV/Å).
+
+        Parameters
+        ----------
+        atoms : Atoms
+            In i-PI's orientation, with forces.
+        mixing : FixedMixing
+            That has evaluated it.
+        **info
+            For the frame.
+        """
+        frame = self.frame(atoms.positions, **info)
+        frame.arrays["mix_weight"] = mixing.weights
+        frame.arrays["mix_region"] = mixing.labels
+        frame.arrays["forces"] = atoms.get_forces() @ self.rotation
+        return frame
+
+    def about(self, kind: str) -> dict:
+        """What a state must have in common with the simulation that goes on from it."""
+        return {
+            "forces": kind,
+            "seeds": self.config.seed_indices,
+            "regions": self.config.regions.model_dump(),
+            "atoms": str(self.atoms.symbols),
+        }
 
 
 def put_aside_all(files: Iterable[Path]) -> None:
