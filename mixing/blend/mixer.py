@@ -248,7 +248,7 @@ class WorkOfCorrection:
 
     @property
     def done(self) -> list[float]:
-        """eV done so far, one a geometry."""
+        """EV done so far, one a geometry."""
         return list(self._work)
 
     def resume(self, work: Sequence[float]) -> None:

@@ -95,7 +95,5 @@ def read_groups(config: MixingConfig, atoms: Atoms) -> Groups | None:
 def regions_in(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The part of a run's state that is the regions'."""
     return {
-        name.removeprefix(PREFIX): value
-        for name, value in state.items()
-        if name.startswith(PREFIX)
+        name.removeprefix(PREFIX): value for name, value in state.items() if name.startswith(PREFIX)
     }

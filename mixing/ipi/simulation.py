@@ -166,7 +166,7 @@ class RunningSimulation:
 
     @property
     def timestep(self) -> float:
-        """fs of a whole step; 0 for motions without any."""
+        """Fs of a whole step; 0 for motions without any."""
         motion = self._system.motion
         motion = getattr(motion, "mlist", [motion])[0]
         return float(unit_to_user("time", "femtosecond", float(getattr(motion, "dt", 0.0))))

@@ -7,7 +7,7 @@ The buffer around them is that of the geometry under evaluation, at every one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -106,7 +106,7 @@ class Following:
         Fixed or classified.
     n : int
         Atoms of the system.
-    radii : mapping of str to float or str
+    radii : mapping
         ``core``, ``blend`` (Å) and ``profile`` of :func:`mixpi.build_regions`.
     every : int
         Steps between rebuilds of the weights; 0 for those of the first step throughout.
@@ -124,7 +124,7 @@ class Following:
         self,
         seeds: SeedRule,
         n: int,
-        radii: Mapping[str, float | str],
+        radii: Mapping[str, Any],
         *,
         every: int = 1,
         tau_in: float = 0.0,

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from mixpi.regions.following import FixedSeeds, Following, relax_weights
 from mixpi.regions.groups import Groups
 from mixpi.regions.growth import build_regions, surround

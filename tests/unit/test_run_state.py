@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from ipi.utils.io.inputs.io_xml import xml_parse_file
-
 from mixpi.errors import MixpiError
 from mixpi.files.xml_files import parse_xml
 from mixpi.output.run_state import append_state, read_state
