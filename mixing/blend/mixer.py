@@ -121,6 +121,11 @@ class Mixer:
             "profile": profile,
         }
 
+    @property
+    def seed_count(self) -> int:
+        """Seeds of the last step."""
+        return int(np.count_nonzero(self.following.seeds)) if self.following else len(self.seeds)
+
     def plan(
         self,
         geometries: Sequence[np.ndarray],

@@ -16,6 +16,7 @@ from ..blend.mixer import Mixed, Plan, WorkOfCorrection
 from ..errors import MixpiError
 from ..output.frames import Evaluated
 from ..output.records import CHEAP_LAYER, StepRecord
+from ..regions.centre import RegionCentre
 from ..sockets.connection import Request
 from ..sockets.pool import wait
 from ..sockets.server import say_aloud
@@ -113,6 +114,7 @@ class Layer:
         self._mixer = make_mixer(self._config, session.structure)  # says what is wrong with seeds
         self._simulation: RunningSimulation | None = None
         self._files: RunFiles | None = None
+        self._centre = RegionCentre()
         self._look = FirstLook(say_aloud)
         self._limits = Limits(self._config.limits, session.structure.symbols)
         self._buffers = dict.fromkeys(
@@ -176,7 +178,11 @@ class Layer:
         """What a run that continues from now must know."""
         if not self._started:
             return None
-        state = {"numbers": self._session.structure.numbers, "work": np.array(self._work.done)}
+        state = {
+            "numbers": self._session.structure.numbers,
+            "work": np.array(self._work.done),
+            "centre": self._centre.last,
+        }
         if following := self._mixer.following:
             state |= {f"{PREFIX}{name}": value for name, value in following.state().items()}
         return state
@@ -316,6 +322,7 @@ class Layer:
             )
             if "work" in self._state_before:
                 self._work.resume([float(one) for one in self._state_before["work"]])
+                self._centre.start_from(self._state_before["centre"])
         self._session.open_pools()
         self._started = True
 
@@ -478,6 +485,9 @@ class Layer:
             potentials,
             correction=CHEAP not in self._levels,
         )
+        centre = self._centre.follow(
+            asked.folded_angstrom[0], asked.cells_angstrom[0], plan.regions.weights
+        )
         record = StepRecord(
             step,
             self._files.steps.evaluations,
@@ -492,5 +502,7 @@ class Layer:
             output=self._output_ms,
             lost_drivers=sum(pool.lost for pool in session.pools.values()),
             work=tuple(work),
+            seeds=self._mixer.seed_count,
+            centre=tuple(float(x) for x in centre @ session.rotation),
         )
         self._files.add(record, found, first=first)
