@@ -6,7 +6,6 @@ import re
 import tempfile
 from collections.abc import Sequence
 from contextlib import chdir
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from ..regions.periodic import PeriodicCell
 from .config import DriverConfig
 from .lammps import LammpsSetup, potential_folders
 from .lammps_cluster_driver import LammpsClusterDriver
-from .lammps_commands import CODE, PACKED, require_unambiguous
+from .lammps_compute_command import ComputeCommand
 from .lammps_data import lammps_frame
 from .lammps_driver import LammpsDriver
 from .lammps_library import open_lammps, read_input, words_of
@@ -27,18 +26,12 @@ from .lammps_potential import read_lines
 from .lammps_species import named_species
 
 
-#: Computes whose values come from a potential, and words of others that do.
-FROM_POTENTIAL = re.compile(r"pe/atom|(centroid/)?stress/atom|rattlers/atom|\w+(/\w+)*/tally")
-FORCES = frozenset(("fx", "fy", "fz"))
-#: Å; how far lists of neighbours go at first, and at most: there those of 200,000 atoms of tungsten
-#: fill 0.8 GB.
+#: Å; how far lists of neighbours go at first, and at most: their memory grows with the third power.
 FIRST_REACH, LARGEST_REACH = 8.0, 20.0
-#: Å; the least that a number in a command is taken for a length.
-SHORTEST = 0.5
-#: Å; of the atoms, out of their symmetry, to see whether values depend on something.
-DISPLACED = 0.1
 #: By how much they grow.
 GROWTH = 1.5
+#: Å; of the atoms, out of their symmetry, to see whether values depend on something.
+DISPLACED = 0.1
 #: Relative; how much values may differ by the order of a sum.
 SAME = 1e-9
 #: Å/ps; velocities by which it is seen whether values depend on them.
@@ -46,7 +39,6 @@ PROBE = 5.0
 #: What LAMMPS says where lists are too short for a compute.
 _TOO_FAR = re.compile(r"ERROR.* cutoff (is longer than|exceeds)")
 _VALUE, _SUM = "mixpi_value", "mixpi_sum"
-_STYLE = re.compile(r"(?P<style>[\w/]+)(\[(?P<column>\d+)\])?")
 
 
 class LammpsCompute:
@@ -88,8 +80,8 @@ class LammpsCompute:
         setup: LammpsSetup | None = None,
         folder: Path = Path("."),
     ) -> None:
-        self._name = " ".join(command.split())
-        self._style, self._column = _parsed(command)
+        self._command = ComputeCommand.read(command)
+        self._name = self._command.text
         self._atoms, self._setup, self._folder = atoms.copy(), setup, folder.absolute()
         self._lmp: Any = None
         self._complaint: MixpiError | None = None
@@ -153,7 +145,7 @@ class LammpsCompute:
                 )
             reach, values, longer = longer, expected, min(GROWTH * longer, LARGEST_REACH)
             expected = self._tried(longer)
-        for length in _lengths(self._style):
+        for length in self._command.lengths:
             if length < reach:
                 values = self._tried(length)
                 if values is not None and _same(values, expected):
@@ -193,7 +185,7 @@ class LammpsCompute:
             way = ": write '... NULL virial' for the part that does not"
             raise MixpiError(
                 f"seeds: the values of '{self._name}' depend on the velocities of the atoms, which "
-                f"LAMMPS does not have here{way if 'stress/atom' in self._style else ''}"
+                f"LAMMPS does not have here{way if 'stress/atom' in self._command.style else ''}"
             )
 
     @property
@@ -230,9 +222,10 @@ class LammpsCompute:
         self._lmp = lmp
 
     def _define(self, lmp: Any) -> None:
-        column = f"[{self._column}]" if self._column else ""
+        wanted = self._command
+        column = f"[{wanted.column}]" if wanted.column else ""
         try:
-            lmp.command(f"compute {_VALUE} all {self._style}")
+            lmp.command(f"compute {_VALUE} all {wanted.definition}")
         except Exception as error:  # LAMMPS raises nothing more special
             raise self._refused(error) from None
         try:
@@ -242,7 +235,7 @@ class LammpsCompute:
         except Exception as error:
             raise MixpiError(
                 f"seeds: '{self._name}' has no value for each atom: {_words_of(error)}. Of several "
-                f"values a column is chosen by its number: '{self._style.split()[0]}[1] ...'"
+                f"values a column is chosen by its number: '{wanted.style}[1] ...'"
             ) from None
 
     def _computed(self, positions: np.ndarray) -> np.ndarray:
@@ -280,13 +273,14 @@ class LammpsCompute:
 
         count, found = len(self._atoms), np.empty(len(self._atoms))
         order = lmp.numpy.extract_atom("id")[:count] - 1
-        if self._column is None:
+        if self._command.column is None:
             vector = lmp.extract_compute(_VALUE, LMP_STYLE_ATOM, LMP_TYPE_VECTOR)
             found[order] = np.ctypeslib.as_array(vector, (count,))
         else:
             columns = lmp.extract_compute(_VALUE, LMP_STYLE_ATOM, LMP_SIZE_COLS)
             rows = lmp.extract_compute(_VALUE, LMP_STYLE_ATOM, LMP_TYPE_ARRAY)
-            found[order] = np.ctypeslib.as_array(rows[0], (count, columns))[:, self._column - 1]
+            table = np.ctypeslib.as_array(rows[0], (count, columns))
+            found[order] = table[:, self._command.column - 1]
         return found
 
     def _refused(self, error: Exception) -> MixpiError:
@@ -319,7 +313,7 @@ def open_compute(
     setup: LammpsSetup | None = None
     if potential is not None:
         setup = LammpsSetup(potential, _species_of(potential, home), home)
-    elif needs_potential(command):
+    elif ComputeCommand.read(command).needs_potential:
         driver = cheap.driver
         if not isinstance(driver, LammpsDriver | LammpsClusterDriver):
             raise MixpiError(
@@ -346,55 +340,6 @@ def _words_of(error: Exception) -> str:
     return words_of(error).partition("\nLast input line")[0]
 
 
-def needs_potential(command: str) -> bool:
-    """Whether the values of a compute come from forces or energies.
-
-    Parameters
-    ----------
-    command : str
-        As for :class:`LammpsCompute`.
-    """
-    style, *words = _parsed(command)[0].split()
-    if FROM_POTENTIAL.fullmatch(style):
-        return True
-    return style == "property/atom" and bool(FORCES & set(words))
-
-
-def _lengths(style: str) -> list[float]:
-    """Numbers of a command that are written as lengths (Å): with a point, or after 'cutoff'."""
-    words = style.split()
-    written = [
-        word
-        for before, word in pairwise(words)
-        if re.fullmatch(r"[0-9]*\.[0-9]*|[0-9]+", word) and ("." in word or before == "cutoff")
-    ]
-    return sorted(float(word) for word in written if word != "." and float(word) >= SHORTEST)
-
-
 def _same(one: np.ndarray, other: np.ndarray) -> bool:
     """Whether values are equal, but for the order of sums."""
     return np.allclose(one, other, rtol=SAME, atol=SAME * np.abs(other).max())
-
-
-def _parsed(command: str) -> tuple[str, int | None]:
-    """The command without its column, and that column, from 1.
-
-    Raises
-    ------
-    MixpiError
-        If it could be more than a compute.
-    """
-    words = require_unambiguous(command).split()
-    found = _STYLE.fullmatch(words[0]) if words else None
-    if found is None:
-        raise MixpiError(f"seeds: '{command}' does not begin with the name of a compute")
-    for word in words:
-        if word in CODE or word.startswith("mliap"):
-            raise MixpiError(
-                f"seeds: '{command}': {word} may load code, and 'mixpi check' is to be safe on "
-                "files of others: write a Python function instead (function)"
-            )
-        if PACKED.search(word):
-            raise MixpiError(f"seeds: '{command}': unpack the file {word}")
-    column = int(found["column"]) if found["column"] else None
-    return " ".join([found["style"], *words[1:]]), column

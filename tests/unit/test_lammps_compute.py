@@ -11,7 +11,8 @@ from ase.build import bulk
 from lammps_program import computed
 from mixpi.drivers.config import DriverConfig
 from mixpi.drivers.lammps import LammpsSetup
-from mixpi.drivers.lammps_compute import LammpsCompute, needs_potential, open_compute
+from mixpi.drivers.lammps_compute import LammpsCompute, open_compute
+from mixpi.drivers.lammps_compute_command import ComputeCommand
 from mixpi.errors import MixpiError
 
 
@@ -99,7 +100,7 @@ def test_species_of_neighbours(tmp_path):
 )
 def test_what_needs_a_potential(name, potential, command, tmp_path):
     atoms = SYSTEMS[name]
-    assert needs_potential(command)
+    assert ComputeCommand.read(command).needs_potential
     compute = LammpsCompute(command, atoms, setup=LammpsSetup(potential))
     style, _, column = command.partition("[")
     column, _, rest = column.partition("]")
@@ -197,3 +198,14 @@ def test_where_the_potential_comes_from():
         np.testing.assert_array_equal(energies(potential, cheap), expected)
     with pytest.raises(MixpiError, match=r"'pe/atom' needs a potential, .*'cheap: external'"):
         energies(None, other)
+
+
+def test_words_of_a_command():
+    """What is taken for a length, and what for none."""
+    command = ComputeCommand.read("  sna/atom[12]  4.7 0.99 6 .5 1. cutoff 3 ")
+    assert (command.style, command.column) == ("sna/atom", 12)
+    assert command.definition == "sna/atom 4.7 0.99 6 .5 1. cutoff 3"
+    assert command.lengths == [0.5, 0.99, 1.0, 3.0, 4.7] and not command.needs_potential
+    for text in ("pe/atom pair", "stress/tally[1] all", "property/atom id fz"):
+        assert ComputeCommand.read(text).needs_potential
+    assert not ComputeCommand.read("property/atom x").needs_potential
