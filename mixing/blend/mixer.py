@@ -106,9 +106,7 @@ class Mixer:
         following: Following | None = None,
     ) -> None:
         self.numbers = np.asarray(numbers)
-        self.masses = np.array(atomic_masses[self.numbers] if masses is None else masses, float)
-        if self.masses.shape != self.numbers.shape or not np.all(self.masses > 0.0):
-            raise ValueError("masses must be positive, one an atom")
+        self.masses = atomic_masses[self.numbers] if masses is None else self._valid(masses)
         self.seeds = valid_seeds(seeds, len(self.numbers))
         self.remove_net_force = remove_net_force
         self.following = following
@@ -120,6 +118,24 @@ class Mixer:
             "buffer": buffer,
             "profile": profile,
         }
+
+    def meet(self, masses: ArrayLike, timestep: float) -> None:
+        """Fit into a simulation: its masses (n,), in any unit, and its time step, fs.
+
+        Raises
+        ------
+        ValueError
+            If a mass is missing or not positive.
+        """
+        self.masses = self._valid(masses)
+        if self.following:
+            self.following.timestep = timestep
+
+    def _valid(self, masses: ArrayLike) -> np.ndarray:
+        masses = np.array(masses, dtype=float)
+        if masses.shape != self.numbers.shape or not np.all(masses > 0.0):
+            raise ValueError("masses must be positive, one an atom")
+        return masses
 
     @property
     def seed_count(self) -> int:

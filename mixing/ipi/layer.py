@@ -155,12 +155,7 @@ class Layer:
         self._simulation = running_simulation()
         if not self._simulation:
             return
-        self._mixer = make_mixer(
-            self._config,
-            self._session.structure,
-            masses=self._simulation.masses,
-            timestep=self._simulation.timestep,
-        )
+        self._mixer.meet(self._simulation.masses, self._simulation.timestep)
         if EXPENSIVE in self._levels:
             self._session.remember(self._state)
             if step := self._simulation.first_step:

@@ -11,21 +11,16 @@ from ase import Atoms
 from ..blend.mixer import Mixer
 from ..config import MixingConfig
 from ..errors import MixpiError
-from ..regions.following import FixedSeeds, Following
+from ..regions.following import Following
 from ..regions.groups import Groups
+from ..regions.seed_rules import make_seed_rule
 
 
 #: How the parts of a state that are the regions' are named.
 PREFIX = "regions."
 
 
-def make_mixer(
-    config: MixingConfig,
-    atoms: Atoms,
-    *,
-    masses: np.ndarray | None = None,
-    timestep: float = 0.0,
-) -> Mixer:
+def make_mixer(config: MixingConfig, atoms: Atoms) -> Mixer:
     """Who mixes, with a memory if the configuration asks for one.
 
     Parameters
@@ -34,10 +29,6 @@ def make_mixer(
         Seeds and radii.
     atoms : Atoms
         The system.
-    masses : ndarray, shape (n,), optional
-        Default: those of the elements.
-    timestep : float
-        fs.
 
     Raises
     ------
@@ -46,16 +37,15 @@ def make_mixer(
     """
     regions, following = config.regions, None
     try:
-        if regions.remember:
+        if regions.remember or config.classified:
             radii = {name: value for name, value in regions.radii.items() if name != "buffer"}
             following = Following(
-                FixedSeeds(config.seed_indices, len(atoms)),
+                make_seed_rule(config, atoms),
                 len(atoms),
                 radii,
                 every=regions.every,
                 tau_in=regions.tau_in,
                 tau_out=regions.tau_out,
-                timestep=timestep,
                 leave=regions.leave,
                 groups=read_groups(config, atoms),
             )
@@ -64,7 +54,6 @@ def make_mixer(
             config.seed_indices,
             **regions.radii,
             remove_net_force=config.remove_net_force,
-            masses=masses,
             following=following,
         )
     except (ValueError, IndexError) as error:

@@ -7,60 +7,18 @@ The buffer around them is that of the geometry under evaluation, at every one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from .groups import Groups
-from .growth import Regions, build_regions, surround, union, valid_seeds
+from .growth import Regions, build_regions, surround, union
 from .neighbourhood import Neighbourhood
+from .seed_rules import SeedRule
 
 
 #: Weights that fall below, or rise above, are there (Birks et al., as their code has it).
 SNAP_TO_ZERO, SNAP_TO_ONE = 0.01, 0.99
-
-
-class SeedRule(Protocol):
-    """Who knows the seeds of each step."""
-
-    def at(self, step: int, geometries: Sequence[np.ndarray], cell: np.ndarray) -> np.ndarray:
-        """Mask (n,) of the seeds; asked once each step, in ascending order."""
-        ...
-
-    def state(self) -> dict[str, np.ndarray]:
-        """All that the seeds of later steps depend on."""
-        ...
-
-    def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on from such a state."""
-        ...
-
-
-class FixedSeeds:
-    """Seeds that stay the same.
-
-    Parameters
-    ----------
-    seeds : array_like of int
-        Indices.
-    n : int
-        Atoms of the system.
-    """
-
-    def __init__(self, seeds: Iterable[int], n: int) -> None:
-        self._mask = np.zeros(n, dtype=bool)
-        self._mask[valid_seeds(np.asarray(seeds), n)] = True
-
-    def at(self, step: int, geometries: Sequence[np.ndarray], cell: np.ndarray) -> np.ndarray:
-        """Mask (n,) of the seeds."""
-        return self._mask
-
-    def state(self) -> dict[str, np.ndarray]:
-        """Nothing changes."""
-        return {}
-
-    def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Nothing has changed."""
 
 
 def relax_weights(
@@ -112,12 +70,15 @@ class Following:
         Steps between rebuilds of the weights; 0 for those of the first step throughout.
     tau_in, tau_out : float
         fs; how slowly weights rise and fall (:func:`relax_weights`).
-    timestep : float
-        fs of a step.
     leave : float
         Å; outer radius of the core (:func:`mixpi.build_regions`).
     groups : Groups, optional
         Of atoms that belong together.
+
+    Attributes
+    ----------
+    timestep : float
+        fs of a step.
     """
 
     def __init__(
@@ -129,14 +90,13 @@ class Following:
         every: int = 1,
         tau_in: float = 0.0,
         tau_out: float = 0.0,
-        timestep: float = 0.0,
         leave: float = 0.0,
         groups: Groups | None = None,
     ) -> None:
         self._seeds, self._n, self._radii = seeds, n, dict(radii)
         self._every, self._leave, self._groups = every, leave, groups
         self._taus = {"tau_in": tau_in, "tau_out": tau_out}
-        self._elapsed = timestep * max(every, 1)
+        self.timestep = 0.0
         self._step: int | None = None
         self._seed_mask = np.zeros(n, dtype=bool)
         self._weights, self._core = np.zeros(n), np.zeros(n, dtype=bool)
@@ -233,7 +193,8 @@ class Following:
         if self._groups:
             weights, core = self._groups.largest(weights), self._groups.any(core)
         if not first:
-            weights = relax_weights(self._weights, weights, self._elapsed, **self._taus)
+            elapsed = self.timestep * self._every
+            weights = relax_weights(self._weights, weights, elapsed, **self._taus)
         self._weights, self._core = weights, core
 
     def _around(

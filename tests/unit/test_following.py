@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mixpi.regions.following import FixedSeeds, Following, relax_weights
+from mixpi.regions.following import Following, relax_weights
 from mixpi.regions.groups import Groups
 from mixpi.regions.growth import build_regions, surround
+from mixpi.regions.seed_rules import FixedSeeds
 
 
 CELLS = {
@@ -85,8 +86,9 @@ def test_weights_of_a_moving_seed_are_those_by_hand(cell, profile, every, taus, 
     rule = MovingSeeds(n, 5)
     following = Following(
         rule, n, {"core": 3.0, "blend": 4.0, "profile": profile}, every=every, tau_in=taus[0],
-        tau_out=taus[1], timestep=dt, leave=leave,
+        tau_out=taus[1], leave=leave,
     )  # fmt: skip
+    following.timestep = dt
     weights, core = np.zeros(n), np.zeros(n, dtype=bool)
     for step, x in enumerate(trajectory(n, cell, 1, 14)):
         found = following.regions(step, [x], [cell], [RADII["buffer"]])[RADII["buffer"]]
@@ -115,7 +117,7 @@ def test_beads_share_weights_and_each_has_its_surroundings():
     cell, n = CELLS["triclinic"], 50
     beads = [gas(n, cell, 3) + np.random.default_rng(k).normal(0, 0.3, (n, 3)) for k in range(3)]
     radii = {"core": 3.0, "blend": 4.0, "profile": "cubic"}
-    following = Following(FixedSeeds([4], n), n, radii, every=5)
+    following = Following(FixedSeeds(np.arange(n) == 4), n, radii, every=5)
     found = following.regions(0, beads, [cell] * 3, [2.0, 3.5])
     by_hand = [target_by_hand(x, cell, np.arange(n) == 4, "cubic", 0.0, False)[0] for x in beads]
     np.testing.assert_allclose(found[2.0].weights, np.max(by_hand, axis=0), atol=1e-12)
@@ -142,10 +144,15 @@ def test_a_step_that_was_seen_keeps_its_weights():
 
 def test_a_state_goes_on_to_the_last_bit():
     cell, n = CELLS["triclinic"], 60
-    make = lambda: Following(  # noqa: E731
-        MovingSeeds(n, 8), n, {"core": 3.0, "blend": 4.0, "profile": "linear"}, every=2,
-        tau_in=3.0, tau_out=9.0, timestep=1.0, leave=4.0,
-    )  # fmt: skip
+
+    def make() -> Following:
+        radii = {"core": 3.0, "blend": 4.0, "profile": "linear"}
+        made = Following(
+            MovingSeeds(n, 8), n, radii, every=2, tau_in=3.0, tau_out=9.0, leave=4.0
+        )  # fmt: skip
+        made.timestep = 1.0
+        return made
+
     frames = list(trajectory(n, cell, 4, 20))
     whole, part, rest = make(), make(), make()
     for step, x in enumerate(frames[:11]):
@@ -162,9 +169,9 @@ def test_a_state_goes_on_to_the_last_bit():
 
 def test_a_state_of_another_system_is_refused():
     radii = {"core": 3.0, "blend": 4.0, "profile": "linear"}
-    state = Following(FixedSeeds([0], 5), 5, radii).state()
+    state = Following(FixedSeeds(np.arange(5) == 0), 5, radii).state()
     with pytest.raises(ValueError, match="of 5 atoms, the system has 7"):
-        Following(FixedSeeds([0], 7), 7, radii).restore(state)
+        Following(FixedSeeds(np.arange(7) == 0), 7, radii).restore(state)
 
 
 def test_smooth_weights_do_not_jump():
@@ -215,7 +222,7 @@ def test_no_molecule_is_cut():
     x = gas(90, cell, 12)
     molecules = np.repeat(np.arange(1, 31), 3)
     following = Following(
-        FixedSeeds([10], 90), 90, {"core": 3.0, "blend": 4.0, "profile": "linear"},
+        FixedSeeds(np.arange(90) == 10), 90, {"core": 3.0, "blend": 4.0, "profile": "linear"},
         groups=Groups(molecules),
     )  # fmt: skip
     (found,) = following.regions(0, [x], [cell], [3.0]).values()
