@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import get_type_hints
 
 
-#: s between two words on how far a run is; all of them are a few per cent of its steps file.
+#: s between two words on how far a run is.
 PROGRESS_EVERY = 0.5
 
 
@@ -153,7 +153,7 @@ class JournalReader:
 
     def __init__(self, path: Path) -> None:
         path.unlink(missing_ok=True)
-        path.touch(exist_ok=False)
+        path.touch(0o644, exist_ok=False)  # what stands here the launcher does: no one else writes
         self.path, self._position = path, 0
         # read through a file of ours: the folder may be gone when it is asked for
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
