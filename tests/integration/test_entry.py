@@ -31,8 +31,9 @@ def files(case: Case) -> dict[str, str]:
     found = {}
     for path in case.folder.iterdir():
         if path.is_file() and path.name not in ("mixing.yaml", "mixpi.load.json", "mix.steps"):
-            # who has written a checkpoint, where and when
-            found[path.name] = re.sub("<!--.*?-->", "", path.read_text(), flags=re.S)
+            # who has written a checkpoint, where and when; a seed that was not given is the time
+            text = re.sub("<!--.*?-->|<seed>.*?</seed>", "", path.read_text(), flags=re.S)
+            found[path.name] = text
     found.pop("mixpi.report.json", None)  # the launcher's
     return found
 
@@ -44,6 +45,7 @@ def journal_of(case: Case) -> list:
     return events
 
 
+@pytest.mark.full
 def test_it_is_i_pi(make_case):
     """The same trajectory, files and state as with i-PI's program, also after a RESTART."""
     ours, stock = (
@@ -114,30 +116,27 @@ on_attach.append(leave_alone)
 """
 
 
+@pytest.mark.full
 def test_what_i_pi_has_made_can_be_changed_before_it_is_bound(make_case):
     """A thermostat that does nothing: constant energy."""
     case = make_case(folder="nothing", steps=12, stride=1, dynamics=LANGEVIN)
     with (case.folder / "mixing_pes.py").open("a") as stream:
         stream.write(CHANGE)
     nve = make_case(folder="nve", steps=12, stride=1)
-    nvt = make_case(folder="nvt", steps=12, stride=1, dynamics=LANGEVIN)
-    for one in (case, nve, nvt):
+    for one in (case, nve):
         assert run(one).returncode == 0
     np.testing.assert_allclose(case.positions(), nve.positions(), atol=1e-10)
-    assert np.abs(nvt.positions() - nve.positions()).max() > 1e-4
 
 
-def test_the_simulation_is_handed_over(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_the_simulation_is_handed_over(monkeypatch):
     monkeypatch.setattr("mixpi.ipi.simulation._handed_over", [])
     met = []
     monkeypatch.setattr(session, "on_attach", [met.append])
-    (tmp_path / "init.xyz").write_text("1\n\nSi 0 0 0\n")
     simulation = Simulation.load_from_xml(
         """<simulation verbosity='quiet'><output prefix='x'/>
         <ffdirect name='own'><pes>harmonic</pes><parameters>{k1: 1}</parameters></ffdirect>
-        <system><initialize nbeads='1'><file mode='xyz'>init.xyz</file><cell>
-        [10,0,0,0,10,0,0,0,10]</cell></initialize><forces><force forcefield='own'/></forces>
+        <system><beads natoms='1' nbeads='1'><q>[0,0,0]</q><m>[51196]</m><names>[Si]</names></beads>
+        <cell>[10,0,0,0,10,0,0,0,10]</cell><forces><force forcefield='own'/></forces>
         <motion mode='dynamics'/></system></simulation>""",
         read_only=True,
         post_init_hook=session.attach,
@@ -147,6 +146,7 @@ def test_the_simulation_is_handed_over(tmp_path, monkeypatch):
     assert found is not None and found.symbols == ["Si"], "though it was not bound"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["-v quiet.xml", "-- Å %s.xml"])
 def test_names_of_inputs(make_case, name):
     case = make_case(folder="ünï -- 水", steps=3)
