@@ -23,6 +23,7 @@ from ..check.overwriting import check_plain_start
 from ..config import load_config, without_quotes
 from ..errors import MixpiError
 from ..output.loads import forget_loads, write_loads
+from ..output.run_state import read_state
 from ..output.whole_checkpoints import keep_checkpoints_whole
 from ..run.guardian import own_family
 from ..run.journal import Failed, journal
@@ -78,7 +79,7 @@ class Session:
         Path(FAILURE_FILE).unlink(missing_ok=True)
         _failures.clear()
         keep_restarts_readable()
-        keep_checkpoints_whole(say_aloud)
+        keep_checkpoints_whole(say_aloud, lambda: self._remember() if self._remember else None)
         self.config = load_config(config)
         check_plain_start(self.config, Path(config))
         self.structure, self.rotation = read_oriented(Path(config).parent / self.config.structure)
@@ -88,6 +89,8 @@ class Session:
         self._left = self._measured_from = time.perf_counter()
         self._cell: np.ndarray | None = None
         self._open = False
+        #: The layer that mixes says what must be remembered.
+        self._remember: Callable[[], dict[str, np.ndarray] | None] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -106,6 +109,29 @@ class Session:
             self.pools[name] = pool
         forget_loads(Path("."))  # not before: a run that is refused changes no file
         softexit.register_function(self._write_loads)
+
+    def remember(self, state: Callable[[], dict[str, np.ndarray] | None]) -> None:
+        """Write a state into all checkpoints: what a function returns at the time of each."""
+        self._remember = state
+
+    def remembered(self) -> dict[str, np.ndarray] | None:
+        """The state in the checkpoint that this process was given; None if there is none.
+
+        Raises
+        ------
+        MixpiError
+            If it is damaged, or of another system.
+        """
+        given = Path(sys.argv[-1])
+        state = read_state(given) if given.is_file() else None
+        if state is None:
+            return None
+        if not np.array_equal(state.get("numbers", ()), self.structure.numbers):
+            raise MixpiError(
+                f"{given}: the state of the mixing layer, a comment at its end, is of another "
+                f"system than {self.config.structure}: the atoms are not the same"
+            )
+        return state
 
     def note_time(self, pools: Iterable[str], *, first: bool) -> None:
         """An evaluation has ended; what drivers did before their ``first`` one does not count."""

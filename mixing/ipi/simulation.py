@@ -169,6 +169,26 @@ class RunningSimulation:
         return int(self._simulation.step) + 1
 
     @property
+    def timestep(self) -> float:
+        """Fs of a whole step; 0 for motions without any."""
+        motion = self._system.motion
+        motion = getattr(motion, "mlist", [motion])[0]
+        return float(unit_to_user("time", "femtosecond", float(getattr(motion, "dt", 0.0))))
+
+    def ring(self, pes: object) -> list[np.ndarray]:
+        """All beads that a mixing layer computes forces on, as they are now: (n, 3), bohr."""
+        forces = self._system.forces
+        of = zip(forces.mforces, forces.mbeads, strict=True)
+        own = [beads for force, beads in of if getattr(force.ff, "driver", None) is pes]
+        beads = own[0] if own else self._system.beads
+        return [np.array(x).reshape(-1, 3) for x in np.array(beads.q)]
+
+    @property
+    def cell(self) -> np.ndarray:
+        """i-PI's cell (3, 3): columns are lattice vectors, bohr."""
+        return np.array(self._system.cell.h)
+
+    @property
     def time(self) -> float:
         """Time at the end of the last whole step, fs."""
         return float(unit_to_user("time", "femtosecond", float(self._system.ensemble.time)))
