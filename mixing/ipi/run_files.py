@@ -16,6 +16,7 @@ from ..output.checkpoints import RESTART
 from ..output.continuing import OutputFile, cut_back, put_aside, require_no_gap
 from ..output.frames import Evaluated, Frames, bead_paths
 from ..output.records import WAITS, WAITS_FOR_CORRECTION, StepRecord, StepsFile
+from ..run.journal import Progressed, journal
 from ..sockets.server import say_aloud
 from .limits import Monitor
 from .session import Session, fail
@@ -96,6 +97,7 @@ class RunFiles:
             self._compare_with_last(record)
         else:
             self.steps.add(record)
+        journal.tell_progress(Progressed(record.step, record.core, record.blend, record.buffer))
         if first or self._simulation is None:
             self._write_frame(record.step)
 

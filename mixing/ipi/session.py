@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
+from ipi.engine.simulation import Simulation
 from ipi.utils.softexit import softexit
 
 from ..blend.levels import PARTS
@@ -25,19 +26,24 @@ from ..output.loads import forget_loads, write_loads
 from ..output.run_state import read_state
 from ..output.whole_checkpoints import keep_checkpoints_whole
 from ..run.guardian import own_family
+from ..run.journal import Failed, journal
 from ..run.locking import hold_lock
-from ..run.stopping import hear_once
 from ..sockets.pool import DriverPool
 from ..sockets.server import say_aloud
 from ..structure import read_oriented
-from .simulation import keep_restarts_readable
+from .simulation import hand_over, keep_restarts_readable
 
 
-#: Where a run that failed says why; ``mixpi run`` reads it (i-PI's exit code is 0 anyway).
+#: Where a run that was started by hand says why it failed: i-PI's exit code is 0 anyway.
 FAILURE_FILE = "mixpi.failure"
 
+#: Called by :func:`attach` with i-PI's simulation; sessions are made before, while i-PI reads
+#: its input, and add to it what they want to change.
+on_attach: list[Callable[[Simulation], None]] = []
 #: Of this process: layers that name one configuration share one.
 _sessions: dict[Path, Session] = {}
+#: Why this process has given up, if it has.
+_failures: list[str] = []
 
 
 class Session:
@@ -71,9 +77,9 @@ class Session:
     def __init__(self, config: str) -> None:
         hold_lock()  # before anything is touched
         Path(FAILURE_FILE).unlink(missing_ok=True)
+        _failures.clear()
         keep_restarts_readable()
         keep_checkpoints_whole(say_aloud, lambda: self._remember() if self._remember else None)
-        hear_once(softexit)
         self.config = load_config(config)
         check_plain_start(self.config, Path(config))
         self.structure, self.rotation = read_oriented(Path(config).parent / self.config.structure)
@@ -195,15 +201,35 @@ def join(config: str, part: str) -> Session:
     return session
 
 
+def attach(simulation: Simulation) -> None:
+    """Meet the simulation that i-PI has made of its input, before its parts are bound.
+
+    Only where it was started by :mod:`mixpi.ipi.entry`: what i-PI's own program runs is found
+    when forces are first asked for, and nothing of it can be changed.
+
+    Parameters
+    ----------
+    simulation : ipi.engine.simulation.Simulation
+        It has systems, force fields and motions; outputs it has not.
+    """
+    hand_over(simulation)
+    for change in on_attach:
+        change(simulation)
+
+
 def has_failed() -> bool:
-    """Whether this process has left word of a failure."""
-    return Path(FAILURE_FILE).exists()
+    """Whether this process has given up."""
+    return bool(_failures)
 
 
 def fail(message: str) -> None:
     """Stop i-PI so that it writes RESTART, and leave word of the reason."""
-    with contextlib.suppress(OSError):  # the disk is full, or the folder gone: go on to stop
-        Path(FAILURE_FILE).write_text(message + "\n")
+    _failures.append(message)
+    if journal.is_open:
+        journal.tell(Failed(message))
+    else:
+        with contextlib.suppress(OSError):  # the disk is full, or the folder gone: go on to stop
+            Path(FAILURE_FILE).write_text(message + "\n")
     print(f"\n !MIXPI! {message}\n", flush=True)
     atexit.register(_finish)
     softexit.trigger(status="bad", message=f"mixpi: {message}")
