@@ -17,6 +17,7 @@ from ..structure import read_structure
 from .drivers import check_drivers
 from .input import check_forces_named, check_kind, check_view
 from .structure import check_structure
+from .thermostat import check_thermostat
 
 
 #: Above this share of the atoms a cluster saves nothing worth the trouble.
@@ -60,6 +61,7 @@ def check(path: str | Path, *, drivers: bool = True) -> Iterator[str]:
     yield from check_structure(ipi_input, view, atoms)
     regions = starting_regions(ipi_input, atoms)
     yield from _describe_regions(ipi_input, atoms, regions)
+    yield from check_thermostat(ipi_input, view, regions)
     yield from check_drivers(ipi_input, atoms, regions, load=drivers)
 
 

@@ -24,6 +24,7 @@ from ipi.utils.units import unit_to_user
 from ..errors import MixpiError
 from ..output.continuing import OutputFile
 from ..regions.periodic import PeriodicCell
+from .region_thermostat import is_attached
 
 
 #: bohr; i-PI may have wrapped the positions that it hands over.
@@ -158,6 +159,15 @@ class RunningSimulation:
             for force in forces
             if force not in own
         )
+
+    def ask_for_forces(self) -> None:
+        """Let i-PI compute the forces of the positions that it has."""
+        np.array(self._system.forces.f)
+
+    @property
+    def has_region_thermostat(self) -> bool:
+        """Whether its thermostat acts by the weights of the regions."""
+        return is_attached(self._simulation)
 
     @property
     def step(self) -> int:

@@ -44,6 +44,10 @@ class Selection:
     why: str
 
 
+#: What "none" means.
+NO_ATOMS = Selection([], "none: every force is cheap")
+
+
 def select_seeds(words: str | Sequence[int], atoms: Atoms) -> Selection:
     """Choose seed atoms.
 
@@ -64,12 +68,45 @@ def select_seeds(words: str | Sequence[int], atoms: Atoms) -> Selection:
     MixpiError
         If the words are not understood, or no atom or every atom matches.
     """
+    found = select_atoms(words, atoms)
+    if found is NO_ATOMS:
+        return found
+    what = f"'{words.strip()}'" if isinstance(words, str) else "the list of seeds"
+    if not found.indices:
+        raise MixpiError(f"seeds: no atom matches {what} (for no seeds at all write none)")
+    if len(found.indices) == len(atoms):
+        raise MixpiError(
+            f"seeds: all {len(atoms)} atoms match {what}, which leaves none to the cheap "
+            "potential: choose the few atoms that the expensive one is for"
+        )
+    return found
+
+
+def select_atoms(words: str | Sequence[int], atoms: Atoms) -> Selection:
+    """Choose atoms, none and all of them too.
+
+    Parameters
+    ----------
+    words : str or sequence of int
+        As for :func:`select_seeds`.
+    atoms : Atoms
+        As for :func:`select_seeds`.
+
+    Returns
+    -------
+    Selection
+
+    Raises
+    ------
+    MixpiError
+        If the words are not understood, or name what the structure has not.
+    """
     if not isinstance(words, str):
-        return _checked(_by_index(words, atoms), "as given", "the list of seeds", atoms)
+        return _selection(_by_index(words, atoms), "as given")
     parts = re.sub(r"[\[\](),;]", " ", words).split()
     kind = parts[0].lower() if parts else ""
     if kind == "none" and len(parts) == 1:
-        return Selection([], "none: every force is cheap")
+        return NO_ATOMS
     if kind == "species" and len(parts) > 1:
         indices, why = _by_species(parts[1:], atoms), f"all {' and '.join(parts[1:])} atoms"
     elif kind == "near" and len(parts) == 6 and parts[4].lower() == "within":
@@ -85,17 +122,10 @@ def select_seeds(words: str | Sequence[int], atoms: Atoms) -> Selection:
         indices, why = _by_index([int(p) for p in parts if p[-1].isdigit()], atoms), "as given"
     else:
         raise MixpiError(f"seeds: {words!r} is not understood; it can be\n{GRAMMAR}")
-    return _checked(indices, why, f"'{words.strip()}'", atoms)
+    return _selection(indices, why)
 
 
-def _checked(indices: np.ndarray, why: str, what: str, atoms: Atoms) -> Selection:
-    if len(indices) == 0:
-        raise MixpiError(f"seeds: no atom matches {what} (for no seeds at all write none)")
-    if len(indices) == len(atoms):
-        raise MixpiError(
-            f"seeds: all {len(atoms)} atoms match {what}, which leaves none to the cheap "
-            "potential: choose the few atoms that the expensive one is for"
-        )
+def _selection(indices: np.ndarray, why: str) -> Selection:
     return Selection([int(k) for k in indices], why)
 
 
