@@ -228,13 +228,12 @@ class _RegionThermostat:
         if modes is None:
             _act(thermostat, weights, keep_momentum=keep)
             return
-        momenta = self._motion.beads.p
-        still = np.repeat(weights == 0.0, 3)
-        untouched = np.array(dstrip(momenta)[:, still])
+        beads, still = self._motion.beads, np.repeat(weights == 0.0, 3)
+        untouched = dstrip(beads.p)[:, still]
         for mode, langevin in enumerate(modes):
             _act(langevin, weights, keep_momentum=keep and mode == 0)
-        # to the normal modes and back is not the same to the last digit
-        momenta[:, still] = untouched
+        # to the normal modes and back is not the same to the last digit; beads.p makes i-PI go back
+        beads.p[:, still] = untouched
 
 
 def _act(langevin: Any, weights: np.ndarray, *, keep_momentum: bool) -> None:
