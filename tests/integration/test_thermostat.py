@@ -64,7 +64,9 @@ def test_atoms_where_it_does_not_act_move_as_without(make_case, acts_on, still):
     found = {}
     for name, dynamics in (("nve", nvt(ensemble="nve")), ("nvt", nvt()), ("ours", nvt())):
         driver = {"command": command_driver("zero")}
-        case = make_case(folder=name, steps=20, stride=1, dynamics=dynamics, expensive=driver)
+        regions = {"core": 2.5, "blend": 3.0, "buffer": 2.0}
+        given = {"steps": 20, "stride": 1, "expensive": driver, "regions": regions}
+        case = make_case(folder=name, dynamics=dynamics, **given)
         case.config["output"] = {"stride": 1}
         if name == "ours":
             case.config["thermostat"] = {"acts_on": acts_on}
