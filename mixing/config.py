@@ -19,7 +19,7 @@ from .blend.levels import LEVELS, PARTS, POOLS
 from .drivers.config import DriverConfig
 from .errors import MixpiError
 from .files.names import FileName, OutputName
-from .files.yaml_files import Positive, Section, read_yaml
+from .files.yaml_files import Positive, Section, as_yaml, read_yaml
 from .regions.growth import valid_leave
 from .regions.seed_config import Seeds, SeedsConfig, selection
 from .regions.seed_rules import classified_now
@@ -142,6 +142,27 @@ class LimitsConfig(Section):
     )
 
 
+class ThermostatConfig(Section):
+    """Where the thermostat of the i-PI input (langevin, or pile_l) acts, and how much."""
+
+    acts_on: str | list[int] = Field(
+        description="cheap: friction and noise with the weight 1 - w, so that the core is left "
+        "alone; expensive: with w; or the atoms that are thermostatted, in words ('species W', "
+        "'near 0 0 0 within 12', ...) or by number (from 0)."
+    )
+
+    @field_validator("acts_on", mode="before")
+    @classmethod
+    def _words_or_numbers(cls, value: Any) -> Any:
+        whole = isinstance(value, list) and all(isinstance(n, int) for n in value)
+        if not (isinstance(value, str) or whole) or not value:
+            raise ValueError(
+                f"{as_yaml(value)} is none of these: cheap, expensive, atoms in words ('species "
+                "W'), a list of their numbers ([3, 17])"
+            )
+        return value
+
+
 class MixingConfig(Section):
     """The whole file."""
 
@@ -169,6 +190,11 @@ class MixingConfig(Section):
         description="Drivers that see the cheap potential's cluster, for 'part: delta' in the i-PI "
         "input alone (default: one, with the potential of 'cheap', if that is of a kind that can).",
     )
+    thermostat: ThermostatConfig | None = Field(
+        None,
+        description="Let the thermostat of the i-PI input act on a part of the atoms (default: on "
+        "all alike, as i-PI does).",
+    )
     output: OutputConfig = Field(
         default_factory=OutputConfig, description="Files of the mixing layer."
     )
@@ -193,6 +219,15 @@ class MixingConfig(Section):
         if isinstance(value, str) and value.strip().lower() == "none":
             return "none"
         return value
+
+    @model_validator(mode="after")
+    def _something_is_thermostatted(self) -> MixingConfig:
+        if self.seeds == "none" and self.thermostat and self.thermostat.acts_on == "expensive":
+            raise ValueError(
+                "thermostat: acts_on: expensive, with 'seeds: none': no atom is expensive, so "
+                "nothing would be thermostatted"
+            )
+        return self
 
     @property
     def home(self) -> Path:

@@ -20,6 +20,7 @@ from .drivers import check_drivers
 from .input import check_forces_named, check_kind, check_view
 from .seeds import describe_seeds
 from .structure import check_structure
+from .thermostat import check_thermostat
 
 
 #: Above this share of the atoms a cluster saves nothing worth the trouble.
@@ -64,6 +65,7 @@ def check(path: str | Path, *, drivers: bool = True) -> Iterator[str]:
     yield from describe_seeds(config, atoms)
     regions = starting_regions(ipi_input, atoms)
     yield from _describe_regions(ipi_input, atoms, regions)
+    yield from check_thermostat(ipi_input, view, regions)
     yield from check_drivers(ipi_input, atoms, regions, load=drivers)
 
 

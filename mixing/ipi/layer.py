@@ -25,6 +25,7 @@ from .cluster_text import cluster_text
 from .first_look import FirstLook, require_same_cheap
 from .folding import HomeImages
 from .limits import Limits
+from .region_thermostat import attach_when_bound, coupling
 from .run_files import RunFiles
 from .run_regions import PREFIX, make_mixer, regions_in
 from .session import Session
@@ -124,28 +125,14 @@ class Layer:
         self._started, self._has_met = False, False
         self._state_before: dict[str, np.ndarray] = {}
         self._weights: np.ndarray | None = None
+        if EXPENSIVE in self._levels and self._config.thermostat:
+            acts_on = self._config.thermostat.acts_on
+            attach_when_bound(pes, coupling(acts_on, session.structure_path, self.weights_now))
         #: Bead → its geometry (bohr) and result, of those that i-PI has not asked for yet.
         self._waiting: dict[int, tuple[np.ndarray, tuple]] = {}
         self._evaluations = 0
         self._left = time.perf_counter()
         self._output_ms = 0.0
-
-    def weights_now(self) -> np.ndarray:
-        """Weights (n,) of the last step; before the first evaluation those of i-PI's atoms.
-
-        Raises
-        ------
-        MixpiError
-            If there is no simulation to take atoms from.
-        """
-        if self._weights is None:
-            self._meet_simulation()
-            if self._simulation is None:
-                raise MixpiError("weights are asked for outside a simulation")
-            ring, h = self._simulation.ring(self._pes), self._simulation.cell
-            asked = Geometries([h] * len(ring), ring, ring)
-            self._weights = self._plan(asked, self._simulation.first_step).regions.weights
-        return self._weights
 
     def _meet_simulation(self) -> None:
         """Find i-PI's simulation, and go on from the state that it was given; once."""
@@ -219,6 +206,7 @@ class Layer:
             potentials, forces = replies.energies[CHEAP.pool], replies.forces[CHEAP.pool]
             self._session.cheap_seconds += received - entered
         else:
+            self._weights = plan.regions.weights
             mixed = self._mix(plan, replies, len(asked.given))
             work = self._work.add(asked.given_angstrom, asked.cells_angstrom[0], plan, mixed)
             cheap = replies.energies.get(CHEAP.pool, [0.0] * len(work))
@@ -247,6 +235,20 @@ class Layer:
             if bead not in wanted
         }
         return [results[bead] for bead in wanted]
+
+    def weights_now(self) -> np.ndarray:
+        """Weights (n,) of the last evaluated step; at first, of the geometry that i-PI starts with.
+
+        Raises
+        ------
+        MixpiError
+            If i-PI asks for none of these forces.
+        """
+        if self._weights is None and (simulation := running_simulation()):
+            simulation.ask_for_forces()  # it needs them next, and keeps them
+        if self._weights is None:
+            raise MixpiError("i-PI does not ask the mixing layer for forces: is its weight 0?")
+        return self._weights
 
     def _computed_already(self, h: np.ndarray, given: list[np.ndarray]) -> list[tuple] | None:
         """Results of beads that were evaluated when i-PI asked for others of their ring."""
@@ -309,6 +311,11 @@ class Layer:
                     "for it. 'mixpi check' looks at this before a run"
                 )
             self._require_same_system(self._simulation, h, ring)
+            if self._config.thermostat and not self._simulation.has_region_thermostat:
+                raise MixpiError(
+                    "'thermostat:' of the configuration is without effect, because i-PI has the "
+                    "mixing layer inside another force field: let a <force> of its own name it"
+                )
         self._images = HomeImages()
         self._work = WorkOfCorrection(self._mixer.masses)
         if EXPENSIVE in self._levels:
@@ -338,11 +345,8 @@ class Layer:
         )
 
     def _plan(self, asked: Geometries, step: int) -> Plan:
-        plan = self._mixer.plan(
-            asked.folded_angstrom, asked.cells_angstrom, self._buffers, step=step
-        )
-        self._weights = plan.regions.weights
-        return plan
+        cells = asked.cells_angstrom
+        return self._mixer.plan(asked.folded_angstrom, cells, self._buffers, step=step)
 
     def _ask(self, plan: Plan | None, asked: Geometries) -> Replies:
         """Hand out the work of all beads, wait, and take what has come."""

@@ -59,6 +59,8 @@ class Session:
     config : MixingConfig
     structure : Atoms
         As i-PI turns it.
+    structure_path : Path
+        Its file.
     rotation : ndarray, shape (3, 3)
         Row vectors in i-PI's frame times this are those in the user's.
     pools : dict of str to DriverPool
@@ -82,7 +84,8 @@ class Session:
         keep_checkpoints_whole(say_aloud, lambda: self._remember() if self._remember else None)
         self.config = load_config(config)
         check_plain_start(self.config, Path(config))
-        self.structure, self.rotation = read_oriented(Path(config).parent / self.config.structure)
+        self.structure_path = Path(config).parent / self.config.structure
+        self.structure, self.rotation = read_oriented(self.structure_path)
         self.pools: dict[str, DriverPool] = {}
         self.parts: list[str] = []
         self.cheap_seconds = 0.0

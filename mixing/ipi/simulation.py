@@ -25,6 +25,7 @@ from ipi.utils.units import unit_to_user
 from ..errors import MixpiError
 from ..output.continuing import OutputFile
 from ..regions.periodic import PeriodicCell
+from .region_thermostat import is_attached
 
 
 #: bohr; i-PI may have wrapped the positions that it hands over.
@@ -163,6 +164,15 @@ class RunningSimulation:
             if force not in own
         )
 
+    def ask_for_forces(self) -> None:
+        """Let i-PI compute the forces of the positions that it has."""
+        np.array(self._system.forces.f)
+
+    @property
+    def has_region_thermostat(self) -> bool:
+        """Whether its thermostat acts by the weights of the regions."""
+        return is_attached(self._simulation)
+
     @property
     def step(self) -> int:
         """Steps done, while i-PI writes its output."""
@@ -174,19 +184,6 @@ class RunningSimulation:
         motion = self._system.motion
         motion = getattr(motion, "mlist", [motion])[0]
         return float(unit_to_user("time", "femtosecond", float(getattr(motion, "dt", 0.0))))
-
-    def ring(self, pes: object) -> list[np.ndarray]:
-        """All beads that a mixing layer computes forces on, as they are now: (n, 3), bohr."""
-        forces = self._system.forces
-        of = zip(forces.mforces, forces.mbeads, strict=True)
-        own = [beads for force, beads in of if getattr(force.ff, "driver", None) is pes]
-        beads = own[0] if own else self._system.beads
-        return [np.array(x).reshape(-1, 3) for x in np.array(beads.q)]
-
-    @property
-    def cell(self) -> np.ndarray:
-        """i-PI's cell (3, 3): columns are lattice vectors, bohr."""
-        return np.array(self._system.cell.h)
 
     @property
     def time(self) -> float:
