@@ -93,7 +93,7 @@ def starting_regions(ipi_input: IpiInput, atoms: Atoms) -> Regions:
     """
     config = ipi_input.config
     try:
-        mixer = make_mixer(config, atoms)
+        mixer = make_mixer(config, atoms, still=True)
         return mixer.plan([atoms.positions], [atoms.cell.array], step=0).regions
     except (ValueError, MixpiError) as error:
         raise MixpiError(f"{ipi_input.config_path}: {error}") from None

@@ -13,14 +13,14 @@ from ..config import MixingConfig
 from ..errors import MixpiError
 from ..regions.following import Following
 from ..regions.groups import Groups
-from ..regions.seed_rules import make_seed_rule
+from ..regions.seed_rules import fixed_seeds, make_seed_rule
 
 
 #: How the parts of a state that are the regions' are named.
 PREFIX = "regions."
 
 
-def make_mixer(config: MixingConfig, atoms: Atoms) -> Mixer:
+def make_mixer(config: MixingConfig, atoms: Atoms, *, still: bool = False) -> Mixer:
     """Who mixes, with a memory if the configuration asks for one.
 
     Parameters
@@ -29,6 +29,8 @@ def make_mixer(config: MixingConfig, atoms: Atoms) -> Mixer:
         Seeds and radii.
     atoms : Atoms
         The system.
+    still : bool
+        For geometries that are no steps of a run: the seeds are those of the structure's file.
 
     Raises
     ------
@@ -37,10 +39,10 @@ def make_mixer(config: MixingConfig, atoms: Atoms) -> Mixer:
     """
     regions, following = config.regions, None
     try:
-        if regions.remember or config.classified:
+        if regions.remember or (config.classified and not still):
             radii = {name: value for name, value in regions.radii.items() if name != "buffer"}
             following = Following(
-                make_seed_rule(config, atoms),
+                fixed_seeds(config, atoms) if still else make_seed_rule(config, atoms),
                 len(atoms),
                 radii,
                 every=regions.every,

@@ -14,12 +14,13 @@ from ase import Atoms
 
 from ..blend.clusters import Cluster
 from ..blend.levels import CHEAP, CHEAP_ON_CLUSTER, EXPENSIVE
-from ..blend.mixer import Mixer, Plan
+from ..blend.mixer import Plan
 from ..blend.site_energies import species_offsets, weighted_difference
 from ..config import MixingConfig
 from ..ipi.cluster_text import cluster_text
 from ..ipi.first_look import FirstLook, require_same_cheap
 from ..ipi.limits import Limits
+from ..ipi.run_regions import make_mixer
 from ..regions.periodic import PeriodicCell
 from ..run.own_drivers import Job, OwnDrivers, Result
 from ..sockets.pool import init_text
@@ -104,13 +105,8 @@ class FixedMixing:
         self._config, self._atoms, self._drivers, self._say = config, atoms, drivers, say
         self._kind, self._pools = kind, pools_for(config, kind)
         self._limits = Limits(config.limits, atoms.symbols)
-        self._mixer = Mixer(
-            atoms.numbers,
-            config.seed_indices,
-            **config.regions.radii,
-            remove_net_force=config.remove_net_force,
-            masses=atoms.get_masses(),
-        )
+        self._mixer = make_mixer(config, atoms, still=True)
+        self._mixer.meet(atoms.get_masses(), timestep=0.0)
         self._geometries = list(geometries)
         self._buffers: dict[str, float] = {}
         if CHEAP_ON_CLUSTER.pool in self._pools:
@@ -145,7 +141,7 @@ class FixedMixing:
 
     def _make_plan(self) -> Plan:
         cells = [self._atoms.cell.array] * len(self._geometries)
-        return self._mixer.plan(self._geometries, cells, self._buffers)
+        return self._mixer.plan(self._geometries, cells, self._buffers, step=0)
 
     def evaluate(self, geometries: Sequence[np.ndarray]) -> list[FixedResult]:
         """Forces and energies of geometries, all handed to the drivers at once.

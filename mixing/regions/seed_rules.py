@@ -55,6 +55,11 @@ class FixedSeeds:
         """Nothing changes."""
 
 
+def fixed_seeds(config: MixingConfig, atoms: Atoms) -> FixedSeeds:
+    """The seeds at the geometry of the structure's file, throughout."""
+    return FixedSeeds(_mask(config.seed_indices, atoms))
+
+
 def make_seed_rule(config: MixingConfig, atoms: Atoms) -> SeedRule:
     """The rule that a configuration asks for.
 
@@ -76,7 +81,7 @@ def make_seed_rule(config: MixingConfig, atoms: Atoms) -> SeedRule:
         with its own words.
     """
     if not isinstance(config.seeds, SeedsConfig):
-        return FixedSeeds(_mask(config.seed_indices, atoms))
+        return fixed_seeds(config, atoms)
     return _classified(config, config.seeds, atoms)
 
 

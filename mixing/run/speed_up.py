@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from ase import Atoms
 
-from ..blend.mixer import Mixer
+from ..blend.clusters import extract_cluster
 from ..errors import MixpiError
 from ..files.user_files import special_kind
 from ..ipi.cluster_text import cluster_text
 from ..ipi.folding import HomeImages
 from ..ipi.input import IpiInput
+from ..ipi.run_regions import make_mixer
 from ..output.frames import bead_paths, last_frame
+from ..regions.growth import surround, union
 from ..sockets.pool import init_text
 from ..sockets.server import ONE_STRUCTURE
 from ..structure import read_oriented
@@ -183,17 +186,21 @@ class _Turns:
     def __init__(self, ipi_input: IpiInput) -> None:
         self._config = config = ipi_input.config
         self.atoms, rotation = read_oriented(ipi_input.config_path.parent / config.structure)
-        geometries = _last_geometries(ipi_input, rotation)
-        if geometries is None:
-            geometries = [self.atoms.positions]
+        frames = _last_frames(ipi_input)
+        geometries = [frame.positions @ rotation.T for frame in frames] or [self.atoms.positions]
         cell = self.atoms.cell.array
         self._geometries = HomeImages().fold(geometries, cell)
-        mixer = Mixer(self.atoms.numbers, config.seed_indices, **config.regions.radii)
-        self._plan = mixer.plan(self._geometries, [cell] * len(self._geometries))
+        if frames:  # the regions may have followed something since the start
+            weights, buffer = frames[0].arrays["mix_weight"], config.regions.buffer
+            regions = union([surround(x, cell, weights, buffer=buffer) for x in self._geometries])
+        else:
+            mixer = make_mixer(config, self.atoms, still=True)
+            regions = mixer.plan(self._geometries, [cell], step=0).regions
+        self._cluster = extract_cluster(regions, self.atoms.numbers)
 
     def mixed(self) -> dict[str, list[Job]]:
         """The cluster for one side, the whole system for the other."""
-        config, cluster = self._config, self._plan.cluster
+        config, cluster = self._config, self._cluster
         told = cluster_text(
             config.expensive.driver,
             cluster,
@@ -209,12 +216,8 @@ class _Turns:
         return {"expensive": [Job(self._geometries[0], init_text(self.atoms.numbers))]}
 
 
-def _last_geometries(ipi_input: IpiInput, rotation: np.ndarray) -> Sequence[np.ndarray] | None:
-    """Positions (n, 3) of each bead in the last frame, Å, as i-PI turns them; None without."""
+def _last_frames(ipi_input: IpiInput) -> list[Atoms]:
+    """The last frame of each bead; none without a trajectory."""
     name = ipi_input.config.output.trajectory
-    if not name:
-        return None
-    paths = bead_paths(ipi_input.folder / name, ipi_input.beads)
-    if not all(path.exists() for path in paths):
-        return None
-    return [last_frame(path).positions @ rotation.T for path in paths]
+    paths = bead_paths(ipi_input.folder / name, ipi_input.beads) if name else []
+    return [last_frame(path) for path in paths] if all(p.exists() for p in paths) else []
