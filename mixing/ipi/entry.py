@@ -14,7 +14,8 @@ from ipi.utils.softexit import softexit
 from ..errors import MixpiError
 from ..run.journal import journal
 from ..run.stopping import hear_once
-from .session import attach, fail
+from .session import fail
+from .simulation import hand_over
 
 
 def main() -> None:
@@ -31,7 +32,7 @@ def main() -> None:
     try:
         with open(arguments.input, encoding="utf-8") as stream:
             simulation = Simulation.load_from_xml(
-                stream, request_banner=True, post_init_hook=attach
+                stream, request_banner=True, post_init_hook=hand_over
             )
     except MixpiError as error:
         fail(str(error))  # and end

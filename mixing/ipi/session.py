@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
-from ipi.engine.simulation import Simulation
 from ipi.utils.softexit import softexit
 
 from ..blend.levels import PARTS
@@ -31,15 +30,12 @@ from ..run.locking import hold_lock
 from ..sockets.pool import DriverPool
 from ..sockets.server import say_aloud
 from ..structure import read_oriented
-from .simulation import hand_over, keep_restarts_readable
+from .simulation import keep_restarts_readable
 
 
 #: Where a run that was started by hand says why it failed: i-PI's exit code is 0 anyway.
 FAILURE_FILE = "mixpi.failure"
 
-#: Called by :func:`attach` with i-PI's simulation; sessions are made before, while i-PI reads
-#: its input, and add to it what they want to change.
-on_attach: list[Callable[[Simulation], None]] = []
 #: Of this process: layers that name one configuration share one.
 _sessions: dict[Path, Session] = {}
 #: Why this process has given up, if it has.
@@ -202,22 +198,6 @@ def join(config: str, part: str) -> Session:
     session.config.require_pools(session.config.pools([part]))
     session.parts.append(part)
     return session
-
-
-def attach(simulation: Simulation) -> None:
-    """Meet the simulation that i-PI has made of its input, before its parts are bound.
-
-    Only where it was started by :mod:`mixpi.ipi.entry`: what i-PI's own program runs is found
-    when forces are first asked for, and nothing of it can be changed.
-
-    Parameters
-    ----------
-    simulation : ipi.engine.simulation.Simulation
-        It has systems, force fields and motions; outputs it has not.
-    """
-    hand_over(simulation)
-    for change in on_attach:
-        change(simulation)
 
 
 def has_failed() -> bool:

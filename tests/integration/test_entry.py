@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from conftest import Case, clean_environment, faulty_driver
 from ipi.engine.simulation import Simulation
-from mixpi.ipi import session
-from mixpi.ipi.simulation import running_simulation
+from mixpi.ipi.simulation import hand_over, running_simulation
 from mixpi.output.records import COLUMN_HELP, read_steps
 from mixpi.run.journal import Failed, JournalReader, Progressed, read_event
 from mixpi.run.running import JOURNAL
@@ -106,42 +105,17 @@ def test_a_configuration_that_is_refused_when_i_pi_reads_it(make_case):
     assert event.reason in done.stdout and "Traceback" not in done.stderr
 
 
-CHANGE = """
-from mixpi.ipi.session import on_attach
-
-def leave_alone(simulation):
-    simulation.syslist[0].motion.thermostat.step = lambda: None
-
-on_attach.append(leave_alone)
-"""
-
-
-@pytest.mark.full
-def test_what_i_pi_has_made_can_be_changed_before_it_is_bound(make_case):
-    """A thermostat that does nothing: constant energy."""
-    case = make_case(folder="nothing", steps=12, stride=1, dynamics=LANGEVIN)
-    with (case.folder / "mixing_pes.py").open("a") as stream:
-        stream.write(CHANGE)
-    nve = make_case(folder="nve", steps=12, stride=1)
-    for one in (case, nve):
-        assert run(one).returncode == 0
-    np.testing.assert_allclose(case.positions(), nve.positions(), atol=1e-10)
-
-
 def test_the_simulation_is_handed_over(monkeypatch):
     monkeypatch.setattr("mixpi.ipi.simulation._handed_over", [])
-    met = []
-    monkeypatch.setattr(session, "on_attach", [met.append])
-    simulation = Simulation.load_from_xml(
+    Simulation.load_from_xml(
         """<simulation verbosity='quiet'><output prefix='x'/>
         <ffdirect name='own'><pes>harmonic</pes><parameters>{k1: 1}</parameters></ffdirect>
         <system><beads natoms='1' nbeads='1'><q>[0,0,0]</q><m>[51196]</m><names>[Si]</names></beads>
         <cell>[10,0,0,0,10,0,0,0,10]</cell><forces><force forcefield='own'/></forces>
         <motion mode='dynamics'/></system></simulation>""",
         read_only=True,
-        post_init_hook=session.attach,
+        post_init_hook=hand_over,
     )
-    assert met == [simulation]
     found = running_simulation()
     assert found is not None and found.symbols == ["Si"], "though it was not bound"
 
