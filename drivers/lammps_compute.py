@@ -130,8 +130,9 @@ class LammpsCompute:
 
     def _find_reach(self) -> None:
         """Open LAMMPS with lists as short as the values allow."""
-        spacing = (PeriodicCell(self._atoms.cell.array).volume / len(self._atoms)) ** (1 / 3)
-        start = float(min(2 * spacing, FIRST_REACH))
+        volume = PeriodicCell(self._atoms.cell.array).volume
+        spacing = float((volume / len(self._atoms)) ** (1 / 3))
+        start = min(2 * spacing, FIRST_REACH)
         longer, expected = GROWTH * start, self._tried(GROWTH * start)
         # nearly always the start is enough, and is the last that is opened
         reach, values = start, self._tried(start)
@@ -146,6 +147,8 @@ class LammpsCompute:
             reach, values, longer = longer, expected, min(GROWTH * longer, LARGEST_REACH)
             expected = self._tried(longer)
         for length in self._command.lengths:
+            # lists are made through bins of half their length, which should not be more than atoms
+            length = max(length, spacing)
             if length < reach:
                 values = self._tried(length)
                 if values is not None and _same(values, expected):

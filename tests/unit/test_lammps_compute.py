@@ -174,6 +174,7 @@ def test_displacements_count_from_the_structure():
         ("coord/atom cutoff 2.0; shell ls", "is no number, name or file"),
         ("mliap model x", "may load code"),
         ("pod/atom a>b.gz c", "unpack the file a>b.gz"),
+        ("voronoi/atom[0]", "does not begin with the name of a compute, or of a column from 1"),
         ("[3] 2", "does not begin with the name of a compute"),
         ("", "does not begin with the name of a compute"),
     ],
