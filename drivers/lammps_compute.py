@@ -210,7 +210,7 @@ class LammpsCompute:
             assert self.reach is not None  # without a potential there is one
             # full lists are what computes want: they then make none of their own
             setup = LammpsSetup([f"pair_style zero {self.reach!r} full", "pair_coeff * *"])
-            # some computes look at the neighbours of neighbours
+            # LAMMPS wants it so for computes that look at the neighbours of neighbours
             commands.append(f"comm_modify cutoff {2 * self.reach!r}")
         lmp = open_lammps()
         try:
