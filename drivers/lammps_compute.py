@@ -84,6 +84,7 @@ class LammpsCompute:
         self._name = self._command.text
         self._atoms, self._setup, self._folder = atoms.copy(), setup, folder.absolute()
         self._lmp: Any = None
+        self._evaluations = 0
         self._complaint: MixpiError | None = None
         self.reach: float | None = None
         if setup is None:
@@ -246,6 +247,9 @@ class LammpsCompute:
         lmp = self._lmp
         try:
             self._place(lmp, positions)
+            # by the step LAMMPS knows which bins and lists are old
+            self._evaluations += 1
+            lmp.command(f"reset_timestep {self._evaluations}")
             lmp.command("run 0 post no")
             values = self._gathered(lmp)
         except BaseException as error:
