@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from .blend.levels import LEVELS, PARTS, POOLS
 from .drivers.config import DriverConfig
 from .errors import MixpiError
 from .files.names import FileName, OutputName
-from .files.yaml_files import Positive, Section, read_yaml
+from .files.yaml_files import Positive, Section, as_yaml, read_yaml
+from .regions.growth import valid_leave
 from .regions.seed_config import Seeds, SeedsConfig, selection
 from .regions.seed_rules import classified_now
 from .regions.seeds import select_atoms, select_seeds
@@ -43,9 +44,47 @@ class RegionConfig(Section):
         description="Å; atoms closer than this to an atom of positive weight are shown to the "
         "expensive potential as surroundings. Wider = more exact and more costly."
     )
-    profile: Literal["linear", "cubic"] = Field(
-        "linear", description="Shape of the weight across the blend."
+    profile: Literal["linear", "cubic", "smooth"] = Field(
+        "linear",
+        description="Shape of the weight across the blend; 'smooth': its distance counts from the "
+        "seeds, from 'core' on, and no weight jumps while atoms move.",
     )
+    every: int = Field(
+        1,
+        ge=0,
+        description="Steps between rebuilds of the weights; 0: those of the start, throughout. "
+        "(The buffer around them is that of each step.)",
+    )
+    tau_in: Radius = Field(
+        0.0, description="fs; how slowly weights rise: by the share every * timestep / tau_in."
+    )
+    tau_out: Radius = Field(0.0, description="fs; how slowly weights fall.")
+    leave: Radius = Field(
+        0.0,
+        description="Å; atoms that are in the core stay in it as long as they are closer than this "
+        "to a seed (0: than 'core').",
+    )
+    groups: str | None = Field(
+        None,
+        min_length=1,
+        description="An array of the structure file (molecule or residue numbers, from 1; -1: "
+        "none): atoms of one group are in a region together, so that no molecule is cut.",
+    )
+
+    @property
+    def radii(self) -> dict[str, Any]:
+        """What regions of one geometry are grown by (:func:`mixpi.build_regions`)."""
+        return self.model_dump(include={"core", "blend", "buffer", "profile"})
+
+    @property
+    def remember(self) -> bool:
+        """Whether weights depend on earlier steps."""
+        return self.every != 1 or bool(self.tau_in or self.tau_out or self.leave or self.groups)
+
+    @model_validator(mode="after")
+    def _leave_fits(self) -> RegionConfig:
+        valid_leave(self.leave, self.core, self.profile)
+        return self
 
 
 class OutputConfig(Section):
@@ -103,6 +142,27 @@ class LimitsConfig(Section):
     )
 
 
+class ThermostatConfig(Section):
+    """Where the thermostat of the i-PI input (langevin, or pile_l) acts, and how much."""
+
+    acts_on: str | list[int] = Field(
+        description="cheap: friction and noise with the weight 1 - w, so that the core is left "
+        "alone; expensive: with w; or the atoms that are thermostatted, in words ('species W', "
+        "'near 0 0 0 within 12', ...) or by number (from 0)."
+    )
+
+    @field_validator("acts_on", mode="before")
+    @classmethod
+    def _words_or_numbers(cls, value: Any) -> Any:
+        whole = isinstance(value, list) and all(isinstance(n, int) for n in value)
+        if not (isinstance(value, str) or whole) or not value:
+            raise ValueError(
+                f"{as_yaml(value)} is none of these: cheap, expensive, atoms in words ('species "
+                "W'), a list of their numbers ([3, 17])"
+            )
+        return value
+
+
 class MixingConfig(Section):
     """The whole file."""
 
@@ -130,6 +190,11 @@ class MixingConfig(Section):
         description="Drivers that see the cheap potential's cluster, for 'part: delta' in the i-PI "
         "input alone (default: one, with the potential of 'cheap', if that is of a kind that can).",
     )
+    thermostat: ThermostatConfig | None = Field(
+        None,
+        description="Let the thermostat of the i-PI input act on a part of the atoms (default: on "
+        "all alike, as i-PI does).",
+    )
     output: OutputConfig = Field(
         default_factory=OutputConfig, description="Files of the mixing layer."
     )
@@ -154,6 +219,15 @@ class MixingConfig(Section):
         if isinstance(value, str) and value.strip().lower() == "none":
             return "none"
         return value
+
+    @model_validator(mode="after")
+    def _something_is_thermostatted(self) -> MixingConfig:
+        if self.seeds == "none" and self.thermostat and self.thermostat.acts_on == "expensive":
+            raise ValueError(
+                "thermostat: acts_on: expensive, with 'seeds: none': no atom is expensive, so "
+                "nothing would be thermostatted"
+            )
+        return self
 
     @property
     def home(self) -> Path:

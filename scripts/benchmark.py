@@ -123,9 +123,7 @@ def cluster() -> None:
     atoms = read_structure(CASE / "init.extxyz")
     atoms.positions += np.random.default_rng(0).normal(0, 0.06, atoms.positions.shape)
     config = load_config(CASE / "mixing.yaml")
-    r = build_regions(
-        atoms.positions, atoms.cell, config.seed_indices, **config.regions.model_dump()
-    )
+    r = build_regions(atoms.positions, atoms.cell, config.seed_indices, **config.regions.radii)
     part = atoms[r.cluster]
     centre = part.positions.mean(axis=0)
     alone = part.copy()

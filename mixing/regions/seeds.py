@@ -53,6 +53,10 @@ class Selection:
     why: str
 
 
+#: What "none" means.
+NO_ATOMS = Selection([], "none: every force is cheap")
+
+
 def select_seeds(words: str | Sequence[int], atoms: Atoms) -> Selection:
     """Choose seed atoms.
 

@@ -35,9 +35,15 @@ def regions(positions, cell, seeds, *, core, blend, buffer, profile):
     is_core[seeds] = True
     is_core |= (distance[:, seeds] < core).any(axis=1)
     to_core = distance[:, is_core].min(axis=1)
+    if profile == "smooth":
+        to_core = distance[:, seeds].min(axis=1) - core
     is_blend = ~is_core & (to_core < blend)
     weights[is_core] = 1.0
     x = to_core[is_blend] / blend if blend else to_core[is_blend]
-    weights[is_blend] = 1 - x if profile == "linear" else 1 - 3 * x**2 + 2 * x**3
+    weights[is_blend] = {
+        "linear": 1 - x,
+        "cubic": 1 - 3 * x**2 + 2 * x**3,
+        "smooth": 1 - 10 * x**3 + 15 * x**4 - 6 * x**5,
+    }[profile]
     is_buffer = (weights == 0) & (distance[:, weights > 0].min(axis=1) < buffer)
     return weights, is_core, is_blend, is_buffer
