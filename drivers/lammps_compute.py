@@ -84,6 +84,7 @@ class LammpsCompute:
         self._name = self._command.text
         self._atoms, self._setup, self._folder = atoms.copy(), setup, folder.absolute()
         self._lmp: Any = None
+        self._evaluations = 0
         self._complaint: MixpiError | None = None
         self.reach: float | None = None
         if setup is None:
@@ -130,8 +131,9 @@ class LammpsCompute:
 
     def _find_reach(self) -> None:
         """Open LAMMPS with lists as short as the values allow."""
-        spacing = (PeriodicCell(self._atoms.cell.array).volume / len(self._atoms)) ** (1 / 3)
-        start = float(min(2 * spacing, FIRST_REACH))
+        volume = PeriodicCell(self._atoms.cell.array).volume
+        spacing = float((volume / len(self._atoms)) ** (1 / 3))
+        start = min(2 * spacing, FIRST_REACH)
         longer, expected = GROWTH * start, self._tried(GROWTH * start)
         # nearly always the start is enough, and is the last that is opened
         reach, values = start, self._tried(start)
@@ -146,6 +148,8 @@ class LammpsCompute:
             reach, values, longer = longer, expected, min(GROWTH * longer, LARGEST_REACH)
             expected = self._tried(longer)
         for length in self._command.lengths:
+            # lists are made through bins of half their length, which should not be more than atoms
+            length = max(length, spacing)
             if length < reach:
                 values = self._tried(length)
                 if values is not None and _same(values, expected):
@@ -205,8 +209,9 @@ class LammpsCompute:
         setup = self._setup
         if setup is None:
             assert self.reach is not None  # without a potential there is one
-            setup = LammpsSetup([f"pair_style zero {self.reach!r}", "pair_coeff * *"])
-            # some computes look at the neighbours of neighbours
+            # full lists are what computes want: they then make none of their own
+            setup = LammpsSetup([f"pair_style zero {self.reach!r} full", "pair_coeff * *"])
+            # LAMMPS wants it so for computes that look at the neighbours of neighbours
             commands.append(f"comm_modify cutoff {2 * self.reach!r}")
         lmp = open_lammps()
         try:
@@ -242,6 +247,9 @@ class LammpsCompute:
         lmp = self._lmp
         try:
             self._place(lmp, positions)
+            # by the step LAMMPS knows which bins and lists are old
+            self._evaluations += 1
+            lmp.command(f"reset_timestep {self._evaluations}")
             lmp.command("run 0 post no")
             values = self._gathered(lmp)
         except BaseException as error:

@@ -13,9 +13,7 @@ from .lammps_commands import CODE, PACKED, require_unambiguous
 #: Computes whose values come from a potential, and words of others that do.
 FROM_POTENTIAL = re.compile(r"pe/atom|(centroid/)?stress/atom|rattlers/atom|\w+(/\w+)*/tally")
 FORCES = frozenset(("fx", "fy", "fz"))
-#: Å; the least that a number is taken for a length.
-SHORTEST = 0.5
-_STYLE = re.compile(r"(?P<style>[\w/]+)(\[(?P<column>\d+)\])?")
+_STYLE = re.compile(r"(?P<style>[\w/]+)(\[(?P<column>[1-9]\d{0,5})\])?")
 _NUMBER = re.compile(r"[0-9]+|[0-9]*\.[0-9]+|[0-9]+\.")
 
 
@@ -52,7 +50,10 @@ class ComputeCommand:
         words = require_unambiguous(text).split()
         found = _STYLE.fullmatch(words[0]) if words else None
         if found is None:
-            raise MixpiError(f"seeds: '{text}' does not begin with the name of a compute")
+            raise MixpiError(
+                f"seeds: '{text}' does not begin with the name of a compute, or of a column from 1 "
+                "on (stress/atom[1] ...)"
+            )
         for word in words:
             if word in CODE or word.startswith("mliap"):
                 raise MixpiError(
@@ -79,9 +80,8 @@ class ComputeCommand:
     @property
     def lengths(self) -> list[float]:
         """Numbers that are written as lengths (Å), with a point or after 'cutoff'; ascending."""
-        written = (
+        return sorted(
             float(word)
             for before, word in pairwise((self.style, *self.words))
             if _NUMBER.fullmatch(word) and ("." in word or before == "cutoff")
         )
-        return sorted(length for length in written if length >= SHORTEST)

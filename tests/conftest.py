@@ -275,7 +275,7 @@ def new_case(
     tag = uuid.uuid4().hex[:10]
     config = {
         "structure": "init.extxyz",
-        "seeds": seeds if isinstance(seeds, str) else [int(s) for s in seeds],
+        "seeds": seeds if isinstance(seeds, str | dict) else [int(s) for s in seeds],
         "regions": regions or {"core": 2.5, "blend": 2.0, "buffer": 3.0},
         "cheap": dict(cheap or {"command": command_driver("zero")}),
         "expensive": dict(expensive or {"command": command_driver("toy")}),

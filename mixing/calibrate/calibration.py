@@ -194,6 +194,11 @@ def calibrate(
             f"{ipi_input.config_path} has 'seeds: none': there is no region to calibrate; list "
             "the atoms that the expensive potential is for"
         )
+    if not config.seed_indices:
+        raise MixpiError(
+            f"{ipi_input.config_path}: no atom of {config.structure} is a seed: there is no region "
+            "to calibrate; take a structure that has one"
+        )
     expensive, kind = config.expensive.driver, config.expensive.kind
     if not isinstance(expensive, EngineDriver):
         raise MixpiError(

@@ -556,6 +556,15 @@ def test_without_seeds_the_expensive_driver_is_not_looked_at(make_case):
         look(case)
 
 
+def test_classified_seeds_are_found_and_their_commands_read(make_case):
+    case = make_case(seeds={"lammps": "centro/atom 4", "bounds": [3.0, float("inf")]})
+    found = [line for line in look(case) if line.startswith("seeds: 3 <= LAMMPS's centro/atom 4")]
+    assert len(found) == 1 and "LAMMPS lists neighbours to" in found[0]
+    case.config["seeds"]["lammps"] = "centroo/atom 4"
+    with pytest.raises(MixpiError, match="'centroo/atom 4': ERROR: Unrecognized compute style"):
+        look(case)
+
+
 def test_lammps_cannot_be_given_a_changing_cluster(make_case):
     case = make_case(expensive={"lammps": {"potential": TERSOFF}})
     with pytest.raises(MixpiError, match=r"lammps cannot compute the cluster .*Use mace"):

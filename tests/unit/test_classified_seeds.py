@@ -429,7 +429,7 @@ def test_all_atoms_may_be_among_them(tmp_path):
             {"lammps": "coord/atom cutoff 1.5", "bounds": [0.4, np.inf]},
             [
                 "seeds: 0.4 <= LAMMPS's coord/atom cutoff 1.5 <= inf (LAMMPS lists neighbours to "
-                "1.5 Å); values from 0 to 1: now 2 atom(s): 40 128"
+                "2.27 Å); values from 0 to 1: now 2 atom(s): 40 128"
             ],
         ),
         (

@@ -111,6 +111,19 @@ def test_what_needs_a_potential(name, potential, command, tmp_path):
     assert compute.note == "" and found.std() > 0
 
 
+def test_lists_beside_those_of_a_potential(tmp_path):
+    """A potential of half lists: those of the compute are made on demand, anew each time."""
+    atoms, setup = SYSTEMS["two species"], LammpsSetup(LJ)
+    compute = LammpsCompute("cna/atom 3.838", atoms, setup=setup)
+    for seed in range(3):
+        moved = atoms.copy()
+        moved.positions += np.random.default_rng(seed).normal(0, 0.1 * seed, (len(atoms), 3))
+        found = compute.values(moved.positions, moved.cell.array)
+        expected = computed(tmp_path / str(seed), moved, "cna/atom 3.838", LJ)
+        np.testing.assert_array_equal(found, expected)
+    assert len(np.unique(found)) > 1
+
+
 def test_values_do_not_depend_on_the_past():
     """To the last bit: a run that is continued opens another LAMMPS."""
     atoms, setup = SYSTEMS["cubic"], LammpsSetup(SW)
@@ -167,13 +180,15 @@ def test_displacements_count_from_the_structure():
         ("coord/atom[1] cutoff 2.0", "has no value for each atom"),
         ("displace/atom[5]", "has no value for each atom"),
         ("ke/atom", "depend on the velocities"),
-        ("composition/atom[2] cutoff 4.0", "depend on earlier geometries"),
+        # it adds to what is in memory: seen at once, or at the second evaluation
+        ("composition/atom[2] cutoff 4.0", "depend on (earlier geometries|how far lists)"),
         ("ave/sphere/atom[1]", "depend on how far lists of neighbours go, beyond 1"),
         ("stress/atom[1] NULL", r"depend on the velocities .*: write '... NULL virial'"),
         ("coord/atom cutoff `ls`", "is no number, name or file"),
         ("coord/atom cutoff 2.0; shell ls", "is no number, name or file"),
         ("mliap model x", "may load code"),
         ("pod/atom a>b.gz c", "unpack the file a>b.gz"),
+        ("voronoi/atom[0]", "does not begin with the name of a compute, or of a column from 1"),
         ("[3] 2", "does not begin with the name of a compute"),
         ("", "does not begin with the name of a compute"),
     ],
