@@ -120,7 +120,14 @@ class Mixer:
         }
 
     def meet(self, masses: ArrayLike, timestep: float) -> None:
-        """Fit into a simulation: its masses (n,), in any unit, and its time step, fs.
+        """Fit into a simulation.
+
+        Parameters
+        ----------
+        masses : array_like, shape (n,)
+            In any unit.
+        timestep : float
+            fs.
 
         Raises
         ------
