@@ -1,16 +1,23 @@
-"""Write a bcc crystal with an interstitial and print the seeds.
+"""Write a bcc crystal with an interstitial, relaxed, and print the interstitial atoms.
 
-python scripts/make_interstitial.py w-he CELLS OUTPUT       He in a tetrahedral site of W
-python scripts/make_interstitial.py fe-dumbbell CELLS OUTPUT    a <110> dumbbell in Fe
+python scripts/make_interstitial.py w-he CELLS MODEL OUTPUT         He in a tetrahedral site of W
+python scripts/make_interstitial.py fe-dumbbell CELLS MODEL OUTPUT  a <110> dumbbell in Fe
+
+Hot dynamics must not begin with atoms at 1.7 Å from each other: behind such a distance the small
+models know no repulsion.
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 from ase.build import bulk
+from ase.calculators.calculator import Calculator, all_changes
+from ase.optimize import FIRE
+from mixpi.drivers.symmetrix_engine import SymmetrixEngine
 
 
 #: Å; of the small MACE models.
@@ -40,6 +47,29 @@ def dumbbell_in_iron(cells: int) -> tuple[Atoms, list[int]]:
     return atoms, [centre, len(atoms) - 1]
 
 
+class Expensive(Calculator):
+    """A MACE model for ASE."""
+
+    implemented_properties = ("energy", "forces")
+
+    def __init__(self, model: Path) -> None:
+        super().__init__()
+        self._engine = SymmetrixEngine(model)
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        energy, forces, _ = self._engine.evaluate(atoms.numbers, atoms.positions, atoms.cell.array)
+        self.results = {"energy": energy, "forces": forces}
+
+
+def relax(atoms: Atoms, model: Path) -> None:
+    """To forces below 0.02 eV/Å, in the fixed cell."""
+    atoms.calc = Expensive(model)
+    if not FIRE(atoms).run(fmax=0.02, steps=300):
+        raise SystemExit("not relaxed after 300 steps")
+    atoms.calc = None
+
+
 KINDS = {"w-he": helium_in_tungsten, "fe-dumbbell": dumbbell_in_iron}
 
 
@@ -47,9 +77,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("cells", type=int, help="unit cells along each edge")
+    parser.add_argument("model", type=Path)
     parser.add_argument("output")
     arguments = parser.parse_args()
     atoms, seeds = KINDS[arguments.kind](arguments.cells)
+    relax(atoms, arguments.model)
     atoms.write(arguments.output, columns=["symbols", "positions"])
     print(f"{len(atoms)} atoms in {arguments.output}; seeds: {seeds}")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.constraints import FixAtoms
+from ase.data import covalent_radii
 from ase.units import Bohr, _aut, second
 
 from ..errors import MixpiError
@@ -22,6 +23,8 @@ from ..structure import read_frames, read_oriented
 PATH_TOLERANCE = 0.5
 #: Å; atoms closer than this are hardly meant.
 TOO_CLOSE = 0.5
+#: Share of the sum of two covalent radii below which a start is not relaxed.
+SQUEEZED = 0.7
 #: Atoms in a box of that size at most.
 MOST_IN_A_PLACE = 8
 #: ASE's unit of velocity in atomic units.
@@ -82,14 +85,29 @@ def check_structure(ipi_input: IpiInput, view: IpiView, atoms: Atoms) -> Iterato
     )
     yield f"{name}: {len(atoms)} atoms, {atoms.symbols.formula}, the same as i-PI's"
     _require_few_on_one_another(atoms, name)
-    close = pairs_within(atoms.positions, atoms.cell.array, TOO_CLOSE).distances
-    if len(close):
-        yield (
-            f"warning: {name} has atoms only {close.min():.3f} Å apart: is one of them there twice?"
-        )
+    yield from _close_pairs(atoms, name)
     yield from _note_rotation(path, name)
     for read in {file.resolve(): file for file in (path, *_ase_files(ipi_input))}.values():
         yield from _what_is_ignored(ipi_input, view, read)
+
+
+def _close_pairs(atoms: Atoms, name: str) -> Iterator[str]:
+    """Atoms that are in one place, or so near that a learned potential may not know it."""
+    radii = covalent_radii[atoms.numbers]
+    found = pairs_within(atoms.positions, atoms.cell.array, 2.0 * SQUEEZED * radii.max())
+    share = found.distances / (radii[found.first] + radii[found.second])
+    if len(share) == 0 or share.min() >= SQUEEZED:
+        return
+    k = int(np.argmin(share))
+    first, second, distance = found.first[k], found.second[k], found.distances[k]
+    if distance < TOO_CLOSE:
+        yield f"warning: {name} has atoms only {distance:.3f} Å apart: is one of them there twice?"
+        return
+    yield (
+        f"warning: {name}: atoms {first} and {second} are {distance:.2f} Å apart, which is "
+        f"{share[k]:.0%} of a bond: a learned potential may know no repulsion there, and atoms may "
+        "stick together. Relax the structure ('mixpi relax') before it gets hot"
+    )
 
 
 def _require_few_on_one_another(atoms: Atoms, name: str) -> None:

@@ -386,6 +386,14 @@ def test_atoms_on_top_of_each_other(make_case):
     assert any("only 0.100 Å apart" in line for line in warnings(look(make_case(atoms))))
 
 
+def test_a_start_that_is_not_relaxed(make_case):
+    """At 1.5 Å a model of silicon may know no repulsion."""
+    atoms = silicon()
+    atoms.positions[1] = atoms.positions[0] + [1.5, 0, 0]
+    [line] = [line for line in warnings(look(make_case(atoms))) if "are 1.50 Å apart" in line]
+    assert "atoms 0 and 1" in line and "68% of a bond" in line
+
+
 # what ASE writes and i-PI ignores
 
 
