@@ -241,6 +241,11 @@ def two_layers(
     }
 
 
+def the_rest_slow(values, *now):
+    """Parameters of which all but a few are tried before a release only."""
+    return [v if v in now else pytest.param(v, marks=pytest.mark.slow) for v in values]
+
+
 def command_driver(kind: str) -> str:
     """A YAML ``command`` for one of the package's toy drivers."""
     return f"{sys.executable} -m mixpi.cli driver {kind} --address {{address}}"

@@ -10,7 +10,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import TERSOFF, clean_environment, evaluations, faulty_driver, silicon, wait_for
+from conftest import (
+    TERSOFF,
+    clean_environment,
+    evaluations,
+    faulty_driver,
+    silicon,
+    the_rest_slow,
+    wait_for,
+)
 from mixpi.errors import MixpiError
 from mixpi.output.checkpoints import newest_checkpoint, read_checkpoint
 from mixpi.run.locking import lock
@@ -39,11 +47,6 @@ def script(case, name: str, text: str) -> str:
     return f"{name} {{address}}"
 
 
-def _the_rest_slow(values, *now):
-    """Parameters of which all but a few are tried before a release only."""
-    return [v if v in now else pytest.param(v, marks=pytest.mark.slow) for v in values]
-
-
 #: Drivers that are hard to find or to end.
 DRIVERS = {
     "plain": lambda case: faulty_driver("slow", 0.05),
@@ -63,7 +66,7 @@ DRIVERS = {
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("kind", _the_rest_slow(DRIVERS, "orphaned"))
+@pytest.mark.parametrize("kind", the_rest_slow(DRIVERS, "orphaned"))
 def test_killed_launcher_leaves_a_restart_and_nothing_else(make_case, kind):
     case = make_case(steps=5000)
     case.config["expensive"]["command"] = DRIVERS[kind](case)
@@ -106,7 +109,7 @@ def test_killed_launcher_of_stopped_processes(make_case):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("signum", _the_rest_slow(WARNINGS, signal.SIGUSR1), ids=lambda s: s.name)
+@pytest.mark.parametrize("signum", the_rest_slow(WARNINGS, signal.SIGUSR1), ids=lambda s: s.name)
 def test_warnings_of_batch_systems_stop_in_order(make_case, signum):
     """Sent to all processes, as batch systems do: the launcher decides."""
     case = make_case(steps=5000, expensive={"command": faulty_driver("slow", 0.05)})
@@ -212,7 +215,7 @@ def test_driver_that_hangs_before_it_connects_is_replaced(make_case, tmp_path):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("kill_launcher", _the_rest_slow([False, True], False))
+@pytest.mark.parametrize("kill_launcher", the_rest_slow([False, True], False))
 def test_ranks_under_mpirun(make_case, kill_launcher):
     """Each rank has a group of its own; the one that is connected stops."""
     lammps = {"potential": TERSOFF, "launch": "mpirun -n 2"}
@@ -263,7 +266,7 @@ def test_killed_while_the_speed_up_is_measured(make_case):
 
 @pytest.mark.full
 @pytest.mark.parametrize(
-    "how", _the_rest_slow(["reader gone", "closed", "full", "ascii"], "reader gone")
+    "how", the_rest_slow(["reader gone", "closed", "full", "ascii"], "reader gone")
 )
 def test_what_becomes_of_the_output_does_not_matter(make_case, how):
     case = make_case(steps=3)

@@ -10,7 +10,15 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from ase.io import read
-from conftest import evaluations, faulty_driver, read_steps, silicon, two_layers, wait_for
+from conftest import (
+    evaluations,
+    faulty_driver,
+    read_steps,
+    silicon,
+    the_rest_slow,
+    two_layers,
+    wait_for,
+)
 from mixpi.output.run_state import read_state
 
 
@@ -69,7 +77,7 @@ def test_weights_change_every_so_many_steps(make_case):
     assert np.ptp(weights(still), axis=0).max() == 0.0
 
 
-@pytest.mark.parametrize("beads", [1, pytest.param(3, marks=pytest.mark.full)])
+@pytest.mark.parametrize("beads", the_rest_slow([1, 3], 1))
 @pytest.mark.parametrize("layers", ["force", "delta"])
 def test_a_restart_from_any_checkpoint_is_exact(make_case, beads, layers):
     """Step 7 lies between two rebuilds, and hysteresis is under way."""
@@ -97,7 +105,7 @@ ENDINGS = ["EXIT", "SIGINT", "SIGTERM", "kill i-PI", "kill launcher"]
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("how", ENDINGS)
+@pytest.mark.parametrize("how", the_rest_slow(ENDINGS, "EXIT", "kill i-PI"))
 def test_a_run_that_was_stopped_goes_on_exactly(make_case, how):
     slow = {"expensive": {"command": faulty_driver("slow", 0.03)}}
     whole = make_case(folder="whole", steps=60, **moving(checkpoint=5), **slow)
