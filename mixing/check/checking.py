@@ -18,6 +18,7 @@ from ..regions.growth import Regions
 from ..structure import read_structure
 from .drivers import check_drivers
 from .input import check_forces_named, check_kind, check_view
+from .seeds import describe_seeds
 from .structure import check_structure
 
 
@@ -60,6 +61,7 @@ def check(path: str | Path, *, drivers: bool = True) -> Iterator[str]:
     view = ask_ipi(ipi_input.path)
     yield from check_view(ipi_input, view)
     yield from check_structure(ipi_input, view, atoms)
+    yield from describe_seeds(config, atoms)
     regions = starting_regions(ipi_input, atoms)
     yield from _describe_regions(ipi_input, atoms, regions)
     yield from check_drivers(ipi_input, atoms, regions, load=drivers)
