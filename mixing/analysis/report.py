@@ -86,6 +86,7 @@ def make_report(ipi_input: IpiInput) -> dict:
             for name in ("core", "blend", "buffer")
         },
         **_physics(ipi_input, part, n_atoms, first=before),
+        **({"probes": _probes(part, rows)} if "probed" in rows else {}),
         "lost_drivers": int(part["lost_drivers"][-1]),
         "loads": read_loads(ipi_input.folder),
         "whole": {
@@ -160,6 +161,28 @@ def _physics(ipi_input: IpiInput, rows: dict, n_atoms: int, *, first: int) -> di
             "averages_from_step": begin,
         },
         "dynamics": dynamics,
+    }
+
+
+def _probes(part: dict, rows: dict) -> dict:
+    """Looks at atoms outside the region: how many, at what cost, and when all have been seen.
+
+    Parameters
+    ----------
+    part, rows : dict
+        Columns of the steps file, of the part of the run that is reported and of all of it.
+    """
+    probed = part["probed"] > 0
+    steps, region = part["step"][probed], float(part["region_ms"].sum())
+    unseen = int(rows["unseen"][-1])
+    return {
+        "count": int(np.count_nonzero(probed)),
+        "atoms": _median(part["probed"][probed]) if probed.any() else 0.0,
+        "every": _median(np.diff(steps)) if len(steps) > 1 else None,
+        "cost": float(part["probe_ms"].sum()) / region if region else None,
+        # the look longest ago is younger than the run
+        "all_seen": bool(unseen < rows["step"][-1] - rows["step"][0]),
+        "seen_within": int(rows["unseen"].max()),
     }
 
 

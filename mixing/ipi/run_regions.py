@@ -11,8 +11,9 @@ from ase import Atoms
 from ..blend.mixer import Mixer
 from ..config import MixingConfig
 from ..errors import MixpiError
-from ..regions.following import FixedSeeds, Following
+from ..regions.following import Following
 from ..regions.groups import Groups
+from ..regions.seed_rules import make_seed_rule
 
 
 #: How the parts of a state that are the regions' are named.
@@ -46,10 +47,10 @@ def make_mixer(
     """
     regions, following = config.regions, None
     try:
-        if regions.remember:
+        if regions.remember or config.classified:
             radii = {name: value for name, value in regions.radii.items() if name != "buffer"}
             following = Following(
-                FixedSeeds(config.seed_indices, len(atoms)),
+                make_seed_rule(config, atoms),
                 len(atoms),
                 radii,
                 every=regions.every,
@@ -61,7 +62,7 @@ def make_mixer(
             )
         return Mixer(
             atoms.numbers,
-            config.seed_indices,
+            [] if following else config.seed_indices,
             **regions.radii,
             remove_net_force=config.remove_net_force,
             masses=masses,
@@ -95,7 +96,5 @@ def read_groups(config: MixingConfig, atoms: Atoms) -> Groups | None:
 def regions_in(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The part of a run's state that is the regions'."""
     return {
-        name.removeprefix(PREFIX): value
-        for name, value in state.items()
-        if name.startswith(PREFIX)
+        name.removeprefix(PREFIX): value for name, value in state.items() if name.startswith(PREFIX)
     }
