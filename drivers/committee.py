@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from ase.data import chemical_symbols
 from numpy.typing import ArrayLike
 
 from ..errors import MixpiError
@@ -18,7 +17,7 @@ from .trained import NO_VIRIAL
 def spread_of(forces: Sequence[np.ndarray]) -> np.ndarray:
     """How far the forces of several models are from their mean, atom by atom.
 
-    s_i = sqrt(mean over the models k of \\|F_i(k) − mean F_i\\|²)
+    s_i² is the mean, over the models, of the squared length of F_i − mean F_i.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ from ..regions.periodic import PeriodicCell
 from .config import DriverConfig
 from .lammps import LammpsSetup, potential_folders
 from .lammps_cluster_driver import LammpsClusterDriver
-from .lammps_commands import CODE, PACKED, require_unambiguous
+from .lammps_compute_command import ComputeCommand
 from .lammps_data import lammps_frame
 from .lammps_driver import LammpsDriver
 from .lammps_library import open_lammps, read_input, words_of
@@ -26,19 +26,19 @@ from .lammps_potential import read_lines
 from .lammps_species import named_species
 
 
-#: Computes whose values come from forces or energies, and words of others that do.
-FROM_POTENTIAL = re.compile(r"pe/atom|(centroid/)?stress/atom|\w+(/\w+)*/tally")
-FORCES = frozenset(("fx", "fy", "fz"))
-#: Å; how far lists of neighbours go at first, at most, and the most where the compute asks.
-FIRST_REACH, LARGEST_REACH, LARGEST_ASKED = 8.0, 16.0, 30.0
+#: Å; how far lists of neighbours go at first, and at most: their memory grows with the third power.
+FIRST_REACH, LARGEST_REACH = 8.0, 20.0
 #: By how much they grow.
 GROWTH = 1.5
+#: Å; of the atoms, out of their symmetry, to see whether values depend on something.
+DISPLACED = 0.1
 #: Relative; how much values may differ by the order of a sum.
 SAME = 1e-9
 #: Å/ps; velocities by which it is seen whether values depend on them.
 PROBE = 5.0
+#: What LAMMPS says where lists are too short for a compute.
+_TOO_FAR = re.compile(r"ERROR.* cutoff (is longer than|exceeds)")
 _VALUE, _SUM = "mixpi_value", "mixpi_sum"
-_STYLE = re.compile(r"(?P<style>[\w/]+)(\[(?P<column>\d+)\])?")
 
 
 class LammpsCompute:
@@ -80,15 +80,16 @@ class LammpsCompute:
         setup: LammpsSetup | None = None,
         folder: Path = Path("."),
     ) -> None:
-        self._name = " ".join(command.split())
-        self._style, self._column = _parsed(command)
+        self._command = ComputeCommand.read(command)
+        self._name = self._command.text
         self._atoms, self._setup, self._folder = atoms.copy(), setup, folder.absolute()
         self._lmp: Any = None
+        self._complaint: MixpiError | None = None
         self.reach: float | None = None
         if setup is None:
             self._find_reach()
         else:
-            self._open(None)
+            self._open()
         self._require_positions_alone()
 
     def values(self, positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
@@ -113,7 +114,7 @@ class LammpsCompute:
         """
         if self._lmp is None or not np.array_equal(cell, self._atoms.cell.array):
             self._atoms.set_cell(cell)
-            self._open(self.reach)
+            self._open()
         return self._computed(positions)
 
     @property
@@ -130,68 +131,70 @@ class LammpsCompute:
     def _find_reach(self) -> None:
         """Open LAMMPS with lists as short as the values allow."""
         spacing = (PeriodicCell(self._atoms.cell.array).volume / len(self._atoms)) ** (1 / 3)
-        reach = float(min(2 * spacing, FIRST_REACH))
-        shorter: tuple[float, np.ndarray] | None = None
-        while True:
-            values = self._tried(reach)
-            if values is not None and shorter is not None:
-                if np.allclose(values, shorter[1], rtol=SAME, atol=SAME * np.abs(values).max()):
-                    break
-                if reach > LARGEST_REACH:
-                    raise MixpiError(
-                        f"seeds: the values of '{self._name}' change with how far lists of "
-                        f"neighbours go, still at {reach:.3g} Å: give it a cutoff of its own"
-                    )
-            shorter = (reach, values) if values is not None else None
-            reach *= GROWTH
-        self.reach = shorter[0]
-        self._open(self.reach)
+        start = float(min(2 * spacing, FIRST_REACH))
+        longer, expected = GROWTH * start, self._tried(GROWTH * start)
+        # nearly always the start is enough, and is the last that is opened
+        reach, values = start, self._tried(start)
+        while expected is None or values is None or not _same(values, expected):
+            if longer >= LARGEST_REACH:
+                raise MixpiError(
+                    f"{self._complaint}; here it may be {LARGEST_REACH / GROWTH:.0f} Å at most"
+                    if values is None
+                    else f"seeds: the values of '{self._name}' depend on how far lists of "
+                    f"neighbours go, beyond {reach:.3g} Å: give it a cutoff of its own"
+                )
+            reach, values, longer = longer, expected, min(GROWTH * longer, LARGEST_REACH)
+            expected = self._tried(longer)
+        for length in self._command.lengths:
+            if length < reach:
+                values = self._tried(length)
+                if values is not None and _same(values, expected):
+                    return
+        if self.reach != reach or self._lmp is None:
+            self.reach = reach
+            self._open()
 
     def _tried(self, reach: float) -> np.ndarray | None:
-        """The values with lists to a reach (Å); None if LAMMPS wants longer ones."""
+        """Values with lists to a reach (Å), shape (2, n); None if LAMMPS wants longer ones."""
+        still, rng = self._atoms.positions, np.random.default_rng(0)
+        places = still, still + rng.normal(0.0, DISPLACED, still.shape)
+        self.reach = reach
         try:
-            self._open(reach)
-            return self._computed(self._atoms.positions)
+            self._open()
+            return np.array([self._computed(positions) for positions in places])
         except MixpiError as error:
-            if "cutoff" not in str(error) or reach * GROWTH > LARGEST_ASKED:
+            if not _TOO_FAR.search(str(error)):
                 raise
+            self._complaint = error
             return None
 
     def _require_positions_alone(self) -> None:
-        """Refuse values that depend on velocities, which nobody gives, or on earlier geometries."""
-        positions = self._atoms.positions
-        rng = np.random.default_rng(0)
+        """Refuse values that depend on earlier geometries, or on velocities, which nobody gives."""
+        positions, rng = self._atoms.positions, np.random.default_rng(0)
         still = self._computed(positions)
-        self._velocities[:] = rng.normal(0.0, PROBE, positions.shape)
-        moving = self._computed(positions)
-        self._velocities[:] = 0.0
-        if not np.array_equal(still, moving):
-            raise MixpiError(
-                f"seeds: the values of '{self._name}' depend on the velocities of the atoms, which "
-                "LAMMPS does not have here"
-                + (
-                    ": write '... NULL virial' for the part that does not"
-                    if "stress/atom" in self._style
-                    else ""
-                )
-            )
-        self._computed(positions + rng.normal(0.0, 0.1, positions.shape))
+        self._computed(positions + rng.normal(0.0, DISPLACED, positions.shape))
         if not np.array_equal(still, self._computed(positions)):
             raise MixpiError(
                 f"seeds: the values of '{self._name}' depend on earlier geometries, which a run "
                 "that is continued does not have"
+            )
+        self._velocities[:] = rng.normal(0.0, PROBE, positions.shape)
+        moving = self._computed(positions)
+        self._velocities[:] = 0.0
+        if not np.array_equal(still, moving):
+            way = ": write '... NULL virial' for the part that does not"
+            raise MixpiError(
+                f"seeds: the values of '{self._name}' depend on the velocities of the atoms, which "
+                f"LAMMPS does not have here{way if 'stress/atom' in self._command.style else ''}"
             )
 
     @property
     def _velocities(self) -> np.ndarray:
         return self._lmp.numpy.extract_atom("v")[: len(self._atoms)]
 
-    def _open(self, reach: float | None) -> None:
+    def _open(self) -> None:
         """Start LAMMPS with the system and the compute."""
         self.close()
-        setup = self._setup
-        if setup is None:
-            setup = LammpsSetup([f"pair_style zero {reach!r}", "pair_coeff * *"])
         commands = [
             # lists are new each time, so a skin would be wasted
             "neighbor 0.0 bin",
@@ -199,8 +202,12 @@ class LammpsCompute:
             # sums over neighbours are then always in one order
             "atom_modify sort 0 0.0",
         ]
-        if reach:  # some computes look at the neighbours of neighbours
-            commands.append(f"comm_modify cutoff {2 * reach!r}")
+        setup = self._setup
+        if setup is None:
+            assert self.reach is not None  # without a potential there is one
+            setup = LammpsSetup([f"pair_style zero {self.reach!r}", "pair_coeff * *"])
+            # some computes look at the neighbours of neighbours
+            commands.append(f"comm_modify cutoff {2 * self.reach!r}")
         lmp = open_lammps()
         try:
             with tempfile.TemporaryDirectory(prefix="mixpi-") as folder:
@@ -215,9 +222,10 @@ class LammpsCompute:
         self._lmp = lmp
 
     def _define(self, lmp: Any) -> None:
-        column = f"[{self._column}]" if self._column else ""
+        wanted = self._command
+        column = f"[{wanted.column}]" if wanted.column else ""
         try:
-            lmp.command(f"compute {_VALUE} all {self._style}")
+            lmp.command(f"compute {_VALUE} all {wanted.definition}")
         except Exception as error:  # LAMMPS raises nothing more special
             raise self._refused(error) from None
         try:
@@ -226,17 +234,16 @@ class LammpsCompute:
             lmp.command(f"thermo_style custom c_{_SUM}")
         except Exception as error:
             raise MixpiError(
-                f"seeds: '{self._name}' has no value for each atom: {words_of(error)}. Of several "
-                f"values a column is chosen by its number: '{self._style.split()[0]}[1] ...'"
+                f"seeds: '{self._name}' has no value for each atom: {_words_of(error)}. Of several "
+                f"values a column is chosen by its number: '{wanted.style}[1] ...'"
             ) from None
 
     def _computed(self, positions: np.ndarray) -> np.ndarray:
-        lmp, count = self._lmp, len(self._atoms)
+        lmp = self._lmp
         try:
             self._place(lmp, positions)
             lmp.command("run 0 post no")
-            values = np.empty(count)
-            values[lmp.numpy.extract_atom("id")[:count] - 1] = self._extracted(lmp)
+            values = self._gathered(lmp)
         except BaseException as error:
             # after an error an instance can crash in the next command
             self.close()
@@ -256,17 +263,28 @@ class LammpsCompute:
         fields = (cells[order].astype(np.int64) + (1 << bits - 1)) & ((1 << bits) - 1)
         packed[: len(positions)] = fields @ (1 << bits * np.arange(3))
 
-    def _extracted(self, lmp: Any) -> np.ndarray:
-        from lammps import LMP_STYLE_ATOM, LMP_TYPE_ARRAY, LMP_TYPE_VECTOR
+    def _gathered(self, lmp: Any) -> np.ndarray:
+        """The values in the order of the atoms.
 
-        count = len(self._atoms)
-        if self._column is None:
-            return lmp.numpy.extract_compute(_VALUE, LMP_STYLE_ATOM, LMP_TYPE_VECTOR)[:count]
-        found = lmp.numpy.extract_compute(_VALUE, LMP_STYLE_ATOM, LMP_TYPE_ARRAY)
-        return found[:count, self._column - 1]
+        Not by LAMMPS's own ways to gather or to view them: of an array that has one column they
+        give pointers for numbers, or none.
+        """
+        from lammps import LMP_SIZE_COLS, LMP_STYLE_ATOM, LMP_TYPE_ARRAY, LMP_TYPE_VECTOR
+
+        count, found = len(self._atoms), np.empty(len(self._atoms))
+        order = lmp.numpy.extract_atom("id")[:count] - 1
+        if self._command.column is None:
+            vector = lmp.extract_compute(_VALUE, LMP_STYLE_ATOM, LMP_TYPE_VECTOR)
+            found[order] = np.ctypeslib.as_array(vector, (count,))
+        else:
+            columns = lmp.extract_compute(_VALUE, LMP_STYLE_ATOM, LMP_SIZE_COLS)
+            rows = lmp.extract_compute(_VALUE, LMP_STYLE_ATOM, LMP_TYPE_ARRAY)
+            table = np.ctypeslib.as_array(rows[0], (count, columns))
+            found[order] = table[:, self._command.column - 1]
+        return found
 
     def _refused(self, error: Exception) -> MixpiError:
-        return MixpiError(f"seeds: LAMMPS cannot compute '{self._name}': {words_of(error)}")
+        return MixpiError(f"seeds: LAMMPS cannot compute '{self._name}': {_words_of(error)}")
 
 
 def open_compute(
@@ -295,7 +313,7 @@ def open_compute(
     setup: LammpsSetup | None = None
     if potential is not None:
         setup = LammpsSetup(potential, _species_of(potential, home), home)
-    elif needs_potential(command):
+    elif ComputeCommand.read(command).needs_potential:
         driver = cheap.driver
         if not isinstance(driver, LammpsDriver | LammpsClusterDriver):
             raise MixpiError(
@@ -317,39 +335,11 @@ def _species_of(potential: Sequence[str], home: Path) -> list[str] | None:
         return None
 
 
-def needs_potential(command: str) -> bool:
-    """Whether the values of a compute come from forces or energies.
-
-    Parameters
-    ----------
-    command : str
-        As for :class:`LammpsCompute`.
-    """
-    style, *words = _parsed(command)[0].split()
-    if FROM_POTENTIAL.fullmatch(style):
-        return True
-    return style == "property/atom" and bool(FORCES & set(words))
+def _words_of(error: Exception) -> str:
+    """What LAMMPS says, without the line, in which the user's words have been given a name."""
+    return words_of(error).partition("\nLast input line")[0]
 
 
-def _parsed(command: str) -> tuple[str, int | None]:
-    """The command without its column, and that column, from 1.
-
-    Raises
-    ------
-    MixpiError
-        If it could be more than a compute.
-    """
-    words = require_unambiguous(command).split()
-    found = _STYLE.fullmatch(words[0]) if words else None
-    if found is None:
-        raise MixpiError(f"seeds: '{command}' does not begin with the name of a compute")
-    for word in words:
-        if word in CODE or word.startswith("mliap"):
-            raise MixpiError(
-                f"seeds: '{command}': {word} may load code, and 'mixpi check' is to be safe on "
-                "files of others: write a Python function instead (function)"
-            )
-        if PACKED.search(word):
-            raise MixpiError(f"seeds: '{command}': unpack the file {word}")
-    column = int(found["column"]) if found["column"] else None
-    return " ".join([found["style"], *words[1:]]), column
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether values are equal, but for the order of sums."""
+    return np.allclose(one, other, rtol=SAME, atol=SAME * np.abs(other).max())

@@ -50,14 +50,16 @@ CASE = ROOT / "ipi_inputs" / "si_vacancy_md_8000"
 MODEL = ROOT / "ipi_inputs" / "models" / "si-small.model"
 
 
-def in_turns(functions: dict, *, repeats: int) -> dict[str, float]:
+def in_turns(
+    functions: dict, *, repeats: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
     """Median ms of each function, called in turns."""
     times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(repeats):
         for name, function in functions.items():
-            start = time.perf_counter()
+            start = clock()
             function()
-            times[name].append(1e3 * (time.perf_counter() - start))
+            times[name].append(1e3 * (clock() - start))
     return {name: float(np.median(values)) for name, values in times.items()}
 
 
@@ -121,7 +123,7 @@ def cluster() -> None:
     atoms = read_structure(CASE / "init.extxyz")
     atoms.positions += np.random.default_rng(0).normal(0, 0.06, atoms.positions.shape)
     config = load_config(CASE / "mixing.yaml")
-    r = build_regions(atoms.positions, atoms.cell, config.seeds, **config.regions.radii)
+    r = build_regions(atoms.positions, atoms.cell, config.seed_indices, **config.regions.radii)
     part = atoms[r.cluster]
     centre = part.positions.mean(axis=0)
     alone = part.copy()
@@ -442,13 +444,13 @@ def classify() -> None:
         atoms = bulk("W", cubic=True) * cells
         opened, functions = {}, {}
         for command in ("coord/atom cutoff 2.0", "cna/atom 3.838", "centro/atom bcc"):
-            start = time.perf_counter()
+            start = time.process_time()
             compute = LammpsCompute(command, atoms)
-            opened[command] = f"opened in {time.perf_counter() - start:.2f} s; {compute.note}"
+            opened[command] = f"opened in {time.process_time() - start:.2f} s; {compute.note}"
             functions[command] = in_new_places(compute, atoms)
         functions["coordination: 3.0"] = in_new_places(CoordinationNumber(3.0), atoms)
-        print(f"{len(atoms)} atoms; ms, medians in turns")
-        for name, ms in in_turns(functions, repeats=15).items():
+        print(f"{len(atoms)} atoms; ms of the processor (one thread), medians in turns")
+        for name, ms in in_turns(functions, repeats=15, clock=time.process_time).items():
             print(f"{name:<24} {ms:9.1f}   {opened.get(name, '')}")
 
 

@@ -61,8 +61,8 @@ class ClassifiedSeeds:
         """
         lower, upper = self._bounds
         within = (values >= lower) & (values <= upper)
-        found: np.ndarray = within.reshape(-1, values.shape[-1]).any(axis=0)
-        return _fixed(found if self._among is None else found & self._among)
+        found = np.any(np.atleast_2d(within), axis=0)
+        return _fixed(found if self._among is None else np.logical_and(found, self._among))
 
     def at(self, step: int, geometries: Sequence[np.ndarray], cell: np.ndarray) -> np.ndarray:
         """The seeds at a step.

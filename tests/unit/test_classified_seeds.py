@@ -10,6 +10,8 @@ from ase.build import bulk
 from brute_force import image_distances
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mixpi.check.overwriting import inputs_of
+from mixpi.check.seeds import describe_seeds
 from mixpi.config import load_config
 from mixpi.errors import MixpiError
 from mixpi.regions.averaging import TimeAverage
@@ -415,3 +417,44 @@ def test_seeds_that_cannot_be_found(tmp_path, seeds, message):
 
 def test_all_atoms_may_be_among_them(tmp_path):
     assert configured(tmp_path, {**SECTION, "among": "where z < 1000"}).seed_indices[:1] == [40]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "lines"),
+    [
+        ([3], []),
+        ("none", []),
+        ("species He", ["seeds: species He: 1 atom(s): 129"]),
+        (
+            {"lammps": "coord/atom cutoff 1.5", "bounds": [0.4, np.inf]},
+            [
+                "seeds: 0.4 <= LAMMPS's coord/atom cutoff 1.5 <= inf (LAMMPS lists neighbours to "
+                "1.5 Å); values from 0 to 1: now 2 atom(s): 40 128"
+            ],
+        ),
+        (
+            {"coordination": 1.5, "bounds": [7, np.inf]},
+            [
+                "seeds: 7 <= neighbours within 1.5 Å <= inf; values from 0 to 1: now 0 atom(s)",
+                "note: no atom is a seed now: until one is, every force is cheap",
+            ],
+        ),
+        (
+            {"coordination": 1.5, "bounds": [0, np.inf]},
+            [
+                "seeds: 0 <= neighbours within 1.5 Å <= inf; values from 0 to 1: now 130 atom(s): "
+                "0 1 2 3 4 5 6 7 8 9 ...",
+                "warning: every atom is a seed: nothing is left to the cheap potential",
+            ],
+        ),
+    ],
+)
+def test_check_says_which_atoms_are_seeds(tmp_path, seeds, lines):
+    config = configured(tmp_path, seeds)
+    assert list(describe_seeds(config, read_structure(tmp_path / "init.extxyz"))) == lines
+
+
+def test_the_file_of_a_function_is_no_output(folder):
+    seeds = {"function": "measures:height", "bounds": [1, np.inf]}
+    config = configured(folder, seeds)
+    assert inputs_of(config, folder)[folder / "measures.py"] == "a file of the seeds"

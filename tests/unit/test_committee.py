@@ -197,7 +197,7 @@ def test_the_spread_travels_where_it_is_asked_for(both):
     committee, alone = both
     found, positions, atoms = cluster()
     structure = found.numbers, positions, atoms.cell.array
-    mean, _, spread = committee.evaluate_with_spread(*structure)[1:]
+    _, _, spread = committee.evaluate_with_spread(*structure)[1:]
     text = init_text(found.numbers, spread=True)
     forces, told = asked_for(committee, text, positions, atoms.cell.array)
     assert_allclose(unpacked(told["spread"], "<f4"), spread, rtol=1e-6)
@@ -227,7 +227,7 @@ def test_bad_sections(section, said):
 def test_bad_files(tmp_path):
     with pytest.raises(MixpiError, match=r"missing.model does not exist \(mace: committee\)"):
         loaded(committee=["missing.model"])
-    with pytest.raises(MixpiError, match="si-small.model is not the one that was meant"):
+    with pytest.raises(MixpiError, match=r"si-small.model is not the one that was meant"):
         loaded(committee=[SMALL], committee_sha256=[HASHES[TINY]])
     shutil.copy(TINY, tmp_path / "copy.model")
     with pytest.raises(MixpiError, match=r"tiny.model and .*copy.model are the same model"):

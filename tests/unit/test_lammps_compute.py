@@ -11,7 +11,8 @@ from ase.build import bulk
 from lammps_program import computed
 from mixpi.drivers.config import DriverConfig
 from mixpi.drivers.lammps import LammpsSetup
-from mixpi.drivers.lammps_compute import LammpsCompute, needs_potential, open_compute
+from mixpi.drivers.lammps_compute import LammpsCompute, open_compute
+from mixpi.drivers.lammps_compute_command import ComputeCommand
 from mixpi.errors import MixpiError
 
 
@@ -67,6 +68,19 @@ def test_geometry(name, command, tmp_path):
     assert 0 < compute.reach <= 16 and "lists neighbours to" in compute.note
 
 
+@pytest.mark.parametrize("degrees", ["1 6", "2 4 6"])
+def test_a_column_of_an_array(degrees, tmp_path):
+    """Also of an array of a single one."""
+    atoms = SYSTEMS["triclinic"]
+    rest = f"degrees {degrees} nnn NULL cutoff 3.0"
+    column = int(degrees[0])
+    compute = LammpsCompute(f"orientorder/atom[{column}] {rest}", atoms)
+    found = compute.values(atoms.positions, atoms.cell.array)
+    expected = computed(tmp_path, atoms, f"orientorder/atom {rest}", column=f"[{column}]")
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    assert compute.reach == 3.0
+
+
 def test_species_of_neighbours(tmp_path):
     atoms = SYSTEMS["two species"]
     found = LammpsCompute("coord/atom cutoff 3.0 1", atoms).values(atoms.positions, atoms.cell)
@@ -86,7 +100,7 @@ def test_species_of_neighbours(tmp_path):
 )
 def test_what_needs_a_potential(name, potential, command, tmp_path):
     atoms = SYSTEMS[name]
-    assert needs_potential(command)
+    assert ComputeCommand.read(command).needs_potential
     compute = LammpsCompute(command, atoms, setup=LammpsSetup(potential))
     style, _, column = command.partition("[")
     column, _, rest = column.partition("]")
@@ -147,12 +161,14 @@ def test_displacements_count_from_the_structure():
         ("coordd/atom cutoff 2.0", r"'coordd/atom cutoff 2.0': .*[Uu]n(known|recognized) compute"),
         ("coord/atom cutof 2.0", r"cannot compute 'coord/atom cutof 2.0': .*coord/atom"),
         ("coord/atom", "coord/atom"),
-        ("coord/atom cutoff 40.0", "cutoff"),
+        ("coord/atom cutoff 40.0", "longer than pairwise cutoff; here it may be 13 Å at most"),
         ("pressure NULL virial", "has no value for each atom"),
         ("stress/atom NULL virial", r"a column is chosen by its number: 'stress/atom\[1\] ...'"),
         ("coord/atom[1] cutoff 2.0", "has no value for each atom"),
         ("displace/atom[5]", "has no value for each atom"),
         ("ke/atom", "depend on the velocities"),
+        ("composition/atom[2] cutoff 4.0", "depend on earlier geometries"),
+        ("ave/sphere/atom[1]", "depend on how far lists of neighbours go, beyond 1"),
         ("stress/atom[1] NULL", r"depend on the velocities .*: write '... NULL virial'"),
         ("coord/atom cutoff `ls`", "is no number, name or file"),
         ("coord/atom cutoff 2.0; shell ls", "is no number, name or file"),
@@ -182,3 +198,14 @@ def test_where_the_potential_comes_from():
         np.testing.assert_array_equal(energies(potential, cheap), expected)
     with pytest.raises(MixpiError, match=r"'pe/atom' needs a potential, .*'cheap: external'"):
         energies(None, other)
+
+
+def test_words_of_a_command():
+    """What is taken for a length, and what for none."""
+    command = ComputeCommand.read("  sna/atom[12]  4.7 0.99 6 .5 1. cutoff 3 ")
+    assert (command.style, command.column) == ("sna/atom", 12)
+    assert command.definition == "sna/atom 4.7 0.99 6 .5 1. cutoff 3"
+    assert command.lengths == [0.5, 0.99, 1.0, 3.0, 4.7] and not command.needs_potential
+    for text in ("pe/atom pair", "stress/tally[1] all", "property/atom id fz"):
+        assert ComputeCommand.read(text).needs_potential
+    assert not ComputeCommand.read("property/atom x").needs_potential
