@@ -107,7 +107,8 @@ class SpreadSeeds:
     ) -> np.ndarray | None:
         """The patch of atoms that is to be looked at beside the region.
 
-        Around the atom outside that was seen longest ago, so that all are seen in turn.
+        Of the patches with the atom outside that was seen longest ago, so that all are seen in
+        turn, the one whose atoms were not seen for longest, all together.
 
         Parameters
         ----------
@@ -127,12 +128,18 @@ class SpreadSeeds:
         asked = np.flatnonzero(outside & self._among)
         if step % self._every or step <= self._evaluated or not len(asked):
             return None
-        centre = asked[self._seen[asked].argmin()]
-        periodic = PeriodicCell(cell)
-        near = [
-            np.isfinite(periodic.nearest(x[asked], x[[centre]], self._patch)) for x in geometries
-        ]
-        return asked[np.any(near, axis=0)]
+        periodic, patch = PeriodicCell(cell), self._patch
+
+        def near(atoms: np.ndarray, centre: int, reach: float) -> np.ndarray:
+            found = [
+                np.isfinite(periodic.nearest(x[atoms], x[[centre]], reach)) for x in geometries
+            ]
+            return atoms[np.any(found, axis=0)]
+
+        oldest = asked[self._seen[asked].argmin()]
+        around = near(asked, oldest, 2.0 * patch)
+        patches = [near(around, centre, patch) for centre in near(around, oldest, patch)]
+        return max(patches, key=lambda atoms: int((step - self._seen[atoms]).sum()))
 
     def observe(self, step: int, indices: np.ndarray, spread: np.ndarray) -> None:
         """Hear of an evaluation.

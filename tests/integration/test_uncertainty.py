@@ -137,10 +137,11 @@ def test_a_run_finds_a_defect_and_says_what_that_costs(make_case, mace_tiny):
     assert ended.returncode == 0, ended.stderr
     weights = np.array([a.arrays["mix_weight"] for a in read(case.folder / "mix.extxyz", ":")])
     assert weights[0, 0] == 1.0 and weights[0, 130] == 0.0
-    assert weights[-1, 130] == 1.0
+    found = np.flatnonzero(weights[:, 130] == 1.0)
     rows = read_steps(case.folder / "mix.steps")
     assert ((rows["probed"] > 0) == (rows["step"] % 2 == 0)).all()
-    assert (rows["probe_ms"][rows["probed"] > 0] > 0).all() and rows["unseen"][-1] < 60
+    assert (rows["probe_ms"][rows["probed"] > 0] > 0).all()
+    assert len(found) and found[0] <= rows["unseen"].max() < 50  # within one tour
     text = " ".join(ended.stdout.split())
     assert re.search(r"probes: 31, each a patch of about \d+ atoms every 2 steps, \+[\d.]+ %", text)
     assert re.search(r"all atoms outside are looked at within \d+ steps", text)
@@ -169,6 +170,7 @@ def test_a_restart_goes_on_exactly(make_case, mace_tiny, beads):
         np.testing.assert_array_equal(rows[0][name], rows[1][name])
 
 
+@pytest.mark.full
 def test_bad_input(make_case, mace_tiny):
     case = watched(make_case, mace_tiny)
     committee = case.config["expensive"]["mace"].pop("committee")

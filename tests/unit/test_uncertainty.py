@@ -121,11 +121,11 @@ def test_only_some_can_be_seeds_and_are_looked_at():
 
 
 @pytest.mark.parametrize("beads", [1, 3])
-def test_a_patch_is_a_sphere_around_the_atom_seen_longest_ago(beads):
+def test_a_patch_holds_the_atom_seen_longest_ago_and_others_seen_long_ago(beads):
     rng = np.random.default_rng(beads)
     geometries = [gas() + rng.normal(0, 0.3, (N, 3)) for _ in range(beads)]
-    near = [brute_force.all_distances(x, CELL, 6.0) < 4.0 for x in geometries]
-    near = np.any(near, axis=0) | np.eye(N, dtype=bool)
+    distances = np.min([brute_force.all_distances(x, CELL, 9.0) for x in geometries], axis=0)
+    np.fill_diagonal(distances, 0.0)
     seeds, last = rule(every=2), np.full(N, -1)
     for step in range(60):
         outside = rng.random(N) < 0.8
@@ -133,8 +133,14 @@ def test_a_patch_is_a_sphere_around_the_atom_seen_longest_ago(beads):
         assert (patch is None) == (step % 2 == 1)
         seen = ~outside
         if patch is not None:
-            centre = min(np.flatnonzero(outside), key=lambda i: last[i])
-            assert_array_equal(patch, np.flatnonzero(near[centre] & outside))
+            oldest = min(np.flatnonzero(outside), key=lambda i: last[i])
+            assert oldest in patch and outside[patch].all()
+            ages = [
+                (step - last)[(distances[centre] < 4.0) & (distances[oldest] < 8.0) & outside].sum()
+                for centre in np.flatnonzero((distances[oldest] < 4.0) & outside)
+            ]
+            assert (step - last)[patch].sum() == max(ages)
+            assert (distances[np.ix_(patch, patch)] < 4.0).all(axis=1).any()  # around one of them
             seen[patch] = True
         seeds.observe(step, np.flatnonzero(seen), np.zeros(seen.sum()))
         last[seen] = step
