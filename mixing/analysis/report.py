@@ -173,13 +173,15 @@ def _probes(part: dict, rows: dict) -> dict:
         Columns of the steps file, of the part of the run that is reported and of all of it.
     """
     probed = part["probed"] > 0
-    steps, region = part["step"][probed], float(part["region_ms"].sum())
+    steps = part["step"][probed]
+    # the first evaluation warms up, and may have been of all atoms
+    probing, region = (float(part[name][1:].sum()) for name in ("probe_ms", "region_ms"))
     unseen = int(rows["unseen"][-1])
     return {
         "count": int(np.count_nonzero(probed)),
         "atoms": _median(part["probed"][probed]) if probed.any() else 0.0,
         "every": _median(np.diff(steps)) if len(steps) > 1 else None,
-        "cost": float(part["probe_ms"].sum()) / region if region else None,
+        "cost": probing / region if region else None,
         # the look longest ago is younger than the run
         "all_seen": bool(unseen < rows["step"][-1] - rows["step"][0]),
         "seen_within": int(rows["unseen"].max()),

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk
 from ase.io import read
-from conftest import MODELS, TERSOFF, command_driver, read_steps
+from conftest import MODELS, TERSOFF, command_driver, read_steps, two_layers
 from mixpi.blend.mixer import Mixer
 from mixpi.drivers.mace_driver import MaceDriver
+from mixpi.drivers.partial_engine import PartialEngine
 from mixpi.output.run_state import read_state
 from mixpi.regions.averaging import TimeAverage
 from mixpi.regions.following import Following
@@ -145,6 +147,47 @@ def test_a_run_finds_a_defect_and_says_what_that_costs(make_case, mace_tiny):
     text = " ".join(ended.stdout.split())
     assert re.search(r"probes: 31, each a patch of about \d+ atoms every 2 steps, \+[\d.]+ %", text)
     assert re.search(r"all atoms outside are looked at within \d+ steps", text)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("kind", ["plain", "two beads", "partial", "correction"])
+def test_the_spread_of_a_run_is_that_of_the_models(make_case, mace_tiny, committee, kind):
+    """What the seeds remember at the end of a run, against this process at the same geometry."""
+    beads = 2 if kind == "two beads" else 1
+    given = two_layers() if kind == "correction" else {"beads": beads}
+    case = watched(make_case, mace_tiny, steps=4, checkpoint=4, **given)
+    case.config["seeds"]["initial"] = [130]
+    partial = {"sites": 3.5, "features": 2.5, "fill": "none"}
+    engine = committee
+    if kind == "partial":
+        case.config["expensive"]["mace"]["partial"] = partial
+        case.config["regions"] = REGIONS | {"buffer": 8.0}
+        radii = {name: partial[name] for name in ("sites", "features")}
+        engine = PartialEngine(committee, **radii)
+    done(case)
+    state = read_state(case.folder / "md.checkpoint")
+    seen = np.flatnonzero(state["regions.rule.seen"] == 4)
+    inside = np.flatnonzero(state["regions.weights"])
+    patch = np.setdiff1d(seen, inside)
+    assert len(inside) > 4 and len(patch) > 10
+    frames = [
+        Atoms("Si216", case.positions(b)[-1], cell=3 * [16.395], pbc=True) for b in range(beads)
+    ]
+    distances = np.min([a.get_all_distances(mic=True) for a in frames], axis=0)
+    for chosen in (inside, patch):
+        depths = distances[:, chosen].min(axis=1)
+        buffer = case.config["regions"]["buffer"]
+        near = np.flatnonzero(depths < buffer)
+        more = {"depths": depths[near], "buffer": buffer} if kind == "partial" else {}
+        found = [
+            engine.evaluate_with_spread(a.numbers[near], a.positions[near], a.cell.array, **more)[3]
+            for a in frames
+        ]
+        wanted = np.max(found, axis=0)[np.searchsorted(near, chosen)]
+        np.testing.assert_allclose(
+            state["regions.rule.spread"][chosen], wanted, rtol=1e-4, atol=1e-5
+        )
+        assert wanted.max() > 0.01
 
 
 @pytest.mark.full

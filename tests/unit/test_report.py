@@ -87,6 +87,42 @@ def test_multiple_time_steps_are_measured_from_the_file(make_case):
     assert "6 steps, 25 force evaluations (4 a step)" in sentences(report)
 
 
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        (40, "31 steps"),
+        (20, "after 20 steps not all atoms outside have been looked at"),
+    ],
+)
+def test_probes(make_case, last, said):
+    """A look every 5 steps at 60 atoms; all have been seen after 30."""
+    case = make_case()
+    steps = StepsFile(case.folder / "mix.steps", beads=1, probes=True)
+    for step in range(last + 1):
+        looks = step % 5 == 0
+        probes = (60.0 * looks, 10.0 * looks, 9e9 if step == 0 else 25.0, min(step, 31))
+        steps.add(record(step, step, probes=probes))
+    steps.close()
+    report = report_of(case)
+    assert report["probes"]["count"] == 1 + last // 5
+    assert report["probes"]["cost"] == pytest.approx(10 / (5 * 25))
+    [line] = [line for line in sentences(report) if line.startswith("probes: ")]
+    assert "each a patch of about 60 atoms every 5 steps, +8 % of the expensive drivers'" in line
+    assert said in line
+
+
+def test_no_probes(make_case):
+    case = make_case()
+    write_steps(case, 0, 3)
+    report = report_of(case)
+    assert "probes" not in report
+    steps = StepsFile(case.folder / "mix.steps", beads=1, probes=True)
+    steps.add(record(0, 0, probes=(0.0, 0.0, 5.0, 0)))
+    steps.close()
+    [line] = [line for line in sentences(report_of(case)) if line.startswith("probes: ")]
+    assert "no atoms outside the region" in line
+
+
 def test_nothing_to_report(make_case):
     case = make_case()
     with pytest.raises(MixpiError, match="does not exist: run"):
