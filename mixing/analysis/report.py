@@ -86,7 +86,7 @@ def make_report(ipi_input: IpiInput) -> dict:
             for name in ("core", "blend", "buffer")
         },
         **_physics(ipi_input, part, n_atoms, first=before),
-        **({"probes": _probes(part, rows)} if "probed" in rows else {}),
+        **({"probes": _probes(part, n_atoms)} if "probed" in part else {}),
         "lost_drivers": int(part["lost_drivers"][-1]),
         "loads": read_loads(ipi_input.folder),
         "whole": {
@@ -164,27 +164,22 @@ def _physics(ipi_input: IpiInput, rows: dict, n_atoms: int, *, first: int) -> di
     }
 
 
-def _probes(part: dict, rows: dict) -> dict:
-    """Looks at atoms outside the region: how many, at what cost, and when all have been seen.
-
-    Parameters
-    ----------
-    part, rows : dict
-        Columns of the steps file, of the part of the run that is reported and of all of it.
-    """
-    probed = part["probed"] > 0
-    steps = part["step"][probed]
-    # the first evaluation warms up, and may have been of all atoms
-    probing, region = (float(part[name][1:].sum()) for name in ("probe_ms", "region_ms"))
-    unseen = int(rows["unseen"][-1])
+def _probes(rows: dict, n_atoms: int) -> dict:
+    """Looks at atoms outside the region: how many, at what cost, and when all have been seen."""
+    probed = rows["probed"] > 0
+    if not probed.any():
+        return {"count": 0}
+    steps = rows["step"][probed]
+    # of evaluations of all atoms, before seeds are found, probes are no part
+    some = rows["core"] + rows["blend"] < n_atoms
+    region = float(rows["region_ms"][some].sum())
     return {
-        "count": int(np.count_nonzero(probed)),
-        "atoms": _median(part["probed"][probed]) if probed.any() else 0.0,
+        "count": len(steps),
+        "atoms": _median(rows["probed"][probed]),
+        "ms": _median(rows["probe_ms"][probed]),
         "every": _median(np.diff(steps)) if len(steps) > 1 else None,
-        "cost": probing / region if region else None,
-        # the look longest ago is younger than the run
-        "all_seen": bool(unseen < rows["step"][-1] - rows["step"][0]),
-        "seen_within": int(rows["unseen"].max()),
+        "cost": float(rows["probe_ms"].sum()) / region if region else None,
+        "tour": int(rows["tour"][-1]),
     }
 
 

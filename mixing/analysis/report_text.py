@@ -118,18 +118,20 @@ def _probes(report: dict) -> list[str]:
         return []
     if not probes["count"]:
         return ["probes: none; there were no atoms outside the region when one was due"]
-    text = f"probes: {probes['count']}, each a patch of about {probes['atoms']:.0f} atoms"
+    text = (
+        f"probes: {probes['count']}, each a patch of about {probes['atoms']:.0f} atoms "
+        f"({probes['ms']:.3g} ms)"
+    )
     if probes["every"] is not None:
         text += f" every {probes['every']:.0f} steps"
     if probes["cost"] is not None:
         text += f", {100 * probes['cost']:+.3g} % of the expensive drivers' time for the region"
-    within = probes["seen_within"]
-    text += (
-        f"; all atoms outside are looked at within {within} steps"
-        if probes["all_seen"]
-        else f"; after {within} steps not all atoms outside have been looked at"
-    )
-    return [text]
+    tour = probes["tour"]
+    return [
+        f"{text}; all atoms outside were looked at in {tour} steps"
+        if tour
+        else f"{text}; not all atoms outside have been looked at yet"
+    ]
 
 
 def _temperature_slope(t: dict) -> str:

@@ -116,8 +116,7 @@ class Probing:
                 found.append(np.max(spreads, axis=0)[counts])
         self._rule.observe(step, np.concatenate(seen), np.concatenate(found))
         probed = 0 if self._patch is None else int(np.count_nonzero(self._patch.weights))
-        unseen = self._rule.unseen(plan.regions.weights == 0.0)
-        self._row = (probed, 1e3 * seconds[1], 1e3 * seconds[0], unseen)
+        self._row = (probed, 1e3 * seconds[1], 1e3 * seconds[0], self._rule.tour)
 
 
 def _spread_in(told: dict[str, Any], atoms: int) -> np.ndarray:

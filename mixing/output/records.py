@@ -75,7 +75,7 @@ PROBES = {
     "probed": "atoms outside the region that were looked at",
     "probe_ms": "ms that the expensive drivers computed for that",
     "region_ms": "ms that they computed for the region",
-    "unseen": "steps since the look at an atom outside that is longest ago",
+    "tour": "steps in which all atoms outside were looked at, the last time; 0 before the first",
 }
 #: How the line begins where a run was continued.
 CONTINUED = "# continued from step "

@@ -13,6 +13,8 @@ from .periodic import PeriodicCell
 
 #: A step before all others.
 NEVER = -1
+#: Patches that one is chosen from; more shorten the tour by little.
+MOST_CENTRES = 30
 
 
 class SpreadSeeds:
@@ -58,6 +60,13 @@ class SpreadSeeds:
         self._seen, self._since = np.full(n, NEVER), np.full(n, NEVER)
         #: Last step that seeds were asked for, that was evaluated, and the first one of an average.
         self._step = self._evaluated = self._begun = NEVER
+        #: Step at which the looks at all atoms outside began, and steps that the last ones took.
+        self._tour_began, self._tour = NEVER, 0
+
+    @property
+    def tour(self) -> int:
+        """Steps in which all atoms outside were looked at, the last time; 0 before the first."""
+        return self._tour
 
     @property
     def spread(self) -> np.ndarray:
@@ -128,6 +137,7 @@ class SpreadSeeds:
         asked = np.flatnonzero(outside & self._among)
         if step % self._every or step <= self._evaluated or not len(asked):
             return None
+        self._go_on_with_tour(step, asked)
         periodic, patch = PeriodicCell(cell), self._patch
 
         def near(atoms: np.ndarray, centre: int, reach: float) -> np.ndarray:
@@ -138,8 +148,16 @@ class SpreadSeeds:
 
         oldest = asked[self._seen[asked].argmin()]
         around = near(asked, oldest, 2.0 * patch)
-        patches = [near(around, centre, patch) for centre in near(around, oldest, patch)]
+        centres = near(around, oldest, patch)
+        tried = centres[:: -(-len(centres) // MOST_CENTRES)]
+        patches = [near(around, centre, patch) for centre in tried]
         return max(patches, key=lambda atoms: int((step - self._seen[atoms]).sum()))
+
+    def _go_on_with_tour(self, step: int, outside: np.ndarray) -> None:
+        if self._tour_began == NEVER:
+            self._tour_began = step
+        elif self._seen[outside].min() >= self._tour_began:
+            self._tour, self._tour_began = step - self._tour_began, step
 
     def observe(self, step: int, indices: np.ndarray, spread: np.ndarray) -> None:
         """Hear of an evaluation.
@@ -161,11 +179,6 @@ class SpreadSeeds:
         self._seen[indices] = step
         self._evaluated = step
 
-    def unseen(self, outside: np.ndarray) -> int:
-        """Steps since the look that is longest ago, of atoms outside (mask, (n,))."""
-        asked = outside & self._among
-        return self._evaluated - int(self._seen[asked].min(initial=self._evaluated))
-
     def state(self) -> dict[str, np.ndarray]:
         """All that the next steps depend on."""
         return {
@@ -174,6 +187,7 @@ class SpreadSeeds:
             "seen": self._seen.copy(),
             "since": self._since.copy(),
             "steps": np.array([self._step, self._evaluated, self._begun]),
+            "tour": np.array([self._tour_began, self._tour]),
             **self._average.state(),
         }
 
@@ -206,4 +220,5 @@ class SpreadSeeds:
         self._spread = np.array(state["spread"], dtype=float)
         self._seen, self._since = (np.array(state[name], dtype=int) for name in ("seen", "since"))
         self._step, self._evaluated, self._begun = (int(step) for step in state["steps"])
+        self._tour_began, self._tour = (int(step) for step in state["tour"])
         self._average.restore(state)

@@ -58,10 +58,10 @@ def test_looks_at_the_outside_have_columns_where_there_are_any(tmp_path):
         file.add(record(step, work=(0.1, 0.2), probes=(29.0 * step, 7.5, 2.25, step)))
     file.close()
     steps = read_steps(path)
-    assert list(steps)[-5:] == ["probed", "probe_ms", "region_ms", "unseen", "part"]
+    assert list(steps)[-5:] == ["probed", "probe_ms", "region_ms", "tour", "part"]
     np.testing.assert_array_equal(steps["probed"], [0, 29, 58])
     np.testing.assert_array_equal(steps["work_1"], 0.2)
-    np.testing.assert_array_equal(steps["unseen"], [0, 1, 2])
+    np.testing.assert_array_equal(steps["tour"], [0, 1, 2])
     # a run that looks goes on from one that did not with a file of its own
     steps_file(path, range(3))
     anew = StepsFile(path, beads=1, first_step=2, probes=True)

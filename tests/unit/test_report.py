@@ -90,8 +90,8 @@ def test_multiple_time_steps_are_measured_from_the_file(make_case):
 @pytest.mark.parametrize(
     ("last", "said"),
     [
-        (40, "31 steps"),
-        (20, "after 20 steps not all atoms outside have been looked at"),
+        (40, "; all atoms outside were looked at in 30 steps"),
+        (20, "; not all atoms outside have been looked at yet"),
     ],
 )
 def test_probes(make_case, last, said):
@@ -100,14 +100,17 @@ def test_probes(make_case, last, said):
     steps = StepsFile(case.folder / "mix.steps", beads=1, probes=True)
     for step in range(last + 1):
         looks = step % 5 == 0
-        probes = (60.0 * looks, 10.0 * looks, 9e9 if step == 0 else 25.0, min(step, 31))
-        steps.add(record(step, step, probes=probes))
+        # at first everything is expensive
+        region = {"core": 64, "blend": 0} if step < 4 else {"core": 40, "blend": 10}
+        probes = (60.0 * looks, 10.0 * looks, 9e9 if step < 4 else 25.0, 30 * (step >= 30))
+        steps.add(record(step, step, probes=probes, **region))
     steps.close()
     report = report_of(case)
     assert report["probes"]["count"] == 1 + last // 5
-    assert report["probes"]["cost"] == pytest.approx(10 / (5 * 25))
+    assert report["probes"]["cost"] == pytest.approx(10 * (1 + last // 5) / (25 * (last - 3)))
     [line] = [line for line in sentences(report) if line.startswith("probes: ")]
-    assert "each a patch of about 60 atoms every 5 steps, +8 % of the expensive drivers'" in line
+    assert "each a patch of about 60 atoms (10 ms) every 5 steps, +" in line
+    assert " % of the expensive drivers' time for the region; " in line
     assert said in line
 
 
