@@ -264,9 +264,8 @@ def _expensive(
         )
     engine = mace.load(home)
     engine.require(species)
-    digest, *others = (
-        file_hash(Path(file)) if Path(file).is_file() else file for file in mace.located(home).models
-    )
+    files = mace.located(home).models
+    digest, *others = (file_hash(Path(one)) if Path(one).is_file() else one for one in files)
     committee = {"committee": others} if others else {}
     # a file with several heads holds several potentials
     head = {"head": mace.head} if mace.head else {}

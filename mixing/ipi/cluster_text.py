@@ -43,6 +43,4 @@ def cluster_text(
     depths = cluster.depths
     if depths is None or len(geometries) > 1:
         depths = depths_of(cluster, geometries, cells, buffer)
-    return init_text(
-        cluster.numbers, depths, buffer, cluster.indices, sites=sites, spread=spread
-    )
+    return init_text(cluster.numbers, depths, buffer, cluster.indices, sites=sites, spread=spread)

@@ -145,7 +145,8 @@ def test_a_run_finds_a_defect_and_says_what_that_costs(make_case, mace_tiny):
     assert (rows["probe_ms"][rows["probed"] > 0] > 0).all()
     assert len(found) and found[0] <= rows["tour"].max() < 50  # within one tour
     text = " ".join(ended.stdout.split())
-    assert re.search(r"probes: 31, each a patch of about \d+ atoms .* every 2 steps, \+[\d.]+ %", text)
+    each = r"each a patch of about \d+ atoms \([\d.]+ ms\) every 2 steps, \+[\d.]+ %"
+    assert re.search(f"probes: 31, {each}", text)
     assert re.search(r"all atoms outside were looked at in \d+ steps", text)
 
 
