@@ -24,8 +24,8 @@ from ase.calculators.socketio import IPIProtocol, SocketClosed
 from ..errors import MixpiError
 from ..sockets.peers import peer_of
 from ..sockets.silence import bear_no_silence
-from .engine import Answers, evaluate_with_sites
-from .packed import unpacked
+from .engine import Answers, EvaluatesSpread, evaluate_with_sites
+from .packed import packed, unpacked
 from .proof import proof, read_token
 from .reconnecting import Attempts
 
@@ -214,8 +214,8 @@ def serve(
     needs_species = getattr(engine, "needs_species", True)
     takes_depths, more = getattr(engine, "takes_depths", False), {}
     reach = getattr(engine, "force_range", None)
-    about: dict[str, float | list] = {} if reach is None else {"force_range": float(reach)}
-    wants_sites = False
+    about: dict[str, float | list | str] = {} if reach is None else {"force_range": float(reach)}
+    wants_sites = wants_spread = False
     need_init, result, done = True, None, 0
     try:
         while True:
@@ -235,7 +235,7 @@ def serve(
                         "server's token file (--token FILE)"
                     )
                 more = _depths_from(told) if takes_depths else {}
-                wants_sites = told.get("sites") is True
+                wants_sites, wants_spread = (told.get(k) is True for k in ("sites", "spread"))
                 _refuse_batches(text)
                 need_init = False
             elif message == "POSDATA":
@@ -256,7 +256,12 @@ def serve(
                     )
                 start = time.perf_counter()
                 facts = dict(about)
-                if wants_sites:
+                if wants_spread and isinstance(engine, EvaluatesSpread) and engine.has_spread:
+                    found = engine.evaluate_with_spread(species, positions, cell, **more)
+                    energy, forces, virial, spread = found
+                    result = energy, forces, virial
+                    facts["spread"] = packed(spread, "<f4")
+                elif wants_sites:
                     result, sites = evaluate_with_sites(engine, species, positions, cell, **more)
                     if sites is not None:
                         facts["site_energies"] = np.round(sites, 10).tolist()

@@ -117,6 +117,22 @@ class EvaluatesSites(Protocol):
         ...
 
 
+@runtime_checkable
+class EvaluatesSpread(Protocol):
+    """An engine of several models, which knows how far apart they are if ``has_spread``."""
+
+    @property
+    def has_spread(self) -> bool:
+        """Whether it has several models."""
+        ...
+
+    def evaluate_with_spread(
+        self, numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray, **more: Any
+    ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+        """As ``evaluate``, and the spread of the models' forces on each atom (m,), eV/Å."""
+        ...
+
+
 def evaluate_with_sites(
     engine: Answers, numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray, **more: Any
 ) -> tuple[tuple[float, np.ndarray, np.ndarray], np.ndarray | None]:

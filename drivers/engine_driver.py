@@ -173,14 +173,14 @@ class EngineDriver(Driver):
         """Load the engine in a process of its own and compare its species and its range."""
         # the same model on all of them; what it is, the first one says
         facts, *_ = [one._facts(place) for one in self.variants]
-        known = facts["numbers"]
-        missing = sorted(set(place.atoms.numbers.tolist()) - set(known)) if known else []
-        if missing:
-            raise MixpiError(
-                f"the {place.pool} model does not know "
-                f"{' '.join(chemical_symbols[z] for z in missing)}, which {place.structure} has; "
-                f"it was trained for {' '.join(chemical_symbols[z] for z in known)}"
-            )
+        for who, known in facts.get("known_by", {"model": facts["numbers"]}).items():
+            missing = sorted(set(place.atoms.numbers.tolist()) - set(known)) if known else []
+            if missing:
+                raise MixpiError(
+                    f"the {place.pool} {who} does not know "
+                    f"{' '.join(chemical_symbols[z] for z in missing)}, which {place.structure} "
+                    f"has; it was trained for {' '.join(chemical_symbols[z] for z in known)}"
+                )
         yield from (f"note: {note}" for note in facts.get("notes", ()))
         if place.pool == "expensive":
             require_buffer(place.buffer, facts.get("needs_buffer", 0.0))

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-import numpy as np
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from ..errors import MixpiError
 from ..extras import install
 from ..files.names import FileName
 from ..files.yaml_files import Positive, Section
+from .committee import Committee
 from .driver import Place
 from .engine_driver import EngineDriver
 from .mace import MaceEngine
@@ -42,6 +41,7 @@ class PartialSection(Section):
 
 
 DEVICE = r"^(cpu|cuda(:\d+)?)$"
+SHA256 = r"^[0-9a-f]{64}$"
 
 
 class MaceDriver(EngineDriver):
@@ -58,9 +58,20 @@ class MaceDriver(EngineDriver):
     )
     sha256: str | None = Field(
         None,
-        pattern=r"^[0-9a-f]{64}$",
+        pattern=SHA256,
         description="SHA-256 of the model file, as 'mixpi check' and sha256sum print it: another "
         "file is refused by check and by the driver, before anything in it is run.",
+    )
+    committee: list[FileName] | None = Field(
+        None,
+        min_length=1,
+        max_length=64,
+        description="Further model files: energies and forces are then the mean of all, and where "
+        "they disagree can make the seeds (seeds: spread). An evaluation takes as many times as "
+        "long as there are models.",
+    )
+    committee_sha256: list[Annotated[str, Field(pattern=SHA256)]] | None = Field(
+        None, description="SHA-256 of the files of 'committee', in its order."
     )
     head: str | None = Field(
         None,
@@ -135,11 +146,28 @@ class MaceDriver(EngineDriver):
 
     def inputs(self, home: Path) -> list[str]:
         """The model; see :meth:`Driver.inputs`."""
-        return [self.model, *self.launch.split()]
+        return [*self.models, *self.launch.split()]
+
+    @property
+    def models(self) -> list[str]:
+        """The model and the others of its committee, as they are named."""
+        return [self.model, *(self.committee or ())]
 
     def located(self, home: Path) -> Self:
-        """The same with the model's path made absolute; see :func:`model_path`."""
-        return self.model_copy(update={"model": model_path(self.model, self.sha256, home)})
+        """The same with the paths of the models made absolute; see :func:`model_path`."""
+        first, *others = (
+            model_path(one.model, one.sha256, home, key=key) for key, one in self._members()
+        )
+        return self.model_copy(update={"model": first, "committee": others or None})
+
+    def _members(self) -> Iterator[tuple[str, Self]]:
+        """The models one by one, each as if it were alone, with the key that names it."""
+        alone = {"committee": None, "committee_sha256": None}
+        yield "model", self.model_copy(update=alone)
+        others = self.committee or []
+        hashes: list[str | None] = [*(self.committee_sha256 or len(others) * [None])]
+        for model, sha256 in zip(others, hashes, strict=True):
+            yield "committee", self.model_copy(update={**alone, "model": model, "sha256": sha256})
 
     @field_validator("engine")
     @classmethod
@@ -147,6 +175,21 @@ class MaceDriver(EngineDriver):
         if value == "symmetrix" and info.data.get("device", "cpu") != "cpu":
             raise ValueError("symmetrix is for device: cpu; use mace-torch on GPUs")
         return value
+
+    @model_validator(mode="after")
+    def _committee_fits(self) -> Self:
+        others = self.committee or []
+        twice = [name for name in others if self.models.count(name) > 1]
+        if twice:
+            raise ValueError(
+                f"{twice[0]} stands twice: a committee of one and the same model agrees always"
+            )
+        hashes = self.committee_sha256
+        if hashes is not None and len(hashes) != len(others):
+            raise ValueError(
+                f"committee_sha256 has {len(hashes)} hashes for {len(others)} files of 'committee'"
+            )
+        return self
 
     @model_validator(mode="after")
     def _cueq_fits(self) -> Self:
@@ -165,9 +208,13 @@ class MaceDriver(EngineDriver):
         Raises
         ------
         MixpiError
-            As :class:`MaceEngine` and, if that was asked for, :class:`SymmetrixEngine`.
+            As :class:`MaceEngine` and, if that was asked for, :class:`SymmetrixEngine`; as
+            :class:`Committee`.
         """
-        return self.located(home)._engine()
+        members = [one._engine() for _, one in self.located(home)._members()]
+        if not self.committee:
+            return members[0]
+        return Committee(dict(zip(self.models, members, strict=True)))
 
     def _engine(self) -> LayeredEngine:
         if self.engine == "symmetrix":
@@ -227,8 +274,7 @@ class MaceDriver(EngineDriver):
             atoms = read_structure(bulk)
             engine.require(sorted(set(atoms.symbols)))
             means = bulk_means(engine, atoms)
-        # the layers one by one are other code than the whole
-        engine.require_known(partial(_everything, engine))
+        engine.require_known_parts()
         return PartialEngine(engine, sites=part.sites, features=part.features, fill=means)
 
     @property
@@ -237,8 +283,12 @@ class MaceDriver(EngineDriver):
         return self.partial is not None
 
     def look(self, place: Place) -> Iterator[str]:
-        """Say which file is about to be loaded, before it is."""
-        path = Path(self.located(place.home).model)
+        """Say which files are about to be loaded, before they are."""
+        for key, one in self._members():
+            yield from one._look_at_model(place.home, key)
+
+    def _look_at_model(self, home: Path, key: str) -> Iterator[str]:
+        path = Path(self.located(home).model)
         if not path.is_file():
             yield f"note: {path} is a foundation model, which mace-torch gets from its own source"
             return
@@ -247,17 +297,8 @@ class MaceDriver(EngineDriver):
         if self.sha256:
             yield f"{path.name} has the sha256 that is expected"
         else:
+            entry = "sha256" if key == "model" else "committee_sha256 (a list, as 'committee')"
             yield (
                 f"{path.name} is a model, which is code: trust where it is from. To have any other "
-                f"refused, write into {self.kind}:\n  sha256: {found}"
+                f"refused, write into {self.kind}:\n  {entry}: {found}"
             )
-
-
-def _everything(
-    engine: LayeredEngine, numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """A structure of which every atom counts, evaluated as parts are."""
-    distance = np.zeros(len(numbers))
-    return engine.evaluate_partial(
-        numbers, positions, cell, distance=distance, sites=1.0, features=1.0
-    )

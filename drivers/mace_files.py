@@ -38,7 +38,7 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def model_path(name: str, sha256: str | None, home: Path) -> str:
+def model_path(name: str, sha256: str | None, home: Path, *, key: str = "model") -> str:
     """The model's file, absolute, or the name of a foundation model.
 
     Parameters
@@ -49,6 +49,8 @@ def model_path(name: str, sha256: str | None, home: Path) -> str:
         That it must have.
     home : Path
         Folder of the configuration.
+    key : str
+        That names it there, for messages.
 
     Raises
     ------
@@ -57,10 +59,10 @@ def model_path(name: str, sha256: str | None, home: Path) -> str:
     """
     given, model = home / name, own_path(name, home)
     if special := special_kind(given):
-        raise MixpiError(f"model file {given} is {special}, no ordinary file (mace: model)")
+        raise MixpiError(f"model file {given} is {special}, no ordinary file (mace: {key})")
     if model.endswith(MODEL_SUFFIXES) and not os.path.isfile(model):
         state = "is no file" if os.path.exists(given) else "does not exist"
-        raise MixpiError(f"model file {given} {state} (mace: model)")
+        raise MixpiError(f"model file {given} {state} (mace: {key})")
     if sha256 and not os.path.isfile(model):
         raise MixpiError(
             f"{model!r} is no file, so it cannot have a sha256 (mace: sha256): give the file that "

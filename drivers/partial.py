@@ -243,6 +243,19 @@ class LayeredEngine(TrainedEngine):
         )
         return energy, forces, NO_VIRIAL.copy()
 
+    def require_known_parts(self) -> None:
+        """As :meth:`require_known`, layer by layer, which is other code than the whole."""
+        self.require_known(self._every_part)
+
+    def _every_part(
+        self, numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray
+    ) -> tuple[float, np.ndarray, np.ndarray]:
+        """A structure of which every atom counts, evaluated as parts are."""
+        distance = np.zeros(len(numbers))
+        return self.evaluate_partial(
+            numbers, positions, cell, distance=distance, sites=1.0, features=1.0
+        )
+
     def partial_sites(
         self,
         numbers: ArrayLike,

@@ -9,6 +9,7 @@ from ase import Atoms
 
 from ..errors import MixpiError
 from ..regions.periodic import PeriodicCell
+from .committee import Committee
 from .engine import evaluate_with_sites
 from .partial import LayeredEngine
 from .trained import NO_VIRIAL
@@ -49,6 +50,8 @@ class PartialEngine:
     ) -> None:
         self._engine, self._fill = engine, fill
         self._radii = {"sites": sites, "features": features}
+        #: Whether the models' forces can be compared (:meth:`evaluate_with_spread`).
+        self.has_spread = isinstance(engine, Committee)
         self.notes = engine.notes
         self.numbers = engine.numbers
         self.interaction_range = engine.interaction_range
@@ -129,6 +132,30 @@ class PartialEngine:
             **self._radii,
         )
         return energy, forces, NO_VIRIAL.copy(), sites
+
+    def evaluate_with_spread(
+        self,
+        numbers: np.ndarray,
+        positions: np.ndarray,
+        cell: np.ndarray,
+        depths: np.ndarray | None = None,
+        buffer: float = 0.0,
+        places: np.ndarray | None = None,
+    ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+        """As :meth:`evaluate`, and the spread of a committee's forces (m,), eV/Å."""
+        assert isinstance(self._engine, Committee)  # of one that has a spread
+        if depths is None:
+            return self._engine.evaluate_with_spread(numbers, positions, cell)
+        require_buffer(buffer, self.needs_buffer)
+        return self._engine.partial_with_spread(
+            numbers,
+            positions,
+            cell,
+            distance=depths,
+            fill=self._fill,
+            places=places,
+            **self._radii,
+        )
 
 
 def bulk_means(engine: LayeredEngine, atoms: Atoms) -> np.ndarray:

@@ -294,7 +294,7 @@ def _report(run: Run, outcome: Outcome, arguments: argparse.Namespace, *, timed:
 
 def _reference_wanted(arguments: argparse.Namespace, run: Run) -> bool:
     if arguments.reference is None:
-        return len(run.atoms) <= LARGEST_TIMED and bool(run.ipi_input.config.seed_indices)
+        return len(run.atoms) <= LARGEST_TIMED and run.ipi_input.config.mixes
     return arguments.reference
 
 

@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, PrivateAttr, field_validator, model_validator
@@ -205,6 +205,18 @@ class MixingConfig(Section):
     _home: Path = PrivateAttr(default=Path())
     _found: list[int] | None = PrivateAttr(default=None)
 
+    @model_validator(mode="after")
+    def _spread_has_models(self) -> Self:
+        spread = isinstance(self.seeds, SeedsConfig) and self.seeds.spread is not None
+        mace = self.expensive.mace
+        known = not (self.expensive.external or self.expensive.command)
+        if spread and known and not (mace and mace.committee):
+            raise ValueError(
+                "seeds: spread needs several models that can disagree: name further ones in "
+                "'expensive: mace: committee: [b.model]'"
+            )
+        return self
+
     @field_validator("seeds", mode="before")
     @classmethod
     def _seeds_not_empty(cls, value: Any) -> Any:
@@ -238,6 +250,16 @@ class MixingConfig(Section):
     def classified(self) -> bool:
         """Whether the seeds are found anew as the atoms move."""
         return isinstance(self.seeds, SeedsConfig)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether anything can be expensive."""
+        return self.seeds != "none"
+
+    @property
+    def starts_with_all(self) -> bool:
+        """Whether the region is everything until seeds have been found."""
+        return isinstance(self.seeds, SeedsConfig) and self.seeds.start == "all"
 
     @property
     def seed_indices(self) -> list[int]:
@@ -287,8 +309,13 @@ class MixingConfig(Section):
             return list(self.seeds)
         if isinstance(self.seeds, str):
             return self.select(self.seeds, "seeds")
-        if self.seeds.initial not in ("now", "all"):
-            return self.select(self.seeds.initial, "initial")
+        if self.seeds.start not in ("now", "all"):
+            return self.select(self.seeds.start, "initial")
+        if self.seeds.spread is not None:
+            raise MixpiError(
+                "seeds: spread: which atoms are seeds is known in a run alone, after its first "
+                "evaluation; for anything else name them, as a list, or as 'initial' of the section"
+            )
         atoms = read_structure(self.home / self.structure)
         return np.flatnonzero(classified_now(self, atoms)).tolist()
 

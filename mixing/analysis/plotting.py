@@ -99,7 +99,10 @@ def plot(ipi_input: IpiInput, *, say: Callable[[str], None] | None = None) -> li
         if frames and frames.exists():
             target = folder / "mixpi.cell.png"
             bead = f"bead 0 of {beads}" if beads > 1 else ""
-            draw_cell(last_frame(frames), target, seeds=ipi_input.config.seed_indices, note=bead)
+            config = ipi_input.config
+            # those that are found anew as the atoms move were others at the start
+            seeds = [] if config.classified else config.seed_indices
+            draw_cell(last_frame(frames), target, seeds=seeds, note=bead)
             paths.append(target)
     except MixpiError as error:
         missing.append(str(error))

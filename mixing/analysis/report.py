@@ -86,6 +86,7 @@ def make_report(ipi_input: IpiInput) -> dict:
             for name in ("core", "blend", "buffer")
         },
         **_physics(ipi_input, part, n_atoms, first=before),
+        **({"probes": _probes(part, n_atoms)} if "probed" in part else {}),
         "lost_drivers": int(part["lost_drivers"][-1]),
         "loads": read_loads(ipi_input.folder),
         "whole": {
@@ -160,6 +161,25 @@ def _physics(ipi_input: IpiInput, rows: dict, n_atoms: int, *, first: int) -> di
             "averages_from_step": begin,
         },
         "dynamics": dynamics,
+    }
+
+
+def _probes(rows: dict, n_atoms: int) -> dict:
+    """Looks at atoms outside the region: how many, at what cost, and when all have been seen."""
+    probed = rows["probed"] > 0
+    if not probed.any():
+        return {"count": 0}
+    steps = rows["step"][probed]
+    # of evaluations of all atoms, before seeds are found, probes are no part
+    some = rows["core"] + rows["blend"] < n_atoms
+    region = float(rows["region_ms"][some].sum())
+    return {
+        "count": len(steps),
+        "atoms": _median(rows["probed"][probed]),
+        "ms": _median(rows["probe_ms"][probed]),
+        "every": _median(np.diff(steps)) if len(steps) > 1 else None,
+        "cost": float(rows["probe_ms"].sum()) / region if region else None,
+        "tour": int(rows["tour"][-1]),
     }
 
 

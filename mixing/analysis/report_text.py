@@ -49,6 +49,7 @@ def sentences(report: dict) -> list[str]:
         lines += [f"  {line}" for line in _physics(whole)]
     if report["lost_drivers"]:
         lines.append(f"drivers lost and replaced: {report['lost_drivers']}")
+    lines += _probes(report)
     lines += load_sentences(report["loads"], report["beads"])
     lines += _speed_up(report)
     warnings = report.get("warnings", [])
@@ -108,6 +109,29 @@ def _physics(part: dict) -> list[str]:
     names = {"temperature": "temperature", "conserved": "drift"}
     lines += [f"no {names[name]}: {reason}" for name, reason in dynamics["missing"].items()]
     return lines
+
+
+def _probes(report: dict) -> list[str]:
+    """Looks at atoms outside the region, and what they cost."""
+    probes = report.get("probes")
+    if not probes:
+        return []
+    if not probes["count"]:
+        return ["probes: none; there were no atoms outside the region when one was due"]
+    text = (
+        f"probes: {probes['count']}, each a patch of about {probes['atoms']:.0f} atoms "
+        f"({probes['ms']:.3g} ms)"
+    )
+    if probes["every"] is not None:
+        text += f" every {probes['every']:.0f} steps"
+    if probes["cost"] is not None:
+        text += f", {100 * probes['cost']:+.3g} % of the expensive drivers' time for the region"
+    tour = probes["tour"]
+    return [
+        f"{text}; all atoms outside were looked at in {tour} steps"
+        if tour
+        else f"{text}; not all atoms outside have been looked at yet"
+    ]
 
 
 def _temperature_slope(t: dict) -> str:

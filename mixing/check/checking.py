@@ -104,9 +104,10 @@ def _describe_regions(ipi_input: IpiInput, atoms: Atoms, regions: Regions) -> It
     cluster = core + blend + buffer
     yield f"regions: {core} core, {blend} blend, {buffer} buffer of {len(atoms)} atoms"
     yield from _describe_memory(ipi_input.config.regions)
-    if ipi_input.config.seeds == "none":
+    config = ipi_input.config
+    if not config.mixes:
         yield "warning: no seeds: every force will be cheap"
-    elif cluster > LARGE_CLUSTER * len(atoms):
+    elif cluster > LARGE_CLUSTER * len(atoms) and not config.starts_with_all:
         yield (
             f"warning: the cluster is {cluster / len(atoms):.0%} of the atoms: mixing gains "
             "little; use a larger cell or smaller radii"

@@ -45,7 +45,7 @@ def free_cores(config: MixingConfig, here: int) -> int:
         At least 1.
     """
     expensive = config.expensive
-    taken = (expensive.driver.cores or 0) * expensive.count if config.seed_indices else 0
+    taken = (expensive.driver.cores or 0) * expensive.count if config.mixes else 0
     return max(1, (here - taken - 1) // config.cheap.count)
 
 

@@ -16,6 +16,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 from ..check.overwriting import require_safe_outputs
+from ..drivers.mace_files import file_hash
 from ..errors import MixpiError
 from ..extras import needs
 from ..files.ase_files import read_atoms
@@ -156,7 +157,8 @@ def prepare(
     extra = [frame for frames in files.values() for frame in frames]
     _check_species(config, species, extra)
     _make_folder(home / config.output, "output")
-    inputs = [path, home / config.structure, home / config.expensive.model, *files]
+    models = [home / name for name in config.expensive.models]
+    inputs = [path, home / config.structure, *models, *files]
     what = f"a file of the potential {config.name}"
     require_safe_outputs(
         [(f"{config.name}.{suffix}", what) for suffix in WRITTEN],
@@ -262,11 +264,12 @@ def _expensive(
         )
     engine = mace.load(home)
     engine.require(species)
-    path = Path(mace.located(home).model)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else mace.model
+    files = mace.located(home).models
+    digest, *others = (file_hash(Path(one)) if Path(one).is_file() else one for one in files)
+    committee = {"committee": others} if others else {}
     # a file with several heads holds several potentials
     head = {"head": mace.head} if mace.head else {}
-    return {"model": digest, **head}, engine.calculator
+    return {"model": digest, **committee, **head}, engine.calculator
 
 
 def _data(

@@ -19,6 +19,7 @@ def cluster_text(
     buffer: float,
     *,
     sites: bool = False,
+    spread: bool = False,
 ) -> str:
     """The INIT text of a cluster: its species, and how deep its atoms lie if that is wanted.
 
@@ -34,12 +35,12 @@ def cluster_text(
         Rows are lattice vectors, Å; one a geometry.
     buffer : float
         Å; up to which all atoms are there.
-    sites : bool
-        Whether it is asked for site energies, too.
+    sites, spread : bool
+        Whether it is asked for site energies, and for the spread of a committee's forces, too.
     """
     if not driver.wants_depths:
-        return init_text(cluster.numbers, sites=sites)
+        return init_text(cluster.numbers, sites=sites, spread=spread)
     depths = cluster.depths
     if depths is None or len(geometries) > 1:
         depths = depths_of(cluster, geometries, cells, buffer)
-    return init_text(cluster.numbers, depths, buffer, cluster.indices, sites=sites)
+    return init_text(cluster.numbers, depths, buffer, cluster.indices, sites=sites, spread=spread)

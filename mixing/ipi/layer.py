@@ -17,6 +17,7 @@ from ..errors import MixpiError
 from ..output.frames import Evaluated
 from ..output.records import CHEAP_LAYER, StepRecord
 from ..regions.centre import RegionCentre
+from ..regions.uncertainty import SpreadSeeds
 from ..sockets.connection import Request
 from ..sockets.pool import wait
 from ..sockets.server import say_aloud
@@ -25,6 +26,7 @@ from .cluster_text import cluster_text
 from .first_look import FirstLook, require_same_cheap
 from .folding import HomeImages
 from .limits import Limits
+from .probing import Probing
 from .region_thermostat import attach_when_bound, coupling
 from .run_files import RunFiles
 from .run_regions import PREFIX, make_mixer, regions_in
@@ -123,6 +125,7 @@ class Layer:
             self._config.regions.buffer,
         )
         self._started, self._has_met = False, False
+        self._probing = self._make_probing()
         self._state_before: dict[str, np.ndarray] = {}
         self._weights: np.ndarray | None = None
         if EXPENSIVE in self._levels and self._config.thermostat:
@@ -147,14 +150,32 @@ class Layer:
             self._session.remember(self._state)
             if step := self._simulation.first_step:
                 self._state_before = self._session.remembered() or {}
-                if not self._state_before:
-                    say_aloud(
-                        f"the state of step {step} that this run continues from holds nothing of "
-                        "the mixing layer: the energy estimate starts anew, and i-PI's conserved "
-                        "quantity and weights with a memory (regions: every, tau_in, ...) with it"
-                    )
-        if self._mixer.following and (before := regions_in(self._state_before)):
-            self._mixer.following.restore(before)
+                self._go_on(step)
+
+    def _go_on(self, step: int) -> None:
+        """Let the regions go on from the state before, and say what starts anew."""
+        before, following = regions_in(self._state_before), self._mixer.following
+        anew = [] if self._state_before else ["the energy estimate, and i-PI's conserved quantity"]
+        if following and before:
+            following.restore(before)
+        elif following:
+            anew.append(
+                "what the regions remember (regions: every, tau_in, ...; averages of seeds)"
+            )
+        if anew:
+            say_aloud(
+                f"the state of step {step} that this run continues from does not hold all that the "
+                f"mixing layer remembers. Anew starts {'; and '.join(anew)}"
+            )
+
+    def _make_probing(self) -> Probing | None:
+        """Who asks for the spread of a committee, if the seeds are found by it."""
+        following = self._mixer.following
+        if EXPENSIVE not in self._levels or following is None:
+            return None
+        if not isinstance(following.rule, SpreadSeeds):
+            return None
+        return Probing(following.rule, self._config, self._session.structure.numbers)
 
     def _state(self) -> dict[str, np.ndarray] | None:
         """What a run that continues from now must know."""
@@ -193,6 +214,8 @@ class Layer:
         asked, wanted, step = self._take(cells, given)
         mixes = EXPENSIVE in self._levels
         plan = self._plan(asked, step) if mixes else None
+        if plan is not None and self._probing:
+            self._probing.choose(step, plan, asked)
         planned = time.perf_counter()
         replies = self._ask(plan, asked)
         if first and plan is not None and CHEAP_ON_CLUSTER.pool in replies.forces:
@@ -202,6 +225,9 @@ class Layer:
             self._require_same_cheap(plan, asked, replies)
         received = time.perf_counter()
         self._inspect(first, plan, asked, replies, f"step {step}")
+        if plan is not None and self._probing:
+            pool = self._session.pools[EXPENSIVE.pool]
+            self._probing.observe(pool, step, plan, self._jobs.get(EXPENSIVE.pool, []))
         if plan is None:
             potentials, forces = replies.energies[CHEAP.pool], replies.forces[CHEAP.pool]
             self._session.cheap_seconds += received - entered
@@ -320,7 +346,11 @@ class Layer:
         self._work = WorkOfCorrection(self._mixer.masses)
         if EXPENSIVE in self._levels:
             self._files = RunFiles(
-                self._session, self._simulation, beads=len(ring), part=self._part
+                self._session,
+                self._simulation,
+                beads=len(ring),
+                part=self._part,
+                probes=self._probing is not None,
             )
             if "work" in self._state_before:
                 self._work.resume([float(one) for one in self._state_before["work"]])
@@ -369,7 +399,11 @@ class Layer:
                 for bead, positions in enumerate(shown)
             ]
         sent = time.perf_counter()
-        seconds = wait({pools[name]: requests for name, requests in jobs.items()})
+        awaited = {pools[name]: requests for name, requests in jobs.items()}
+        if self._probing:
+            pool = pools[EXPENSIVE.pool]
+            awaited[pool] = [*awaited.get(pool, []), *self._probing.submit(pool, asked)]
+        seconds = wait(awaited)
         asked_for = [level.pool for level in self._used if level.pool in jobs]
         results = {name: [pools[name].result(one) for one in jobs[name]] for name in asked_for}
         self._jobs = jobs
@@ -388,6 +422,7 @@ class Layer:
             asked.folded_angstrom,
             asked.cells_angstrom,
             self._buffers.get(level.pool, self._config.regions.buffer),
+            spread=level is EXPENSIVE and self._probing is not None,
         )
 
     def _widen(self) -> bool:
@@ -503,5 +538,6 @@ class Layer:
             work=tuple(work),
             seeds=self._mixer.seed_count,
             centre=tuple(float(x) for x in centre @ session.rotation),
+            probes=self._probing.row if self._probing else (),
         )
         self._files.add(record, found, first=first)

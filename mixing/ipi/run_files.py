@@ -40,6 +40,8 @@ class RunFiles:
         Geometries of each evaluation.
     part : str
         What the layer computes.
+    probes : bool
+        Whether it looks at atoms outside the region.
 
     Attributes
     ----------
@@ -54,7 +56,13 @@ class RunFiles:
     """
 
     def __init__(
-        self, session: Session, simulation: RunningSimulation | None, *, beads: int, part: str
+        self,
+        session: Session,
+        simulation: RunningSimulation | None,
+        *,
+        beads: int,
+        part: str,
+        probes: bool = False,
     ) -> None:
         self._config, self._simulation, self._beads = session.config, simulation, beads
         self._evaluated: Evaluated | None = None
@@ -69,7 +77,9 @@ class RunFiles:
             simulation.tell_of_lost_output(fail)
         waits = WAITS if part == "force" else WAITS_FOR_CORRECTION
         self.waits = list(waits)
-        self.steps = StepsFile(output.steps, beads=beads, waits=waits, first_step=first_step)
+        self.steps = StepsFile(
+            output.steps, beads=beads, waits=waits, first_step=first_step, probes=probes
+        )
         self._frames = Frames(
             output, session.structure, session.rotation, beads=beads, first_step=first_step
         )

@@ -53,7 +53,7 @@ def make_mixer(config: MixingConfig, atoms: Atoms, *, still: bool = False) -> Mi
             )
         return Mixer(
             atoms.numbers,
-            config.seed_indices,
+            [] if following else config.seed_indices,
             **regions.radii,
             remove_net_force=config.remove_net_force,
             following=following,

@@ -21,7 +21,8 @@ class StepRecord:
 
     Times are wall-clock ms. ``waits`` has a column a pool; pools that compute at the same time
     are all counted from the moment that the work was handed out. ``work`` has a column a bead,
-    ``centre`` one a direction.
+    ``centre`` one a direction, ``probes`` those of :data:`PROBES` where atoms outside the region
+    are looked at.
     """
 
     step: int
@@ -41,6 +42,7 @@ class StepRecord:
     work: tuple[float, ...]
     seeds: int = 0
     centre: tuple[float, ...] = (math.nan,) * 3
+    probes: tuple[float, ...] = ()
 
 
 COLUMN_HELP = {
@@ -75,6 +77,13 @@ WAITS_FOR_CORRECTION = {
     "cheap_cluster": "ms until the last cheap reply on the cluster (contains 'send')",
     "expensive": "ms until the last expensive reply (contains 'send')",
 }
+#: Columns of looks at atoms outside the region, for seeds by the spread of a committee.
+PROBES = {
+    "probed": "atoms outside the region that were looked at",
+    "probe_ms": "ms that the expensive drivers computed for that",
+    "region_ms": "ms that they computed for the region",
+    "tour": "steps in which all atoms outside were looked at, the last time; 0 before the first",
+}
 #: How the line begins where a run was continued.
 CONTINUED = "# continued from step "
 
@@ -94,6 +103,8 @@ class StepsFile:
     first_step : int
         Step that this run begins with; more than 0 for one that continues another, whose
         rows behind that step are cut off. One that does not reach that step is put aside.
+    probes : bool
+        Whether there are looks at atoms outside the region.
 
     Attributes
     ----------
@@ -110,10 +121,11 @@ class StepsFile:
         beads: int,
         waits: Mapping[str, str] = WAITS,
         first_step: int = 0,
+        probes: bool = False,
     ) -> None:
         path, self.last = Path(path), {}
         self.evaluations = 0
-        columns = _columns(beads, waits)
+        columns = _columns(beads, waits, PROBES if probes else {})
         if first_step and path.exists():
             cut_table(path, first_step, list(columns).index("step"))
             before = read_steps(path)
@@ -144,9 +156,12 @@ class StepsFile:
         self._stream.close()
 
 
-def _columns(beads: int, waits: Mapping[str, str] = WAITS) -> dict[str, str]:
+def _columns(
+    beads: int, waits: Mapping[str, str] = WAITS, probes: Mapping[str, str] | None = None
+) -> dict[str, str]:
     several = {
         "waits": waits,
+        "probes": probes or {},
         "work": {f"work_{bead}": COLUMN_HELP["work"].format(bead=bead) for bead in range(beads)},
         "centre": {f"centre_{axis}": COLUMN_HELP["centre"].format(axis=axis) for axis in "xyz"},
     }

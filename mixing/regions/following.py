@@ -109,6 +109,11 @@ class Following:
         return self._weights
 
     @property
+    def rule(self) -> SeedRule:
+        """Who knows the seeds."""
+        return self._seeds
+
+    @property
     def seeds(self) -> np.ndarray:
         """Mask (n,) of the seeds of the last step."""
         return self._seed_mask

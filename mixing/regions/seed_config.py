@@ -16,7 +16,7 @@ from .seeds import understood
 
 
 #: The ways to say what is measured of each atom; one of them is needed.
-KINDS = ("lammps", "coordination", "function")
+KINDS = ("lammps", "coordination", "function", "spread")
 #: ``module:function``.
 TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
@@ -76,6 +76,15 @@ class AverageConfig(Section):
         return self
 
 
+class SpreadConfig(Section):
+    """How atoms outside the region are looked at, whose spread is not known otherwise."""
+
+    patch: Positive = Field(
+        5.0, description="Å; a patch are the atoms outside closer than this to one of them."
+    )
+    every: int = Field(20, ge=1, description="Steps between patches.")
+
+
 class SeedsConfig(Section):
     """Seeds that are found by a value of each atom, again and again as the atoms move."""
 
@@ -95,6 +104,13 @@ class SeedsConfig(Section):
         description="Instead of a compute, module:function of Python, a file beside this one; it "
         "gets positions (n, 3), atomic numbers (n,) and the cell (3, 3; rows are vectors), Å, and "
         "returns a number for each atom, which depends on nothing else. 'mixpi check' runs it.",
+    )
+    spread: SpreadConfig | None = Field(
+        None,
+        description="Instead of a compute, how far the models of 'expensive: mace: committee' are "
+        "apart, eV/Å: the root mean square, over the models, of the difference of an atom's force "
+        "from the mean. It is known of the atoms in the region, and of patches of the others that "
+        "are looked at in turn.",
     )
     potential: list[str] | None = Field(
         None,
@@ -116,7 +132,8 @@ class SeedsConfig(Section):
     initial: Annotated[list[int] | str, BeforeValidator(_start)] = Field(
         "now",
         description="Seeds until the first average: 'now' for those of the first geometry, 'all' "
-        "for everything expensive, or a selection in words or indices, as for 'seeds'.",
+        "for everything expensive, or a selection in words or indices, as for 'seeds'. With "
+        "'spread' nothing is known before the first evaluation, and 'now' is 'all'.",
     )
     among: SelectionWords | None = Field(
         None,
@@ -171,12 +188,17 @@ class SeedsConfig(Section):
             raise ValueError(f"give exactly one of {', '.join(KINDS)} (found: {given or 'none'})")
         if self.potential is not None and self.lammps is None:
             raise ValueError("potential is for a compute of LAMMPS (lammps)")
-        if self.initial != "now" and self.average.repeat == 1:
+        if self.initial != "now" and self.average.repeat == 1 and self.spread is None:
             raise ValueError(
                 "initial has no effect: with 'repeat: 1' the first average is that of step 0: "
                 "leave it out, or average over more values"
             )
         return self
+
+    @property
+    def start(self) -> list[int] | str:
+        """What ``initial`` means."""
+        return "all" if self.spread and self.initial == "now" else self.initial
 
     def inputs(self, home: Path) -> list[str]:
         """Words that may be names of files that it reads."""
@@ -195,6 +217,8 @@ class SeedsConfig(Section):
         """What is compared with the bounds, for people."""
         if self.coordination is not None:
             return f"neighbours within {self.coordination:g} Å"
+        if self.spread is not None:
+            return "spread of the committee's forces (eV/Å)"
         return f"LAMMPS's {self.lammps}" if self.lammps else f"{self.function}"
 
 

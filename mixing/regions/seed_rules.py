@@ -12,7 +12,8 @@ from ..errors import MixpiError
 from .averaging import TimeAverage
 from .classified import ClassifiedSeeds
 from .classifiers import Classifier, CoordinationNumber, UserFunction
-from .seed_config import SeedsConfig
+from .seed_config import SeedsConfig, SpreadConfig
+from .uncertainty import SpreadSeeds
 
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ def make_seed_rule(config: MixingConfig, atoms: Atoms) -> SeedRule:
     """
     if not isinstance(config.seeds, SeedsConfig):
         return fixed_seeds(config, atoms)
+    if config.seeds.spread is not None:
+        return _by_spread(config, config.seeds, config.seeds.spread, atoms)
     return _classified(config, config.seeds, atoms)
 
 
@@ -108,21 +111,44 @@ def classified_now(config: MixingConfig, atoms: Atoms) -> np.ndarray:
 
 
 def _classified(config: MixingConfig, section: SeedsConfig, atoms: Atoms) -> ClassifiedSeeds:
-    initial = among = None
-    if section.initial == "all":
-        initial = np.ones(len(atoms), dtype=bool)
-    elif section.initial != "now":
-        initial = _mask(config.select(section.initial, "initial"), atoms)
-    if section.among is not None:
-        among = _mask(config.select(section.among, "among"), atoms)
     return ClassifiedSeeds(
         _classifier(config, section, atoms),
         len(atoms),
         (section.bounds[0], section.bounds[1]),
         TimeAverage(**section.average.model_dump()),
-        initial=initial,
-        among=among,
+        initial=_initial(config, section, atoms),
+        among=_among(config, section, atoms),
     )
+
+
+def _by_spread(
+    config: MixingConfig, section: SeedsConfig, spread: SpreadConfig, atoms: Atoms
+) -> SpreadSeeds:
+    initial = _initial(config, section, atoms)
+    assert initial is not None  # 'now' is 'all'
+    return SpreadSeeds(
+        initial,
+        (section.bounds[0], section.bounds[1]),
+        TimeAverage(**section.average.model_dump()),
+        patch=spread.patch,
+        every=spread.every,
+        among=_among(config, section, atoms),
+    )
+
+
+def _initial(config: MixingConfig, section: SeedsConfig, atoms: Atoms) -> np.ndarray | None:
+    """Mask of the seeds until the first average; None for those of the first geometry."""
+    if section.start == "now":
+        return None
+    if section.start == "all":
+        return np.ones(len(atoms), dtype=bool)
+    return _mask(config.select(section.start, "initial"), atoms)
+
+
+def _among(config: MixingConfig, section: SeedsConfig, atoms: Atoms) -> np.ndarray | None:
+    if section.among is None:
+        return None
+    return _mask(config.select(section.among, "among"), atoms)
 
 
 def _classifier(config: MixingConfig, section: SeedsConfig, atoms: Atoms) -> Classifier:

@@ -240,6 +240,7 @@ def init_text(
     places: np.ndarray | None = None,
     *,
     sites: bool = False,
+    spread: bool = False,
 ) -> str:
     """What a driver that asks is told of a structure, as JSON.
 
@@ -254,8 +255,8 @@ def init_text(
         Up to which all atoms are there, Å.
     places : ndarray of int, shape (m,), optional
         Of the atoms in the whole system, so that the driver knows them again.
-    sites : bool
-        Whether it is asked for site energies, too.
+    sites, spread : bool
+        Whether it is asked for site energies, and for the spread of a committee's forces, too.
     """
     told: dict = {"numbers": np.asarray(numbers).tolist()}
     if depths is not None:
@@ -264,4 +265,6 @@ def init_text(
         told["places"] = packed(places, "<i4")
     if sites:
         told["sites"] = True
+    if spread:
+        told["spread"] = True
     return json.dumps(told, separators=(",", ":"))

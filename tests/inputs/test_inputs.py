@@ -37,6 +37,8 @@ def copy_of(case, tmp_path, *, steps: int, name: str = "input.xml"):
     xml, count = re.subn(r"<total_steps>\d+<", f"<total_steps>{steps}<", xml)
     assert count == 1
     (folder / name).write_text(xml)
+    if list(folder.glob("*-tiny.model")):
+        return folder  # a committee of both
     for model in folder.glob("*-small.model"):
         model.unlink()
         shutil.copy(MODELS / model.name.replace("-small", "-tiny"), folder)
@@ -54,7 +56,7 @@ def warnings_of(case, printed: str) -> list[str]:
 
 
 def test_there_are_cases():
-    some = {"si_vacancy_md", "si_vacancy_md_8000", "si_snap_both", SMALL}
+    some = {"si_vacancy_md", "si_vacancy_md_8000", "si_snap_both", "si_committee_md", SMALL}
     assert some <= {case.name for case in CASES}
 
 
@@ -74,7 +76,7 @@ def test_case_is_whole_when_copied_elsewhere(case, tmp_path):
     tables = {name for name in named if name.endswith(ENDINGS)}
     assert tables
     if config.expensive.mace:
-        tables.add(config.expensive.mace.model)
+        tables.update(config.expensive.mace.models)
     copies = tables | {path.name for path in case.iterdir() if path.name.endswith(ENDINGS)}
     for name in copies:
         originals = [*MODELS.glob(name), *(ROOT / "ipi_inputs" / "potentials").glob(name)]

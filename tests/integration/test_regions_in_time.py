@@ -28,6 +28,7 @@ MEMORY = {
     "core": 2.5, "blend": 4.0, "buffer": 3.0, "every": 3, "tau_in": 4.0, "tau_out": 20.0,
     "leave": 3.0,
 }  # fmt: skip
+PLAIN = {name: MEMORY[name] for name in ("core", "blend", "buffer")}
 LANGEVIN = """<dynamics mode='nvt'><timestep units='femtosecond'>1</timestep>
 <thermostat mode='langevin'><tau units='femtosecond'>50</tau></thermostat></dynamics>"""
 PILE = LANGEVIN.replace("'langevin'", "'pile_l'")
@@ -133,7 +134,16 @@ def test_a_state_without_ours_says_what_starts_anew(make_case):
     done(case)
     path = case.folder / "md.checkpoint"
     path.write_text(path.read_text().split("<!-- mixpi")[0])
-    assert "holds nothing of the mixing layer" in done(case, "md.checkpoint").stderr
+    said = done(case, "md.checkpoint").stderr
+    assert "Anew starts the energy estimate" in said and "what the regions remember" in said
+
+
+def test_a_memory_that_comes_later_starts_anew(make_case):
+    case = make_case(steps=8, checkpoint=6, **moving(regions=PLAIN))
+    done(case)
+    case.config["regions"] = MEMORY
+    said = done(case, "md.checkpoint").stderr
+    assert "Anew starts what the regions remember" in said
 
 
 def test_a_state_of_another_system_is_refused(make_case):

@@ -34,7 +34,7 @@ def torch():
     return torch
 
 
-def two_heads(torch, *heads: str):
+def two_heads(torch, *heads: str, numbers: tuple[int, ...] = (14,)):
     """A small untrained model, in which each head has weights of its own."""
     from e3nn import o3
     from mace import modules
@@ -49,13 +49,13 @@ def two_heads(torch, *heads: str):
         interaction_cls=blocks["RealAgnosticResidualInteractionBlock"],
         interaction_cls_first=blocks["RealAgnosticInteractionBlock"],
         num_interactions=2,
-        num_elements=1,
+        num_elements=len(numbers),
         hidden_irreps=o3.Irreps("4x0e"),
         MLP_irreps=o3.Irreps("4x0e"),
         gate=torch.nn.functional.silu,
-        atomic_energies=np.array([[-1.0 - k] for k in range(len(heads))]),
+        atomic_energies=np.array([len(numbers) * [-1.0 - k] for k in range(len(heads))]),
         avg_num_neighbors=8.0,
-        atomic_numbers=[14],
+        atomic_numbers=list(numbers),
         correlation=1,
         atomic_inter_scale=[1.0 + k for k in range(len(heads))],
         atomic_inter_shift=[0.0] * len(heads),

@@ -51,6 +51,24 @@ def test_steps_file_comes_back(tmp_path):
     assert len(read_steps(path)["core"]) == 5
 
 
+def test_looks_at_the_outside_have_columns_where_there_are_any(tmp_path):
+    path = tmp_path / "s"
+    file = StepsFile(path, beads=2, probes=True)
+    for step in range(3):
+        file.add(record(step, work=(0.1, 0.2), probes=(29.0 * step, 7.5, 2.25, step)))
+    file.close()
+    steps = read_steps(path)
+    assert list(steps)[-5:] == ["probed", "probe_ms", "region_ms", "tour", "part"]
+    np.testing.assert_array_equal(steps["probed"], [0, 29, 58])
+    np.testing.assert_array_equal(steps["work_1"], 0.2)
+    np.testing.assert_array_equal(steps["tour"], [0, 1, 2])
+    # a run that looks goes on from one that did not with a file of its own
+    steps_file(path, range(3))
+    anew = StepsFile(path, beads=1, first_step=2, probes=True)
+    anew.close()
+    assert not anew.last
+
+
 def test_an_empty_file_has_all_columns(tmp_path):
     (tmp_path / "s").write_text("")
     assert len(read_steps(tmp_path / "s")["evaluation"]) == 0

@@ -87,6 +87,45 @@ def test_multiple_time_steps_are_measured_from_the_file(make_case):
     assert "6 steps, 25 force evaluations (4 a step)" in sentences(report)
 
 
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        (40, "; all atoms outside were looked at in 30 steps"),
+        (20, "; not all atoms outside have been looked at yet"),
+    ],
+)
+def test_probes(make_case, last, said):
+    """A look every 5 steps at 60 atoms; all have been seen after 30."""
+    case = make_case()
+    steps = StepsFile(case.folder / "mix.steps", beads=1, probes=True)
+    for step in range(last + 1):
+        looks = step % 5 == 0
+        # at first everything is expensive
+        region = {"core": 64, "blend": 0} if step < 4 else {"core": 40, "blend": 10}
+        probes = (60.0 * looks, 10.0 * looks, 9e9 if step < 4 else 25.0, 30 * (step >= 30))
+        steps.add(record(step, step, probes=probes, **region))
+    steps.close()
+    report = report_of(case)
+    assert report["probes"]["count"] == 1 + last // 5
+    assert report["probes"]["cost"] == pytest.approx(10 * (1 + last // 5) / (25 * (last - 3)))
+    [line] = [line for line in sentences(report) if line.startswith("probes: ")]
+    assert "each a patch of about 60 atoms (10 ms) every 5 steps, +" in line
+    assert " % of the expensive drivers' time for the region; " in line
+    assert said in line
+
+
+def test_no_probes(make_case):
+    case = make_case()
+    write_steps(case, 0, 3)
+    report = report_of(case)
+    assert "probes" not in report
+    steps = StepsFile(case.folder / "mix.steps", beads=1, probes=True)
+    steps.add(record(0, 0, probes=(0.0, 0.0, 5.0, 0)))
+    steps.close()
+    [line] = [line for line in sentences(report_of(case)) if line.startswith("probes: ")]
+    assert "no atoms outside the region" in line
+
+
 def test_nothing_to_report(make_case):
     case = make_case()
     with pytest.raises(MixpiError, match="does not exist: run"):
