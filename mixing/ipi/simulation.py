@@ -18,6 +18,7 @@ import numpy as np
 from ipi.engine import outputs as ipi_outputs
 from ipi.engine.outputs import CheckpointOutput, PropertyOutput, TrajectoryOutput
 from ipi.engine.simulation import Simulation
+from ipi.utils.depend import dstrip
 from ipi.utils.messages import get_identification_info
 from ipi.utils.softexit import softexit
 from ipi.utils.units import unit_to_user
@@ -125,7 +126,8 @@ class RunningSimulation:
         of = zip(forces.mforces, forces.mbeads, strict=True)
         own = [beads for force, beads in of if getattr(force.ff, "driver", None) is pes]
         # contracted ones too; inside a committee it is not known whose they are
-        rings = [np.array(mine.q) for mine in own or forces.mbeads]
+        # np.array alone does not copy i-PI's arrays: these would move on with the atoms
+        rings = [np.array(dstrip(mine.q)) for mine in own or forces.mbeads]
         if len({len(ring) for ring in rings}) > 1 and own:
             raise MixpiError(
                 f"i-PI computes one mixing layer's forces on {_counts(rings)} beads (nbeads='...' "
