@@ -12,7 +12,6 @@ import importlib
 import inspect
 import re
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import ArrayLike
 
 from ..errors import MixpiError
+from ..files.user_code import words_of
 
 
 #: Of what a calculator prints, characters that are kept for messages.
@@ -273,7 +273,7 @@ class AseEngine:
         except (Exception, SystemExit) as error:
             raise MixpiError(
                 f"ASE calculator {self.name} failed for {len(atoms)} atoms "
-                f"({atoms.get_chemical_formula()}): {_words(error)}{self._printed.tail()}"
+                f"({atoms.get_chemical_formula()}): {words_of(error)}{self._printed.tail()}"
             ) from None
 
     def _made(self, arguments: dict[str, object], folder: Path) -> Any:
@@ -295,7 +295,7 @@ class AseEngine:
             given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
             raise MixpiError(
                 f"ASE calculator {self.name}({given}) cannot be made: "
-                f"{_words(error)}{self._printed.tail()}"
+                f"{words_of(error)}{self._printed.tail()}"
             ) from None
         methods = ("get_potential_energy", "get_forces")
         if isinstance(made, type) or not all(callable(getattr(made, m, None)) for m in methods):
@@ -356,7 +356,7 @@ def _factory(target: str, folder: Path, printed: _Printed) -> Callable[..., Any]
     except (Exception, SystemExit) as error:
         raise MixpiError(
             f"module {module_name} of the calculator cannot be imported: "
-            f"{_words(error)}{printed.tail()}"
+            f"{words_of(error)}{printed.tail()}"
         ) from None
     for part in name.split("."):
         inside, found = found, getattr(found, part, None)
@@ -373,16 +373,6 @@ def _factory(target: str, folder: Path, printed: _Printed) -> Callable[..., Any]
             "returns the calculator"
         )
     return found
-
-
-def _words(error: BaseException) -> str:
-    """An exception in a line, with the place where it was raised."""
-    text = " ".join(str(error).split())
-    frames = traceback.extract_tb(error.__traceback__)
-    if isinstance(error, SyntaxError):
-        return f"SyntaxError: {text}"
-    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}{': ' + text[:500] if text else ''}{place}"
 
 
 def _tensor(stress: Any) -> np.ndarray:

@@ -48,7 +48,7 @@ ACCELERATED = re.compile(r"/(kk(/host|/device)?|gpu|omp|opt|intel)$")
 #: Potentials of QUIP that ask other programs for forces.
 _QUIP_PROGRAMS = re.compile(r"(?i)(file|socket|callback)pot|command\s*=")
 #: Files that readers of LAMMPS may unpack by a shell's command, and names with which that is safe.
-_PACKED = re.compile(r"\.(gz|bz2|zst|xz|lzma|lz4)$")
+PACKED = re.compile(r"\.(gz|bz2|zst|xz|lzma|lz4)$")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./+-]*")
 #: Flags of the program that say how it computes or prints; most others name files.
 _FLAGS = (
@@ -158,7 +158,7 @@ def _require_safe_names(shown: str, line: Line) -> None:
     for word in line.words[1:]:
         # files get plain names, but may keep a '-' in front
         as_written = word.file is None or word.text.startswith("-")
-        if as_written and _PACKED.search(word.text) and not _SAFE_NAME.fullmatch(word.text):
+        if as_written and PACKED.search(word.text) and not _SAFE_NAME.fullmatch(word.text):
             raise MixpiError(
                 f"'{shown}': LAMMPS may give the name of a packed file to a shell, so "
                 f"{word.text[:60]!r} is not passed on: unpack the file, or give it a plain name"

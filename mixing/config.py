@@ -12,13 +12,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+import numpy as np
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from .blend.levels import LEVELS, PARTS, POOLS
 from .drivers.config import DriverConfig
 from .errors import MixpiError
 from .files.names import FileName, OutputName
 from .files.yaml_files import Positive, Section, as_yaml, read_yaml
+from .regions.growth import valid_leave
+from .regions.seed_config import Seeds, SeedsConfig, selection
+from .regions.seed_rules import classified_now
+from .regions.seeds import select_atoms, select_seeds
+from .structure import read_frames, read_structure, require_periodic
 
 
 Radius = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
@@ -38,9 +44,47 @@ class RegionConfig(Section):
         description="Å; atoms closer than this to an atom of positive weight are shown to the "
         "expensive potential as surroundings. Wider = more exact and more costly."
     )
-    profile: Literal["linear", "cubic"] = Field(
-        "linear", description="Shape of the weight across the blend."
+    profile: Literal["linear", "cubic", "smooth"] = Field(
+        "linear",
+        description="Shape of the weight across the blend; 'smooth': its distance counts from the "
+        "seeds, from 'core' on, and no weight jumps while atoms move.",
     )
+    every: int = Field(
+        1,
+        ge=0,
+        description="Steps between rebuilds of the weights; 0: those of the start, throughout. "
+        "(The buffer around them is that of each step.)",
+    )
+    tau_in: Radius = Field(
+        0.0, description="fs; how slowly weights rise: by the share every * timestep / tau_in."
+    )
+    tau_out: Radius = Field(0.0, description="fs; how slowly weights fall.")
+    leave: Radius = Field(
+        0.0,
+        description="Å; atoms that are in the core stay in it as long as they are closer than this "
+        "to a seed (0: than 'core').",
+    )
+    groups: str | None = Field(
+        None,
+        min_length=1,
+        description="An array of the structure file (molecule or residue numbers, from 1; -1: "
+        "none): atoms of one group are in a region together, so that no molecule is cut.",
+    )
+
+    @property
+    def radii(self) -> dict[str, Any]:
+        """What regions of one geometry are grown by (:func:`mixpi.build_regions`)."""
+        return self.model_dump(include={"core", "blend", "buffer", "profile"})
+
+    @property
+    def remember(self) -> bool:
+        """Whether weights depend on earlier steps."""
+        return self.every != 1 or bool(self.tau_in or self.tau_out or self.leave or self.groups)
+
+    @model_validator(mode="after")
+    def _leave_fits(self) -> RegionConfig:
+        valid_leave(self.leave, self.core, self.profile)
+        return self
 
 
 class OutputConfig(Section):
@@ -127,8 +171,11 @@ class MixingConfig(Section):
         "LAMMPS data file); the same atoms in the same order and the same cell as i-PI has, best "
         "the same file."
     )
-    seeds: list[int] | Literal["none"] = Field(
-        description="Indices (from 0) of the seed atoms; 'none' for an empty region (all cheap)."
+    seeds: Seeds = Field(
+        description="The seed atoms (required): indices (from 0), [3, 17]; or words, evaluated "
+        "once, for the structure's file: 'species He', 'near 5 5 5 within 4', 'undercoordinated', "
+        "'where z > 12 and species == He'; 'none' for an empty region (all cheap); or a section "
+        "that finds them anew as the atoms move."
     )
     regions: RegionConfig = Field(description="Radii that grow the regions from the seeds.")
     remove_net_force: bool = Field(
@@ -155,6 +202,9 @@ class MixingConfig(Section):
         default_factory=LimitsConfig, description="When a run stops because it has exploded."
     )
 
+    _home: Path = PrivateAttr(default=Path())
+    _found: list[int] | None = PrivateAttr(default=None)
+
     @field_validator("seeds", mode="before")
     @classmethod
     def _seeds_not_empty(cls, value: Any) -> Any:
@@ -163,23 +213,11 @@ class MixingConfig(Section):
                 "no seeds: list the indices of the atoms the expensive potential is for, "
                 "or write 'seeds: none' if you want the cheap potential everywhere"
             )
-        if not isinstance(value, list):
-            if value == "none":
-                return value
-            raise ValueError(
-                f"{as_yaml(value)} is no list of atoms: write 'seeds: [3, 17]', or 'seeds: none'"
-            )
-        seen = set()
-        for seed in value:
-            if isinstance(seed, bool) or not isinstance(seed, int):
-                raise ValueError(
-                    f"{as_yaml(seed)} is no index of an atom: whole numbers from 0 are"
-                )
-            if seed < 0:
-                raise ValueError(f"seed {seed} is negative: atoms are numbered from 0")
-            if seed in seen:
-                raise ValueError(f"seed {seed} stands twice: is one of them another atom?")
-            seen.add(seed)
+        if isinstance(value, dict | SeedsConfig):
+            return value
+        selection(value)
+        if isinstance(value, str) and value.strip().lower() == "none":
+            return "none"
         return value
 
     @model_validator(mode="after")
@@ -192,9 +230,67 @@ class MixingConfig(Section):
         return self
 
     @property
+    def home(self) -> Path:
+        """The folder of the file."""
+        return self._home
+
+    @property
+    def classified(self) -> bool:
+        """Whether the seeds are found anew as the atoms move."""
+        return isinstance(self.seeds, SeedsConfig)
+
+    @property
     def seed_indices(self) -> list[int]:
-        """The seeds, an empty list for 'none'."""
-        return [] if self.seeds == "none" else list(self.seeds)
+        """The seeds at the geometry of the structure's file, an empty list for 'none'.
+
+        Of classified seeds those that a run starts with, by values that are not averaged; where
+        it starts with everything expensive, those that its first average finds if nothing moves.
+
+        Raises
+        ------
+        MixpiError
+            If they have to be found, and cannot.
+        """
+        if self._found is None:
+            self._found = self._find_seeds()
+        return list(self._found)
+
+    def select(self, words: str | list[int], key: str) -> list[int]:
+        """Atoms of the structure's file, by words or indices.
+
+        Parameters
+        ----------
+        words : str or list of int
+            As in :data:`mixpi.regions.seeds.GRAMMAR`; places are those in the file.
+        key : str
+            Where they stand, for messages.
+
+        Raises
+        ------
+        MixpiError
+            If no atom matches.
+        """
+        path = self.home / self.structure
+        atoms = read_frames(path)[0]
+        require_periodic(atoms, path)
+        try:
+            choose = select_seeds if key == "seeds" else select_atoms
+            return choose(words, atoms).indices
+        except MixpiError as error:
+            where = key if key == "seeds" else f"seeds.{key}"
+            raise MixpiError(f"{where}: {str(error).removeprefix('seeds: ')}") from None
+
+    def _find_seeds(self) -> list[int]:
+        if self.seeds == "none":
+            return []
+        if isinstance(self.seeds, list):
+            return list(self.seeds)
+        if isinstance(self.seeds, str):
+            return self.select(self.seeds, "seeds")
+        if self.seeds.initial not in ("now", "all"):
+            return self.select(self.seeds.initial, "initial")
+        atoms = read_structure(self.home / self.structure)
+        return np.flatnonzero(classified_now(self, atoms)).tolist()
 
     def pools(self, parts: Iterable[str]) -> tuple[str, ...]:
         """The driver pools in use, cheapest first: without seeds nothing is asked on a cluster.
@@ -251,6 +347,7 @@ def load_config(path: str | os.PathLike) -> MixingConfig:
     """
     path = Path(path)
     config = read_yaml(path, MixingConfig, help_command="mixpi config")
+    config._home = path.parent
     # the folder is resolved, the file is not: two folders may link to one file
     identity = str(path.parent.resolve() / path.name)
     tag = f"mixpi-{hashlib.sha256(os.fsencode(identity)).hexdigest()[:10]}"

@@ -53,5 +53,7 @@ def _section(annotation: Any) -> type[BaseModel] | None:
     options = [annotation]
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         options = list(typing.get_args(annotation))
+    # one way to write a key may carry more than its type
+    options = [o.__origin__ if typing.get_origin(o) is typing.Annotated else o for o in options]
     found = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
     return found[0] if found else None

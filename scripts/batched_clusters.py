@@ -27,7 +27,7 @@ def clusters(case: str, count: int) -> list[Atoms]:
     folder = ROOT / "ipi_inputs" / case
     config, atoms = load_config(folder / "mixing.yaml"), read_structure(folder / "init.extxyz")
     regions = build_regions(
-        atoms.positions, atoms.cell.array, config.seed_indices, **config.regions.model_dump()
+        atoms.positions, atoms.cell.array, config.seed_indices, **config.regions.radii
     )
     part, rng = atoms[regions.cluster], np.random.default_rng(0)
     found = []

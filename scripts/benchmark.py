@@ -8,6 +8,7 @@ python scripts/benchmark.py snap         SNAP on both sides: error against cost,
 python scripts/benchmark.py large        200,000 atoms with drivers that cost nothing
 python scripts/benchmark.py beads        overhead against the number of beads and of drivers
 python scripts/benchmark.py net_force    drift of the energy estimate, net force removed or not
+python scripts/benchmark.py classify     one classification of all atoms, by LAMMPS and by our own
 
 Compared things are measured in turns and the medians are printed: absolute times on
 a shared machine mean little.
@@ -24,8 +25,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -48,14 +50,16 @@ CASE = ROOT / "ipi_inputs" / "si_vacancy_md_8000"
 MODEL = ROOT / "ipi_inputs" / "models" / "si-small.model"
 
 
-def in_turns(functions: dict, *, repeats: int) -> dict[str, float]:
+def in_turns(
+    functions: dict, *, repeats: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
     """Median ms of each function, called in turns."""
     times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(repeats):
         for name, function in functions.items():
-            start = time.perf_counter()
+            start = clock()
             function()
-            times[name].append(1e3 * (time.perf_counter() - start))
+            times[name].append(1e3 * (clock() - start))
     return {name: float(np.median(values)) for name, values in times.items()}
 
 
@@ -119,7 +123,7 @@ def cluster() -> None:
     atoms = read_structure(CASE / "init.extxyz")
     atoms.positions += np.random.default_rng(0).normal(0, 0.06, atoms.positions.shape)
     config = load_config(CASE / "mixing.yaml")
-    r = build_regions(atoms.positions, atoms.cell, config.seeds, **config.regions.model_dump())
+    r = build_regions(atoms.positions, atoms.cell, config.seed_indices, **config.regions.radii)
     part = atoms[r.cluster]
     centre = part.positions.mean(axis=0)
     alone = part.copy()
@@ -426,11 +430,35 @@ def net_force() -> None:
         print(f"{name:<36}{np.array2string(np.array(drifts), precision=2):<36}{push:>24.3f}")
 
 
+def classify() -> None:
+    """Values of all atoms, which have moved since the last time; opening is done once in a run."""
+    from mixpi.drivers.lammps_compute import LammpsCompute
+    from mixpi.regions.classifiers import Classifier, CoordinationNumber
+
+    def in_new_places(classifier: Classifier, atoms: Atoms) -> Callable[[], np.ndarray]:
+        rng, x = np.random.default_rng(0), atoms.positions
+        places = cycle([x + rng.normal(0, 0.1, x.shape) for _ in range(5)])
+        return lambda: classifier.values(next(places), atoms.cell.array)
+
+    for cells in ((16, 16, 16), (40, 50, 50)):
+        atoms = bulk("W", cubic=True) * cells
+        opened, functions = {}, {}
+        for command in ("coord/atom cutoff 2.0", "cna/atom 3.838", "centro/atom bcc"):
+            start = time.process_time()
+            compute = LammpsCompute(command, atoms)
+            opened[command] = f"opened in {time.process_time() - start:.2f} s; {compute.note}"
+            functions[command] = in_new_places(compute, atoms)
+        functions["coordination: 3.0"] = in_new_places(CoordinationNumber(3.0), atoms)
+        print(f"{len(atoms)} atoms; ms of the processor (one thread), medians in turns")
+        for name, ms in in_turns(functions, repeats=15, clock=time.process_time).items():
+            print(f"{name:<24} {ms:9.1f}   {opened.get(name, '')}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    functions = (regions, cluster, overhead, steps, snap, large, beads, net_force)
+    functions = (regions, cluster, overhead, steps, snap, large, beads, net_force, classify)
     parts = {f.__name__: f for f in functions}
     parser.add_argument("part", choices=parts)
     parts[parser.parse_args().part]()

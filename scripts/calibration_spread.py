@@ -37,7 +37,7 @@ def errors_of(path: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
     config, home = ipi_input.config, ipi_input.config_path.parent
     atoms = read_structure(home / config.structure)
     engine = config.expensive.driver.load(home)
-    radii = config.regions.model_dump(exclude={"buffer"})
+    radii = config.regions.model_dump(include={"core", "blend", "profile"})
     clusters = Clusters(atoms, config.seed_indices, radii, engine)
     with StageProgress() as tell:
         frames = thermal_run(

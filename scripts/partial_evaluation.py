@@ -88,7 +88,7 @@ class Study:
         )
         self.engine = ENGINES[engine](folder / config.expensive.mace.model)
         radii = config.regions.model_dump(include={"core", "blend", "profile"})
-        self.clusters = Clusters(atoms, config.seeds, radii, self.engine)
+        self.clusters = Clusters(atoms, config.seed_indices, radii, self.engine)
         self.periodic = PeriodicCell(self.cell)
         # means are those of another snapshot than the errors
         self.means = self.engine.mean_features(self.numbers, frames[-1], self.cell)

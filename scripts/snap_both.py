@@ -86,7 +86,7 @@ class Study:
     def errors(self, core: float, blend: float) -> None:
         """Error and time of clusters, evaluated whole and in part."""
         radii = {"core": core, "blend": blend, "profile": "linear"}
-        clusters = Clusters(self.atoms, self.config.seeds, radii, self.engine)
+        clusters = Clusters(self.atoms, self.config.seed_indices, radii, self.engine)
         both = zip(self.frames, self.exact, strict=True)
         snapshots = [clusters.snapshot(x, forces) for x, forces in both]
         first, calls, rows = self.frames[0], {}, []

@@ -103,6 +103,11 @@ class Case:
         [pid] = [p for p, folder in self.processes().items() if folder == self.folder / name]
         return pid
 
+    def i_pi(self, launcher: subprocess.Popen) -> int:
+        """The process of i-PI, of a run that ``start`` has started."""
+        [pid] = [p for p, f in self.processes().items() if f == self.folder and p != launcher.pid]
+        return pid
+
     def nothing_left(self) -> bool:
         """No process of this run, and no socket file."""
         pools = [pool for pool in POOLS if pool in self.config]

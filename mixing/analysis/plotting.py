@@ -43,6 +43,10 @@ STAGE_COLOURS = {
     "blending": "#e69f00",
     "output": "#999999",
 }
+#: One colour a direction, of the same palette.
+AXIS_COLOURS = {"x": "#0072b2", "y": "#d55e00", "z": "#009e73"}
+#: Å; a region whose centre has moved by less stands.
+STANDS = 0.3
 #: One shape a species, the most frequent first.
 MARKERS = "oD^svph*P"
 #: Points up to which a curve shows each of them. Of more: places where median and quantiles are
@@ -122,14 +126,25 @@ def draw_steps(rows: dict[str, np.ndarray], temperature: Series | str, target: P
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(7.5, 9), layout="constrained")
-    regions, middle, stages = figure.subplots(3, 1, sharex=True, height_ratios=(2, 2, 3))
-
     ends = last_of_each_step(rows)
+    moved = _moves(rows, ends)
+    figure = Figure(figsize=(7.5, 11 if moved else 9), layout="constrained")
+    ratios = (2, *((2,) if moved else ()), 2, 3)
+    panels = figure.subplots(len(ratios), 1, sharex=True, height_ratios=ratios)
+    regions, middle, stages = panels[0], panels[-2], panels[-1]
+
     for name in ("core", "blend", "buffer"):
         _draw_curve(regions, rows["step"][ends], rows[name][ends], COLOURS[name], name)
     regions.set(ylabel="atoms", ylim=(0, None))
     regions.set_title("Regions", loc="left")
+    for axis, distance in moved.items():
+        _draw_curve(panels[1], rows["step"][ends], distance, AXIS_COLOURS[axis], axis)
+    if moved:
+        panels[1].set(ylabel="Å")
+        panels[1].set_title("How far the region has moved", loc="left")
+        panels[1].legend(
+            frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1), borderpad=0
+        )
 
     middle.set(ylabel="K")
     middle.set_title("Temperature", loc="left")
@@ -155,7 +170,7 @@ def draw_steps(rows: dict[str, np.ndarray], temperature: Series | str, target: P
     stages.set(yscale="log", xlabel="step", ylabel="ms")
     stages.set_title(title, loc="left")
     stages.xaxis.set_major_locator(MaxNLocator(integer=True))
-    for axes in (regions, middle, stages):
+    for axes in panels:
         axes.margins(x=0.01)
         axes.grid(alpha=0.25, lw=0.5)
         for number, step in enumerate(rows["step"][:-1][np.diff(rows["part"]) > 0]):
@@ -182,6 +197,21 @@ def draw_steps(rows: dict[str, np.ndarray], temperature: Series | str, target: P
             transform=middle.transAxes,
         )
     replace_file(target, lambda part: figure.savefig(part, dpi=130))
+
+
+def _moves(rows: dict[str, np.ndarray], ends: np.ndarray) -> dict[str, np.ndarray]:
+    """Along each axis how far the region's centre is from where it first was, Å.
+
+    Nothing where it stays, as around fixed seeds, or the steps file does not tell.
+    """
+    found: dict[str, np.ndarray] = {}
+    for axis in AXIS_COLOURS:
+        centre = rows.get(f"centre_{axis}", np.full(len(ends), np.nan))[ends]
+        known = np.flatnonzero(np.isfinite(centre))
+        if len(known):
+            found[axis] = centre - centre[known[0]]
+    far = max((np.nanmax(np.abs(moved)) for moved in found.values()), default=0.0)
+    return found if far > STANDS else {}
 
 
 def _draw_curve(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str, label: str = "") -> None:

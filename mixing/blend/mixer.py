@@ -14,6 +14,7 @@ import numpy as np
 from ase.data import atomic_masses
 from numpy.typing import ArrayLike
 
+from ..regions.following import Following
 from ..regions.growth import Regions, build_regions, union, valid_seeds
 from ..regions.neighbourhood import Neighbourhood
 from ..regions.periodic import PeriodicCell
@@ -66,7 +67,7 @@ class Mixed:
 
 
 class Mixer:
-    """The mixing of two potentials around fixed seeds.
+    """The mixing of two potentials around seeds.
 
     Parameters
     ----------
@@ -76,12 +77,14 @@ class Mixer:
         Indices of the seed atoms; empty for no region.
     core, blend, buffer : float
         Radii, Å (see :func:`mixpi.build_regions`).
-    profile : {"linear", "cubic"}
+    profile : {"linear", "cubic", "smooth"}
         Shape of the weight across the blend.
     remove_net_force : bool
         Take the net force from all atoms, in proportion to their masses.
     masses : array_like, shape (n,), optional
         In any unit. Default: those of the elements.
+    following : Following, optional
+        Who keeps the regions of a run whose weights depend on earlier steps.
 
     Raises
     ------
@@ -100,13 +103,13 @@ class Mixer:
         profile: str = "linear",
         remove_net_force: bool = True,
         masses: ArrayLike | None = None,
+        following: Following | None = None,
     ) -> None:
         self.numbers = np.asarray(numbers)
-        self.masses = np.array(atomic_masses[self.numbers] if masses is None else masses, float)
-        if self.masses.shape != self.numbers.shape or not np.all(self.masses > 0.0):
-            raise ValueError("masses must be positive, one an atom")
+        self.masses = atomic_masses[self.numbers] if masses is None else self._valid(masses)
         self.seeds = valid_seeds(seeds, len(self.numbers))
         self.remove_net_force = remove_net_force
+        self.following = following
         #: Buffer (Å) → what is known of the surroundings of the seeds in each geometry.
         self._neighbourhoods: dict[float, list[Neighbourhood]] = {}
         self._radii: dict[str, Any] = {
@@ -116,11 +119,36 @@ class Mixer:
             "profile": profile,
         }
 
+    def meet(self, masses: ArrayLike, timestep: float) -> None:
+        """Fit into a simulation: its masses (n,), in any unit, and its time step, fs.
+
+        Raises
+        ------
+        ValueError
+            If a mass is missing or not positive.
+        """
+        self.masses = self._valid(masses)
+        if self.following:
+            self.following.timestep = timestep
+
+    def _valid(self, masses: ArrayLike) -> np.ndarray:
+        masses = np.array(masses, dtype=float)
+        if masses.shape != self.numbers.shape or not np.all(masses > 0.0):
+            raise ValueError("masses must be positive, one an atom")
+        return masses
+
+    @property
+    def seed_count(self) -> int:
+        """Seeds of the last step."""
+        return int(np.count_nonzero(self.following.seeds)) if self.following else len(self.seeds)
+
     def plan(
         self,
         geometries: Sequence[np.ndarray],
         cells: Sequence[np.ndarray],
         buffers: Mapping[str, float] | None = None,
+        *,
+        step: int | None = None,
     ) -> Plan:
         """The regions and the clusters that all geometries (beads, images) share.
 
@@ -132,6 +160,8 @@ class Mixer:
             Rows are lattice vectors, Å; one a geometry.
         buffers : mapping of str to float, optional
             Further pools that are shown a cluster → their own buffer, Å.
+        step : int, optional
+            Of the run that is followed; without it the weights are those of the geometries alone.
 
         Returns
         -------
@@ -140,7 +170,11 @@ class Mixer:
         """
         own = self._radii["buffer"]
         wanted = {EXPENSIVE.pool: own, **(buffers or {})}
-        regions = {buffer: self._union(geometries, cells, buffer) for buffer in {*wanted.values()}}
+        widths = {*wanted.values()}
+        if self.following and step is not None:
+            regions = self.following.regions(step, geometries, cells, widths)
+        else:
+            regions = {buffer: self._union(geometries, cells, buffer) for buffer in widths}
         clusters = {
             pool: extract_cluster(regions[buffer], self.numbers) for pool, buffer in wanted.items()
         }
@@ -233,6 +267,11 @@ class WorkOfCorrection:
         self._previous: list[tuple[np.ndarray, np.ndarray, Mixed]] = []
         self._work: list[float] = []
 
+    @property
+    def done(self) -> list[float]:
+        """EV done so far, one a geometry."""
+        return list(self._work)
+
     def resume(self, work: Sequence[float]) -> None:
         """Go on from the work (eV) that an earlier part of the run had come to, one a geometry."""
         self._work = list(work)
@@ -278,4 +317,4 @@ class WorkOfCorrection:
             (positions, indices, result)
             for positions, result in zip(geometries, mixed, strict=True)
         ]
-        return list(self._work)
+        return self.done

@@ -225,7 +225,7 @@ def calibrate(
             f"known, which calibrate must know: {_how_to_say_the_range(expensive)}compare runs "
             "with different buffers"
         )
-    radii = config.regions.model_dump()
+    radii = config.regions.radii
     configured = radii.pop("buffer")
     fill = section.fill if section else "mean"
     means = bulk_means(layered, atoms) if layered is not None and fill == "mean" else None

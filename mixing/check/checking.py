@@ -7,15 +7,18 @@ from pathlib import Path
 
 from ase import Atoms
 
+from ..config import RegionConfig
 from ..errors import MixpiError
 from ..ipi.input import IpiInput, read_ipi_input
+from ..ipi.run_regions import make_mixer
 from ..ipi.view import ask_ipi
 from ..output.checkpoints import newest_checkpoint, read_checkpoint, way_on
 from ..output.continuing import OutputFile, last_steps
-from ..regions.growth import Regions, build_regions
+from ..regions.growth import Regions
 from ..structure import read_structure
 from .drivers import check_drivers
 from .input import check_forces_named, check_kind, check_view
+from .seeds import describe_seeds
 from .structure import check_structure
 from .thermostat import check_thermostat
 
@@ -59,6 +62,7 @@ def check(path: str | Path, *, drivers: bool = True) -> Iterator[str]:
     view = ask_ipi(ipi_input.path)
     yield from check_view(ipi_input, view)
     yield from check_structure(ipi_input, view, atoms)
+    yield from describe_seeds(config, atoms)
     regions = starting_regions(ipi_input, atoms)
     yield from _describe_regions(ipi_input, atoms, regions)
     yield from check_thermostat(ipi_input, view, regions)
@@ -89,10 +93,9 @@ def starting_regions(ipi_input: IpiInput, atoms: Atoms) -> Regions:
     """
     config = ipi_input.config
     try:
-        return build_regions(
-            atoms.positions, atoms.cell.array, config.seed_indices, **config.regions.model_dump()
-        )
-    except (ValueError, IndexError) as error:
+        mixer = make_mixer(config, atoms)
+        return mixer.plan([atoms.positions], [atoms.cell.array], step=0).regions
+    except (ValueError, MixpiError) as error:
         raise MixpiError(f"{ipi_input.config_path}: {error}") from None
 
 
@@ -100,6 +103,7 @@ def _describe_regions(ipi_input: IpiInput, atoms: Atoms, regions: Regions) -> It
     core, blend, buffer = regions.counts
     cluster = core + blend + buffer
     yield f"regions: {core} core, {blend} blend, {buffer} buffer of {len(atoms)} atoms"
+    yield from _describe_memory(ipi_input.config.regions)
     if ipi_input.config.seeds == "none":
         yield "warning: no seeds: every force will be cheap"
     elif cluster > LARGE_CLUSTER * len(atoms):
@@ -107,3 +111,17 @@ def _describe_regions(ipi_input: IpiInput, atoms: Atoms, regions: Regions) -> It
             f"warning: the cluster is {cluster / len(atoms):.0%} of the atoms: mixing gains "
             "little; use a larger cell or smaller radii"
         )
+
+
+def _describe_memory(regions: RegionConfig) -> Iterator[str]:
+    """What the weights of a step depend on beside its atoms."""
+    if not regions.every:
+        yield "weights: those of the first step, throughout"
+    elif regions.every > 1:
+        yield f"weights: rebuilt every {regions.every} steps"
+    if regions.tau_in or regions.tau_out:
+        yield f"hysteresis: weights rise within {regions.tau_in:g} fs, fall in {regions.tau_out:g}"
+    if regions.leave:
+        yield f"hysteresis: atoms enter the core at {regions.core:g} Å, leave at {regions.leave:g}"
+    if regions.groups:
+        yield f"groups: atoms with the same '{regions.groups}' are in a region together"

@@ -62,7 +62,9 @@ def check_drivers(
         yield from _check_room(pool, driver, _most_beads(pool, ipi_input))
         if pool != CHEAP.pool:
             yield from _check_changing_sizes(pool, driver, atoms, regions)
-        first = atoms if pool == CHEAP.pool else atoms[regions.cluster]
+        # where no atom is a seed yet, what it will compute first is not known
+        cluster = atoms[regions.cluster] if len(regions.cluster) else None
+        first = atoms if pool == CHEAP.pool else cluster
         yield from _check_driver(pool, ipi_input, atoms, first, load=load)
     if load:
         yield from measure_ranks(ipi_input, atoms)
@@ -124,7 +126,7 @@ def _check_changing_sizes(
 
 
 def _check_driver(
-    pool: str, ipi_input: IpiInput, atoms: Atoms, first: Atoms, *, load: bool
+    pool: str, ipi_input: IpiInput, atoms: Atoms, first: Atoms | None, *, load: bool
 ) -> Iterator[str]:
     configured: DriverConfig = getattr(ipi_input.config, pool)
     if configured.external:

@@ -19,6 +19,7 @@ from ..files.names import LONGEST_NAME
 from ..files.user_files import special_kind
 from ..ipi.input import IpiInput, read_ipi_input
 from ..output.frames import bead_paths
+from ..regions.seed_config import SeedsConfig
 
 
 #: How messages call it.
@@ -117,6 +118,10 @@ def inputs_of(config: MixingConfig, home: Path) -> dict[Path, str]:
         Its folder.
     """
     found = {home / config.structure: "the structure"}
+    if isinstance(config.seeds, SeedsConfig):
+        for word in config.seeds.inputs(home):
+            if os.path.isfile(home / word):
+                found.setdefault(home / word, "a file of the seeds")
     for pool in POOLS:
         driver = getattr(config, pool)
         if driver is None:

@@ -12,10 +12,11 @@ from ase.units import Bohr, Hartree
 
 from ..blend.clusters import Cluster
 from ..blend.levels import CHEAP, CHEAP_ON_CLUSTER, EXPENSIVE, PARTS, Level
-from ..blend.mixer import Mixed, Mixer, Plan, WorkOfCorrection
+from ..blend.mixer import Mixed, Plan, WorkOfCorrection
 from ..errors import MixpiError
 from ..output.frames import Evaluated
 from ..output.records import CHEAP_LAYER, StepRecord
+from ..regions.centre import RegionCentre
 from ..sockets.connection import Request
 from ..sockets.pool import wait
 from ..sockets.server import say_aloud
@@ -26,6 +27,7 @@ from .folding import HomeImages
 from .limits import Limits
 from .region_thermostat import attach_when_bound, coupling
 from .run_files import RunFiles
+from .run_regions import PREFIX, make_mixer, regions_in
 from .session import Session
 from .simulation import RunningSimulation, running_simulation
 
@@ -110,16 +112,18 @@ class Layer:
         self._session, self._part, self._levels = session, part, PARTS[part]
         self._pes = pes
         self._config = session.config
-        self._mixer = self._make_mixer()  # says what is wrong with seeds
+        self._mixer = make_mixer(self._config, session.structure)  # says what is wrong with seeds
         self._simulation: RunningSimulation | None = None
         self._files: RunFiles | None = None
+        self._centre = RegionCentre()
         self._look = FirstLook(say_aloud)
         self._limits = Limits(self._config.limits, session.structure.symbols)
         self._buffers = dict.fromkeys(
             (CHEAP_ON_CLUSTER.pool,) * (CHEAP_ON_CLUSTER in self._levels),
             self._config.regions.buffer,
         )
-        self._started = False
+        self._started, self._has_met = False, False
+        self._state_before: dict[str, np.ndarray] = {}
         self._weights: np.ndarray | None = None
         if EXPENSIVE in self._levels and self._config.thermostat:
             acts_on = self._config.thermostat.acts_on
@@ -130,18 +134,40 @@ class Layer:
         self._left = time.perf_counter()
         self._output_ms = 0.0
 
-    def _make_mixer(self, masses: np.ndarray | None = None) -> Mixer:
-        config = self._config
-        try:
-            return Mixer(
-                self._session.structure.numbers,
-                config.seed_indices,
-                **config.regions.model_dump(),
-                remove_net_force=config.remove_net_force,
-                masses=masses,
-            )
-        except (ValueError, IndexError) as error:
-            raise MixpiError(str(error)) from None
+    def _meet_simulation(self) -> None:
+        """Find i-PI's simulation, and go on from the state that it was given; once."""
+        if self._has_met:
+            return
+        self._has_met = True
+        self._simulation = running_simulation()
+        if not self._simulation:
+            return
+        self._mixer.meet(self._simulation.masses, self._simulation.timestep)
+        if EXPENSIVE in self._levels:
+            self._session.remember(self._state)
+            if step := self._simulation.first_step:
+                self._state_before = self._session.remembered() or {}
+                if not self._state_before:
+                    say_aloud(
+                        f"the state of step {step} that this run continues from holds nothing of "
+                        "the mixing layer: the energy estimate starts anew, and i-PI's conserved "
+                        "quantity and weights with a memory (regions: every, tau_in, ...) with it"
+                    )
+        if self._mixer.following and (before := regions_in(self._state_before)):
+            self._mixer.following.restore(before)
+
+    def _state(self) -> dict[str, np.ndarray] | None:
+        """What a run that continues from now must know."""
+        if not self._started:
+            return None
+        state = {
+            "numbers": self._session.structure.numbers,
+            "work": np.array(self._work.done),
+            "centre": self._centre.last,
+        }
+        if following := self._mixer.following:
+            state |= {f"{PREFIX}{name}": value for name, value in following.state().items()}
+        return state
 
     def evaluate(self, cells: list, geometries: list) -> list[tuple]:
         """Energy, forces, virial and extras of each geometry, in i-PI's units.
@@ -166,12 +192,12 @@ class Layer:
         first = not self._started
         asked, wanted, step = self._take(cells, given)
         mixes = EXPENSIVE in self._levels
-        plan = self._plan(asked) if mixes else None
+        plan = self._plan(asked, step) if mixes else None
         planned = time.perf_counter()
         replies = self._ask(plan, asked)
         if first and plan is not None and CHEAP_ON_CLUSTER.pool in replies.forces:
             if self._widen():
-                plan = self._plan(asked)
+                plan = self._plan(asked, step)
                 replies = self._ask(plan, asked)
             self._require_same_cheap(plan, asked, replies)
         received = time.perf_counter()
@@ -259,8 +285,7 @@ class Layer:
         before = f"step {self._simulation.step}" if self._simulation else "the start"
         for positions in given:
             self._limits.require_positions(positions, Bohr, before)
-        if not self._started:
-            self._simulation = running_simulation()
+        self._meet_simulation()
         ring, wanted = given, list(range(len(given)))
         if self._simulation:
             ring, wanted = self._simulation.ring_with(given, cells[0].T, self._pes)
@@ -291,15 +316,15 @@ class Layer:
                     "'thermostat:' of the configuration is without effect, because i-PI has the "
                     "mixing layer inside another force field: let a <force> of its own name it"
                 )
-            self._mixer = self._make_mixer(self._simulation.masses)
         self._images = HomeImages()
         self._work = WorkOfCorrection(self._mixer.masses)
         if EXPENSIVE in self._levels:
-            files = self._files = RunFiles(
+            self._files = RunFiles(
                 self._session, self._simulation, beads=len(ring), part=self._part
             )
-            if work := files.work:
-                self._work.resume(work)
+            if "work" in self._state_before:
+                self._work.resume([float(one) for one in self._state_before["work"]])
+                self._centre.start_from(self._state_before["centre"])
         self._session.open_pools()
         self._started = True
 
@@ -319,8 +344,9 @@ class Layer:
             found_name="what i-PI has read",
         )
 
-    def _plan(self, asked: Geometries) -> Plan:
-        return self._mixer.plan(asked.folded_angstrom, asked.cells_angstrom, self._buffers)
+    def _plan(self, asked: Geometries, step: int) -> Plan:
+        cells = asked.cells_angstrom
+        return self._mixer.plan(asked.folded_angstrom, cells, self._buffers, step=step)
 
     def _ask(self, plan: Plan | None, asked: Geometries) -> Replies:
         """Hand out the work of all beads, wait, and take what has come."""
@@ -458,6 +484,9 @@ class Layer:
             potentials,
             correction=CHEAP not in self._levels,
         )
+        centre = self._centre.follow(
+            asked.folded_angstrom[0], asked.cells_angstrom[0], plan.regions.weights
+        )
         record = StepRecord(
             step,
             self._files.steps.evaluations,
@@ -472,5 +501,7 @@ class Layer:
             output=self._output_ms,
             lost_drivers=sum(pool.lost for pool in session.pools.values()),
             work=tuple(work),
+            seeds=self._mixer.seed_count,
+            centre=tuple(float(x) for x in centre @ session.rotation),
         )
         self._files.add(record, found, first=first)

@@ -16,6 +16,7 @@ from ..output.checkpoints import RESTART
 from ..output.continuing import OutputFile, cut_back, put_aside, require_no_gap
 from ..output.frames import Evaluated, Frames, bead_paths
 from ..output.records import WAITS, WAITS_FOR_CORRECTION, StepRecord, StepsFile
+from ..run.journal import Progressed, journal
 from ..sockets.server import say_aloud
 from .limits import Monitor
 from .session import Session, fail
@@ -72,24 +73,11 @@ class RunFiles:
         self._frames = Frames(
             output, session.structure, session.rotation, beads=beads, first_step=first_step
         )
-        if first_step and self.work is None:
-            say_aloud(
-                f"{output.steps} has no line for step {first_step}, which this run continues "
-                "from: the energy estimate starts anew, and i-PI's conserved quantity with it"
-            )
         if self._frames.wants_velocities and simulation and not simulation.velocities(beads):
             say_aloud(
                 f"{output.trajectory} will hold no velocities: the forces are computed on a "
                 "contracted ring polymer (nbeads='...' of <force>), whose beads have none"
             )
-
-    @property
-    def work(self) -> list[float] | None:
-        """The work of each bead (eV) at the step that the run continues from; None without one."""
-        first_step = self._simulation.first_step if self._simulation else 0
-        if self.steps.last.get("step") != first_step:
-            return None
-        return [self.steps.last[f"work_{bead}"] for bead in range(self._beads)]
 
     def add(self, record: StepRecord, evaluated: Evaluated, *, first: bool) -> None:
         """Keep an evaluation: its row now, its frame at the end of the step.
@@ -109,6 +97,7 @@ class RunFiles:
             self._compare_with_last(record)
         else:
             self.steps.add(record)
+        journal.tell_progress(Progressed(record.step, record.core, record.blend, record.buffer))
         if first or self._simulation is None:
             self._write_frame(record.step)
 

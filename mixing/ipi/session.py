@@ -10,11 +10,12 @@ import atexit
 import contextlib
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
+from ipi.engine.simulation import Simulation
 from ipi.utils.softexit import softexit
 
 from ..blend.levels import PARTS
@@ -22,21 +23,27 @@ from ..check.overwriting import check_plain_start
 from ..config import load_config, without_quotes
 from ..errors import MixpiError
 from ..output.loads import forget_loads, write_loads
+from ..output.run_state import read_state
 from ..output.whole_checkpoints import keep_checkpoints_whole
 from ..run.guardian import own_family
+from ..run.journal import Failed, journal
 from ..run.locking import hold_lock
-from ..run.stopping import hear_once
 from ..sockets.pool import DriverPool
 from ..sockets.server import say_aloud
 from ..structure import read_oriented
-from .simulation import keep_restarts_readable
+from .simulation import hand_over, keep_restarts_readable
 
 
-#: Where a run that failed says why; ``mixpi run`` reads it (i-PI's exit code is 0 anyway).
+#: Where a run that was started by hand says why it failed: i-PI's exit code is 0 anyway.
 FAILURE_FILE = "mixpi.failure"
 
+#: Called by :func:`attach` with i-PI's simulation; sessions are made before, while i-PI reads
+#: its input, and add to it what they want to change.
+on_attach: list[Callable[[Simulation], None]] = []
 #: Of this process: layers that name one configuration share one.
 _sessions: dict[Path, Session] = {}
+#: Why this process has given up, if it has.
+_failures: list[str] = []
 
 
 class Session:
@@ -72,9 +79,9 @@ class Session:
     def __init__(self, config: str) -> None:
         hold_lock()  # before anything is touched
         Path(FAILURE_FILE).unlink(missing_ok=True)
+        _failures.clear()
         keep_restarts_readable()
-        keep_checkpoints_whole(say_aloud)
-        hear_once(softexit)
+        keep_checkpoints_whole(say_aloud, lambda: self._remember() if self._remember else None)
         self.config = load_config(config)
         check_plain_start(self.config, Path(config))
         self.structure_path = Path(config).parent / self.config.structure
@@ -85,6 +92,8 @@ class Session:
         self._left = self._measured_from = time.perf_counter()
         self._cell: np.ndarray | None = None
         self._open = False
+        #: The layer that mixes says what must be remembered.
+        self._remember: Callable[[], dict[str, np.ndarray] | None] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -103,6 +112,29 @@ class Session:
             self.pools[name] = pool
         forget_loads(Path("."))  # not before: a run that is refused changes no file
         softexit.register_function(self._write_loads)
+
+    def remember(self, state: Callable[[], dict[str, np.ndarray] | None]) -> None:
+        """Write a state into all checkpoints: what a function returns at the time of each."""
+        self._remember = state
+
+    def remembered(self) -> dict[str, np.ndarray] | None:
+        """The state in the checkpoint that this process was given; None if there is none.
+
+        Raises
+        ------
+        MixpiError
+            If it is damaged, or of another system.
+        """
+        given = Path(sys.argv[-1])
+        state = read_state(given) if given.is_file() else None
+        if state is None:
+            return None
+        if not np.array_equal(state.get("numbers", ()), self.structure.numbers):
+            raise MixpiError(
+                f"{given}: the state of the mixing layer, a comment at its end, is of another "
+                f"system than {self.config.structure}: the atoms are not the same"
+            )
+        return state
 
     def note_time(self, pools: Iterable[str], *, first: bool) -> None:
         """An evaluation has ended; what drivers did before their ``first`` one does not count."""
@@ -172,15 +204,35 @@ def join(config: str, part: str) -> Session:
     return session
 
 
+def attach(simulation: Simulation) -> None:
+    """Meet the simulation that i-PI has made of its input, before its parts are bound.
+
+    Only where it was started by :mod:`mixpi.ipi.entry`: what i-PI's own program runs is found
+    when forces are first asked for, and nothing of it can be changed.
+
+    Parameters
+    ----------
+    simulation : ipi.engine.simulation.Simulation
+        It has systems, force fields and motions; outputs it has not.
+    """
+    hand_over(simulation)
+    for change in on_attach:
+        change(simulation)
+
+
 def has_failed() -> bool:
-    """Whether this process has left word of a failure."""
-    return Path(FAILURE_FILE).exists()
+    """Whether this process has given up."""
+    return bool(_failures)
 
 
 def fail(message: str) -> None:
     """Stop i-PI so that it writes RESTART, and leave word of the reason."""
-    with contextlib.suppress(OSError):  # the disk is full, or the folder gone: go on to stop
-        Path(FAILURE_FILE).write_text(message + "\n")
+    _failures.append(message)
+    if journal.is_open:
+        journal.tell(Failed(message))
+    else:
+        with contextlib.suppress(OSError):  # the disk is full, or the folder gone: go on to stop
+            Path(FAILURE_FILE).write_text(message + "\n")
     print(f"\n !MIXPI! {message}\n", flush=True)
     atexit.register(_finish)
     softexit.trigger(status="bad", message=f"mixpi: {message}")

@@ -1,8 +1,9 @@
 """What the mixing layer may know of the i-PI simulation that it computes forces for.
 
 i-PI hands a PES positions and a cell, nothing else. The rest (which step this is, which
-atoms, their masses and momenta, where the outputs go) stands in its ``Simulation`` object,
-which registers itself for an orderly exit and is found there.
+atoms, their masses and momenta, where the outputs go) stands in its ``Simulation`` object.
+Our entry point hands it over; i-PI's own program does not, but it registers itself for an
+orderly exit and is found there.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ from .region_thermostat import is_attached
 
 #: bohr; i-PI may have wrapped the positions that it hands over.
 SAME_PLACE = 1e-6
+
+#: The simulation of this process, if somebody has named it.
+_handed_over: list[Simulation] = []
 
 
 class RunningSimulation:
@@ -175,6 +179,13 @@ class RunningSimulation:
         return int(self._simulation.step) + 1
 
     @property
+    def timestep(self) -> float:
+        """Fs of a whole step; 0 for motions without any."""
+        motion = self._system.motion
+        motion = getattr(motion, "mlist", [motion])[0]
+        return float(unit_to_user("time", "femtosecond", float(getattr(motion, "dt", 0.0))))
+
+    @property
     def time(self) -> float:
         """Time at the end of the last whole step, fs."""
         return float(unit_to_user("time", "femtosecond", float(self._system.ensemble.time)))
@@ -301,16 +312,24 @@ def running_simulation() -> RunningSimulation | None:
     MixpiError
         If it has several systems.
     """
-    for function, *_ in softexit.flist:
-        owner = getattr(function, "__self__", None)
-        if isinstance(owner, Simulation):
-            if len(owner.syslist) != 1:
-                raise MixpiError(
-                    f"i-PI's simulation has {len(owner.syslist)} systems: one mixing layer serves "
-                    "one system (its beads share a region)"
-                )
-            return RunningSimulation(owner)
-    return None
+    found = _handed_over or [
+        owner
+        for function, *_ in softexit.flist
+        if isinstance(owner := getattr(function, "__self__", None), Simulation)
+    ]
+    if not found:
+        return None
+    if len(found[0].syslist) != 1:
+        raise MixpiError(
+            f"i-PI's simulation has {len(found[0].syslist)} systems: one mixing layer serves "
+            "one system (its beads share a region)"
+        )
+    return RunningSimulation(found[0])
+
+
+def hand_over(simulation: Simulation) -> None:
+    """Name the simulation of this process, which need then not be looked for."""
+    _handed_over[:] = [simulation]
 
 
 def keep_restarts_readable() -> None:

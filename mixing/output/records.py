@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, fields
 from itertools import chain
@@ -19,7 +20,8 @@ class StepRecord:
     """One evaluation of the mixed forces; the columns of the steps file, in order.
 
     Times are wall-clock ms. ``waits`` has a column a pool; pools that compute at the same time
-    are all counted from the moment that the work was handed out. ``work`` has a column a bead.
+    are all counted from the moment that the work was handed out. ``work`` has a column a bead,
+    ``centre`` one a direction.
     """
 
     step: int
@@ -37,6 +39,8 @@ class StepRecord:
     output: float
     lost_drivers: int
     work: tuple[float, ...]
+    seeds: int = 0
+    centre: tuple[float, ...] = (math.nan,) * 3
 
 
 COLUMN_HELP = {
@@ -54,6 +58,9 @@ COLUMN_HELP = {
     "output": "ms to write the previous evaluation's line",
     "lost_drivers": "drivers lost so far",
     "work": "work of all that is not the cheap force, eV, of bead {bead}",
+    "seeds": "seed atoms",
+    "centre": "centre of the region along {axis}, Å, in the frame of the structure's file "
+    "(nan without a region)",
 }
 #: As in a simulation without a correction of its own.
 WAITS = {
@@ -141,6 +148,7 @@ def _columns(beads: int, waits: Mapping[str, str] = WAITS) -> dict[str, str]:
     several = {
         "waits": waits,
         "work": {f"work_{bead}": COLUMN_HELP["work"].format(bead=bead) for bead in range(beads)},
+        "centre": {f"centre_{axis}": COLUMN_HELP["centre"].format(axis=axis) for axis in "xyz"},
     }
     columns: dict[str, str] = {}
     for column in fields(StepRecord):

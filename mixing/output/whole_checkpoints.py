@@ -8,20 +8,24 @@ old one once it is on the disk.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 from ipi.engine.outputs import CheckpointOutput
 
 from ..files.replacing import replace_file
 from .checkpoint_text import write_numbers_at_once
 from .continuing import keep_beside
+from .run_state import append_state
 
 
-_ipi_write = CheckpointOutput.write
+State = Mapping[str, np.ndarray] | None
+
+_ipi_write, _ipi_store = CheckpointOutput.write, CheckpointOutput.store
 
 
-def keep_checkpoints_whole(say: Callable[[str], None]) -> None:
+def keep_checkpoints_whole(say: Callable[[str], None], state: Callable[[], State]) -> None:
     """Let i-PI write all checkpoints and RESTARTs of this process beside their names first.
 
     A disk that is full, or a folder that is gone, then costs the new checkpoint, not the old
@@ -31,7 +35,14 @@ def keep_checkpoints_whole(say: Callable[[str], None]) -> None:
     ----------
     say : callable
         Told what could not be written.
+    state : callable
+        What the mixing layer must remember, now; it is written with the state of i-PI that is
+        taken at the same moment.
     """
+
+    def store(self: CheckpointOutput) -> None:
+        _ipi_store(self)
+        self.mixpi_state = state()
 
     def write(self: CheckpointOutput, store: bool = True) -> None:
         if not self.active():
@@ -42,6 +53,8 @@ def keep_checkpoints_whole(say: Callable[[str], None]) -> None:
         def write_part(part: Path) -> None:
             self.filename, self.overwrite, self._continued = str(part), True, True
             _ipi_write(self, store)
+            if remembered := getattr(self, "mixpi_state", None):
+                append_state(part, remembered)
             _to_disk(part)
             if not (overwrite and continued) and target.is_file():
                 keep_beside(target)  # of an older run, or what this one continues
@@ -57,7 +70,7 @@ def keep_checkpoints_whole(say: Callable[[str], None]) -> None:
         finally:
             self.filename, self.overwrite, self._continued = name, overwrite, continued
 
-    CheckpointOutput.write = write
+    CheckpointOutput.write, CheckpointOutput.store = write, store
     write_numbers_at_once()
 
 

@@ -107,7 +107,7 @@ class FixedMixing:
         self._mixer = Mixer(
             atoms.numbers,
             config.seed_indices,
-            **config.regions.model_dump(),
+            **config.regions.radii,
             remove_net_force=config.remove_net_force,
             masses=atoms.get_masses(),
         )

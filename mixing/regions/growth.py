@@ -24,7 +24,11 @@ PROFILES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "linear": lambda x: 1.0 - x,
     # 1 - 3x² + 2x³, in the form that cannot round to a negative number
     "cubic": lambda x: (1.0 - x) ** 2 * (1.0 + 2.0 * x),
+    # 1 - 10x³ + 15x⁴ - 6x⁵: its second derivative, too, is zero at both ends
+    "smooth": lambda x: (1.0 - x) ** 3 * (1.0 + 3.0 * x + 6.0 * x**2),
 }
+#: The profile whose distances count from the seeds, from ``core`` on: continuous in time.
+SMOOTH = "smooth"
 
 #: Å; no wider radius is meant.
 WIDEST = 1e5
@@ -82,6 +86,8 @@ def build_regions(
     blend: float,
     buffer: float,
     profile: str = "linear",
+    leave: float = 0.0,
+    was_core: ArrayLike | None = None,
     neighbourhood: Neighbourhood | None = None,
 ) -> Regions:
     """Grow the core, blend and buffer regions around the seed atoms.
@@ -91,6 +97,10 @@ def build_regions(
     nearest core atom / ``blend``, the weight is 1 − x (linear) or 1 − 3x² + 2x³
     (cubic). Buffer: the atoms of zero weight closer than ``buffer`` to any atom
     of positive weight.
+
+    These weights jump when an atom enters the core. Smooth ones do not: the blend are the
+    atoms closer than ``core + blend`` to a *seed*, and with x = (distance to the nearest
+    seed − ``core``) / ``blend`` the weight is 1 − 10x³ + 15x⁴ − 6x⁵, twice differentiable.
 
     Parameters
     ----------
@@ -105,8 +115,13 @@ def build_regions(
     core, blend, buffer : float
         Radii, Å. Zero is allowed: no atoms but the seeds, an abrupt change, no
         surroundings.
-    profile : {"linear", "cubic"}
+    profile : {"linear", "cubic", "smooth"}
         Shape of the weight across the blend.
+    leave : float
+        Å; atoms of ``was_core`` stay in the core as long as they are closer than this to a
+        seed. Not for smooth weights, which such a rule would make jump.
+    was_core : array_like of bool, shape (n,), optional
+        The core of an earlier geometry.
     neighbourhood : Neighbourhood, optional
         What is known from an earlier geometry of the same system, to find the same faster.
 
@@ -128,65 +143,130 @@ def build_regions(
     positions, periodic = valid_positions(positions), PeriodicCell(cell)
     seeds = valid_seeds(seeds, len(positions))
     valid_radii(core, blend, buffer, profile)
-    n = len(positions)
+    valid_leave(leave, core, profile)
     if len(seeds) == 0:
-        return Regions(np.zeros(n), *np.zeros((3, n), dtype=bool))
+        return nowhere(len(positions))
+    stays = np.zeros(len(positions), dtype=bool)
+    if leave > core and was_core is not None:
+        stays |= np.asarray(was_core, dtype=bool)
     # nothing beyond core + blend + buffer of a seed can belong to any region
+    innermost = max(core, leave) if stays.any() else core
     find = neighbourhood.within if neighbourhood else around
-    near = find(positions, periodic, seeds, core + blend + buffer)
-    everything = len(near) == n
-    search = Search(
-        periodic,
-        positions if everything else positions[near],
-        centre=positions[seeds[0]],
-        reach=max(core, blend, buffer),
-    )
-    grown = _grow(search, np.searchsorted(near, seeds), core, blend, buffer, profile)
-    if everything:
-        return grown
-    outside = {"weights": 0.0, "core": False, "blend": False, "buffer": False, "depths": np.inf}
-    whole: dict[str, np.ndarray] = {}
-    for name, nothing in outside.items():
-        found = getattr(grown, name)
-        if found is not None:
-            whole[name] = np.full(n, nothing)
-            whole[name][near] = found
-    return Regions(**whole)
+    near = find(positions, periodic, seeds, innermost + blend + buffer)
+    search = _search(positions, near, periodic, seeds[0], max(innermost, blend, buffer))
+    seeds = np.searchsorted(near, seeds)
+    reach = (innermost + blend + buffer) * SLACK
 
-
-def _grow(
-    search: Search, seeds: np.ndarray, core: float, blend: float, buffer: float, profile: str
-) -> Regions:
-    """The regions of the atoms of a search, among which are all that can be in one."""
-    weights = np.zeros(len(search))
-    is_core, is_buffer = np.zeros((2, len(search)), dtype=bool)
-
+    everyone = np.arange(len(search))
     if search.bins:
-        to_seed = weights  # a lower bound: the bins rule out what is far
-        near = search.closer(np.arange(len(search)), seeds, core)
+        to_seed = np.zeros(len(search))  # a lower bound: the bins rule out what is far
+        is_core = search.closer(everyone, seeds, core)
     else:
-        to_seed = search.nearest(np.arange(len(search)), seeds, (core + blend + buffer) * SLACK)
-        near = to_seed < core
-    is_core |= near
+        to_seed = search.nearest(everyone, seeds, reach)
+        is_core = to_seed < core
     is_core[seeds] = True
+    stayers = np.flatnonzero(stays[near] & ~is_core)
+    is_core[stayers[search.closer(stayers, seeds, leave)]] = True
 
-    outside = np.flatnonzero((to_seed < (core + blend) * SLACK) & ~is_core)
-    distance = search.nearest(outside, np.flatnonzero(is_core), blend)
-    in_blend = np.isfinite(distance)
     weights = is_core.astype(float)
+    outside = np.flatnonzero((to_seed < (innermost + blend) * SLACK) & ~is_core)
+    if profile == SMOOTH:
+        distance = search.nearest(outside, seeds, core + blend) - core
+    else:
+        distance = search.nearest(outside, np.flatnonzero(is_core), blend)
+    in_blend = np.isfinite(distance)
     weights[outside[in_blend]] = PROFILES[profile](distance[in_blend] / blend)
-    # a weight that underflows to 0 at the rim of the cubic profile is no blend
-    weighted = weights > 0.0
+    # a weight that underflows to 0 at the rim of a profile is no blend
+    outside = np.flatnonzero(np.isfinite(to_seed) & (weights == 0.0))
+    grown = _surround(search, weights, is_core, buffer, outside)
+    return grown if len(near) == len(positions) else _of_all(grown, near, len(positions))
 
-    outside = np.flatnonzero(np.isfinite(to_seed) & ~weighted)
-    depths = None
+
+def surround(
+    positions: ArrayLike,
+    cell: ArrayLike,
+    weights: np.ndarray,
+    *,
+    buffer: float,
+    neighbourhood: Neighbourhood | None = None,
+) -> Regions:
+    """The regions that some weights make: core, blend, and the buffer around both.
+
+    For weights that were not grown from this geometry: those of an earlier one, or of a
+    hysteresis.
+
+    Parameters
+    ----------
+    positions : array_like, shape (n, 3)
+        Å; wrapped into the cell or not.
+    cell : array_like, shape (3, 3)
+        Rows are the lattice vectors, Å; periodic along all three.
+    weights : ndarray, shape (n,)
+        From 0 to 1: the core are the atoms with 1, the blend those between.
+    buffer : float
+        Å.
+    neighbourhood : Neighbourhood, optional
+        What is known from an earlier geometry of the same system, to find the same faster.
+
+    Returns
+    -------
+    Regions
+
+    Raises
+    ------
+    ValueError
+        As :func:`build_regions`.
+    """
+    positions, periodic = valid_positions(positions), PeriodicCell(cell)
+    weighted = np.flatnonzero(weights > 0.0)
+    if len(weighted) == 0:
+        return nowhere(len(positions))
+    find = neighbourhood.within if neighbourhood else around
+    near = find(positions, periodic, weighted, buffer)
+    search = _search(positions, near, periodic, weighted[0], buffer)
+    inner = weights[near]
+    grown = _surround(search, inner, inner >= 1.0, buffer, np.flatnonzero(inner == 0.0))
+    return grown if len(near) == len(positions) else _of_all(grown, near, len(positions))
+
+
+def _search(
+    positions: np.ndarray, near: np.ndarray, periodic: PeriodicCell, centre: int, reach: float
+) -> Search:
+    """Distances among the atoms ``near``."""
+    shown = positions if len(near) == len(positions) else positions[near]
+    return Search(periodic, shown, centre=positions[centre], reach=reach)
+
+
+def _surround(
+    search: Search, weights: np.ndarray, core: np.ndarray, buffer: float, outside: np.ndarray
+) -> Regions:
+    """The regions of the atoms of a search; those ``outside`` may be buffer."""
+    weighted = weights > 0.0
+    is_buffer, depths = np.zeros(len(search), dtype=bool), None
     if search.bins:
         is_buffer[outside] = search.closer(outside, np.flatnonzero(weighted), buffer)
     else:
         depths = np.where(weighted, 0.0, np.inf)
         depths[outside] = search.nearest(outside, np.flatnonzero(weighted), buffer)
         is_buffer[outside] = np.isfinite(depths[outside])
-    return Regions(weights, is_core, weighted & ~is_core, is_buffer, depths)
+    return Regions(weights, core, weighted & ~core, is_buffer, depths)
+
+
+def _of_all(regions: Regions, near: np.ndarray, n: int) -> Regions:
+    """Regions of some atoms as those of all: the others are outside."""
+    outside = {"weights": 0.0, "core": False, "blend": False, "buffer": False, "depths": np.inf}
+    whole: dict[str, np.ndarray] = {}
+    for name, nothing in outside.items():
+        found = getattr(regions, name)
+        if found is not None:
+            whole[name] = np.full(n, nothing)
+            whole[name][near] = found
+    return Regions(**whole)
+
+
+def nowhere(n: int) -> Regions:
+    """Regions without an atom, of n."""
+    return Regions(np.zeros(n), *np.zeros((3, n), dtype=bool))
 
 
 def union(regions: Sequence[Regions]) -> Regions:
@@ -261,3 +341,23 @@ def valid_radii(core: float, blend: float, buffer: float, profile: str) -> None:
             raise ValueError(f"{name} radius is {radius:.3g} Å, the most is {WIDEST:g}")
     if not isinstance(profile, str) or profile not in PROFILES:
         raise ValueError(f"profile must be one of {sorted(PROFILES)}, got {profile!r}")
+
+
+def valid_leave(leave: float, core: float, profile: str) -> None:
+    """Refuse an outer radius of the core that :func:`build_regions` cannot use.
+
+    Raises
+    ------
+    ValueError
+        If it is no number, NaN, absurd, smaller than ``core`` (but for 0, which is none), or
+        for smooth weights.
+    """
+    if not (np.isfinite(leave) and 0.0 <= leave <= WIDEST):
+        raise ValueError(f"leave radius must be a number >= 0 (Å), got {leave!r}")
+    if leave and leave < core:
+        raise ValueError(
+            f"the radius at which atoms leave the core ({leave:g} Å) is smaller than that at which "
+            f"they enter it ({core:g} Å)"
+        )
+    if leave and profile == SMOOTH:
+        raise ValueError("smooth weights are continuous: 'leave' is for linear and cubic ones")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -60,14 +60,42 @@ def pairs_within(positions: ArrayLike, cell: ArrayLike | PeriodicCell, cutoff: f
     """
     positions = np.asarray(positions, dtype=float).reshape(-1, 3)
     periodic = cell if isinstance(cell, PeriodicCell) else PeriodicCell(cell)
-    search = _matscipy()
-    if search is None or len(positions) == 0:
+    if _matscipy() is None or len(positions) == 0:
         return tree_pairs(positions, periodic, cutoff, len(positions))
+    return Pairs(*_searched("ijDd", positions, periodic, cutoff))
+
+
+def neighbour_counts(
+    positions: ArrayLike, cell: ArrayLike | PeriodicCell, cutoff: float
+) -> np.ndarray:
+    """How many neighbours each atom has, images counted one by one; shape (n,), int.
+
+    Parameters
+    ----------
+    positions, cell, cutoff
+        As for :func:`pairs_within`.
+
+    Raises
+    ------
+    ValueError
+        If the cell is singular.
+    """
+    positions = np.asarray(positions, dtype=float).reshape(-1, 3)
+    periodic = cell if isinstance(cell, PeriodicCell) else PeriodicCell(cell)
+    if _matscipy() is None or len(positions) == 0:
+        first = tree_pairs(positions, periodic, cutoff, len(positions)).first
+    else:
+        first = _searched("i", positions, periodic, cutoff)
+    return np.bincount(first, minlength=len(positions))
+
+
+def _searched(quantities: str, positions: np.ndarray, periodic: PeriodicCell, cutoff: float) -> Any:
+    """What matscipy says of all pairs."""
+    search = _matscipy()
+    assert search is not None  # the callers have looked
     # far from home digits are lost in the search
     home = positions - np.floor(positions @ periodic.inverse) @ periodic.vectors
-    return Pairs(
-        *search("ijDd", positions=home, cell=periodic.vectors, pbc=[True] * 3, cutoff=cutoff)
-    )
+    return search(quantities, positions=home, cell=periodic.vectors, pbc=[True] * 3, cutoff=cutoff)
 
 
 def tree_pairs(positions: np.ndarray, periodic: PeriodicCell, cutoff: float, centres: int) -> Pairs:
@@ -104,7 +132,7 @@ def tree_pairs(positions: np.ndarray, periodic: PeriodicCell, cutoff: float, cen
 
 
 @cache
-def _matscipy() -> Callable[..., tuple[np.ndarray, ...]] | None:
+def _matscipy() -> Callable[..., Any] | None:
     try:
         from matscipy.neighbours import neighbour_list
     except ImportError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from ase.data import atomic_numbers, chemical_symbols
 
 from ..errors import MixpiError
 from .coordination import coordination
+from .expression import Condition
 from .growth import valid_seeds
 from .periodic import PeriodicCell
 
@@ -24,8 +25,16 @@ GRAMMAR = """\
                              around a vacancy, at a surface
   overcoordinated            atoms with more neighbours: around an interstitial
   undercoordinated within 3  the same with a cutoff (Å) of your own
+  where z > 12 and species == He
+                             atoms for which a condition holds (x, y, z in Å, as in the file;
+                             species; index from 0; abs, sqrt, min, max; in, and, or, not)
   183 205 299                atoms by number, from 0; also [183, 205, 299]
   none                       no atoms: every force is cheap"""
+
+#: Why there are none, where that is meant.
+NOTHING = "none: every force is cheap"
+#: Indices of the atoms that are meant, and a phrase that says why these.
+Found = tuple[np.ndarray, str]
 
 
 @dataclass(frozen=True)
@@ -69,71 +78,93 @@ def select_seeds(words: str | Sequence[int], atoms: Atoms) -> Selection:
         If the words are not understood, or no atom or every atom matches.
     """
     found = select_atoms(words, atoms)
-    if found is NO_ATOMS:
-        return found
-    what = f"'{words.strip()}'" if isinstance(words, str) else "the list of seeds"
-    if not found.indices:
-        raise MixpiError(f"seeds: no atom matches {what} (for no seeds at all write none)")
     if len(found.indices) == len(atoms):
         raise MixpiError(
-            f"seeds: all {len(atoms)} atoms match {what}, which leaves none to the cheap "
+            f"seeds: all {len(atoms)} atoms match {_quoted(words)}, which leaves none to the cheap "
             "potential: choose the few atoms that the expensive one is for"
         )
     return found
 
 
 def select_atoms(words: str | Sequence[int], atoms: Atoms) -> Selection:
-    """Choose atoms, none and all of them too.
+    """As :func:`select_seeds`, but all atoms may match."""
+    select = _by_index(words) if not isinstance(words, str) else understood(words)
+    indices, why = select(atoms)
+    if len(indices) == 0 and why != NOTHING:
+        raise MixpiError(
+            f"seeds: no atom matches {_quoted(words)} (for no seeds at all write none)"
+        )
+    return Selection([int(k) for k in indices], why)
+
+
+def understood(words: str) -> Callable[[Atoms], Found]:
+    """What words mean, before there are atoms.
 
     Parameters
     ----------
-    words : str or sequence of int
-        As for :func:`select_seeds`.
-    atoms : Atoms
-        As for :func:`select_seeds`.
+    words : str
+        A selection in the words of :data:`GRAMMAR`.
 
     Returns
     -------
-    Selection
+    callable
+        Finds the atoms that are meant among some.
 
     Raises
     ------
     MixpiError
-        If the words are not understood, or name what the structure has not.
+        If the words are not understood.
     """
-    if not isinstance(words, str):
-        return _selection(_by_index(words, atoms), "as given")
+    if condition := re.match(r"\s*where\b", words, re.IGNORECASE):
+        return _by_condition(words[condition.end() :])
     parts = re.sub(r"[\[\](),;]", " ", words).split()
     kind = parts[0].lower() if parts else ""
     if kind == "none" and len(parts) == 1:
-        return NO_ATOMS
+        return lambda atoms: (np.zeros(0, dtype=int), NOTHING)
     if kind == "species" and len(parts) > 1:
-        indices, why = _by_species(parts[1:], atoms), f"all {' and '.join(parts[1:])} atoms"
-    elif kind == "near" and len(parts) == 6 and parts[4].lower() == "within":
+        return lambda atoms: (_by_species(parts[1:], atoms), f"all {' and '.join(parts[1:])} atoms")
+    if kind == "near" and len(parts) == 6 and parts[4].lower() == "within":
         point, reach = _numbers(parts[1:4], words), _length(parts[5], words)
-        indices = _near(point, reach, atoms)
         why = f"atoms within {reach:g} Å of ({', '.join(f'{x:g}' for x in point)})"
-    elif kind in ("undercoordinated", "overcoordinated") and (
+        return lambda atoms: (_near(point, reach, atoms), why)
+    if kind in ("undercoordinated", "overcoordinated") and (
         len(parts) == 1 or (len(parts) == 3 and parts[1].lower() == "within")
     ):
         cutoff = _length(parts[2], words) if len(parts) == 3 else None
-        indices, why = _by_coordination(kind, cutoff, atoms)
-    elif re.fullmatch(r"(index |indices )?-?\d+( -?\d+)*", " ".join(parts).lower()):
-        indices, why = _by_index([int(p) for p in parts if p[-1].isdigit()], atoms), "as given"
-    else:
-        raise MixpiError(f"seeds: {words!r} is not understood; it can be\n{GRAMMAR}")
-    return _selection(indices, why)
+        return lambda atoms: _by_coordination(kind, cutoff, atoms)
+    if re.fullmatch(r"(index |indices )?-?\d+( -?\d+)*", " ".join(parts).lower()):
+        return _by_index([int(p) for p in parts if p[-1].isdigit()])
+    raise MixpiError(f"seeds: {words!r} is not understood; it can be\n{GRAMMAR}")
 
 
-def _selection(indices: np.ndarray, why: str) -> Selection:
-    return Selection([int(k) for k in indices], why)
+def _quoted(words: str | Sequence[int]) -> str:
+    return f"'{words.strip()}'" if isinstance(words, str) else "the list of seeds"
 
 
-def _by_index(indices: Sequence[int], atoms: Atoms) -> np.ndarray:
+def _by_condition(text: str) -> Callable[[Atoms], Found]:
     try:
-        return valid_seeds(list(indices), len(atoms))
-    except (ValueError, IndexError) as error:
+        condition = Condition(text)
+    except MixpiError as error:
         raise MixpiError(f"seeds: {error}") from None
+
+    def select(atoms: Atoms) -> Found:
+        try:
+            holds = condition.holds(atoms.positions, list(atoms.symbols))
+        except MixpiError as error:
+            raise MixpiError(f"seeds: {error}") from None
+        return np.flatnonzero(holds), f"atoms where {condition.text}"
+
+    return select
+
+
+def _by_index(indices: Sequence[int]) -> Callable[[Atoms], Found]:
+    def select(atoms: Atoms) -> Found:
+        try:
+            return valid_seeds(list(indices), len(atoms)), "as given"
+        except (ValueError, IndexError) as error:
+            raise MixpiError(f"seeds: {error}") from None
+
+    return select
 
 
 def _by_species(symbols: Sequence[str], atoms: Atoms) -> np.ndarray:
@@ -161,7 +192,7 @@ def _near(point: Sequence[float], reach: float, atoms: Atoms) -> np.ndarray:
     return indices
 
 
-def _by_coordination(kind: str, cutoff: float | None, atoms: Atoms) -> tuple[np.ndarray, str]:
+def _by_coordination(kind: str, cutoff: float | None, atoms: Atoms) -> Found:
     try:
         found = coordination(atoms.numbers, atoms.positions, atoms.cell.array, cutoff=cutoff)
     except ValueError as error:

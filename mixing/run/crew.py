@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import sys
 import time
@@ -17,8 +16,8 @@ from ..drivers.driver import Driver
 from ..errors import MixpiError
 from ..ipi.input import IpiInput
 from ..sockets.addresses import describe, is_listening
-from ..sockets.server import CONNECTED, DROPPED
 from .guardian import Process, look_at
+from .journal import Connected, Dropped
 from .processes import Child, describe_end, stop_all
 from .starting import start_driver
 
@@ -159,15 +158,14 @@ class Crew:
         deadline = getattr(self.ipi_input.config, pool).socket.connect_deadline
         self._watched[name] = Watched(child, deadline, now, now)
 
-    def listen(self, text: str) -> None:
-        """Do what the mixing layer says in i-PI's log: end drivers that it has dropped."""
-        for pool in self.ipi_input.pools:
-            for pid in re.findall(_pattern(CONNECTED, pool), text, re.M):
-                self._note_connection(pool, int(pid))
-            for reason, pid in re.findall(_pattern(DROPPED, pool), text, re.M):
-                for one in self._watched.values():
-                    if one.child.owns(int(pid)):
-                        self._end(one.child, reason)
+    def hear(self, event: Connected | Dropped) -> None:
+        """Take note of who has connected; end who was dropped."""
+        if isinstance(event, Connected):
+            self._note_connection(event.pool, event.pid)
+            return
+        for one in self._watched.values():
+            if one.child.owns(event.pid):
+                self._end(one.child, event.reason)
 
     def _note_connection(self, pool: str, pid: int) -> None:
         for name, one in self._watched.items():
@@ -182,13 +180,13 @@ class Crew:
         child.signal(signal.SIGKILL)
         child.wait(5.0)
 
-    def look_after(self, evaluations: int, over: Callable[[], bool]) -> None:
+    def look_after(self, computed: bool, over: Callable[[], bool]) -> None:
         """End drivers that do not connect; replace those that died while i-PI goes on.
 
         Parameters
         ----------
-        evaluations : int
-            Done so far.
+        computed : bool
+            Whether forces have been computed in this run.
         over : callable
             Whether the run has ended, so that nothing need be replaced.
 
@@ -201,7 +199,7 @@ class Crew:
             self._looked = time.monotonic()
             self._look_for_unconnected()
         for name in list(self._watched):
-            self._replace_if_dead(name, evaluations, over)
+            self._replace_if_dead(name, computed, over)
 
     def _look_for_unconnected(self) -> None:
         for name, one in self._watched.items():
@@ -211,7 +209,7 @@ class Crew:
                 if why:
                     self._end(one.child, why)
 
-    def _replace_if_dead(self, name: str, evaluations: int, over: Callable[[], bool]) -> None:
+    def _replace_if_dead(self, name: str, computed: bool, over: Callable[[], bool]) -> None:
         one = self._watched[name]
         child, code = one.child, one.child.returncode
         if code is None:
@@ -227,7 +225,7 @@ class Crew:
             return
         recent = [t for t in self._restarted.get(name, []) if time.monotonic() - t < RESTART_WINDOW]
         # an error of its own before anything was computed: it will fail again
-        hopeless = code > 0 and not normal and evaluations == 0
+        hopeless = code > 0 and not normal and not computed
         if hopeless or len(recent) >= getattr(self.ipi_input.config, pool).max_restarts:
             count = (
                 ""
@@ -265,12 +263,3 @@ class Crew:
         if error:
             return f"{error}\n(whole log: {child.log})"
         return f"Last lines of {child.log}:\n{child.tail()}"
-
-
-def _pattern(line: str, pool: str) -> str:
-    """A line of the server in i-PI's log as a regular expression; its groups: reason, pid."""
-    wild = {"{pool}": re.escape(pool), "{reason}": "(.+?)", "{pid}": r"(\d+)"}
-    pattern = re.escape(line)
-    for name, expression in wild.items():
-        pattern = pattern.replace(re.escape(name), expression)
-    return f"^ {pattern}$"

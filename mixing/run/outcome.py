@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..ipi.input import IpiInput
-from ..ipi.session import FAILURE_FILE
 from ..output.checkpoints import (
     RESTART,
     Checkpoint,
@@ -103,14 +102,6 @@ class Evidence:
         return newest_checkpoint(self.folder, self._checkpoints, but=foreign)
 
     @property
-    def failure(self) -> str | None:
-        """Why the mixing layer has given up."""
-        try:
-            return (self.folder / FAILURE_FILE).read_text(errors="replace").strip()
-        except OSError:
-            return None
-
-    @property
     def folder_is_there(self) -> bool:
         """Whether the folder is still where it was."""
         try:
@@ -158,6 +149,7 @@ def judge(
     *,
     signum: signal.Signals | None,
     total_steps: int,
+    failure: str | None,
     log: str,
     end: str,
     stories: str,
@@ -172,6 +164,8 @@ def judge(
         That ended the launcher's watch.
     total_steps : int
         Asked for.
+    failure : str or None
+        Why the mixing layer has given up.
     log : str
         i-PI's.
     end : str
@@ -182,12 +176,12 @@ def judge(
     if outcome.message:
         return
     asked = asked_to_stop(log)
-    if evidence.steps_done() >= total_steps and not evidence.failure:
+    if evidence.steps_done() >= total_steps and not failure:
         outcome.status = "finished"
     elif signum:
         outcome.status, outcome.signum = "interrupted", signum
         outcome.message = f"stopped by {signum.name}"
-    elif failure := evidence.failure:
+    elif failure:
         outcome.message = failure + stories
     elif asked:
         outcome.status, outcome.message = asked

@@ -216,7 +216,7 @@ class Child:
                 # read through a file of ours: the folder may be gone when it is asked for
                 self._output = os.open(log, os.O_RDONLY)
                 weakref.finalize(self, os.close, self._output)
-                self._log_start = self._log_read = stream.seek(0, os.SEEK_END)
+                self._log_start = stream.seek(0, os.SEEK_END)
                 self._process = subprocess.Popen(
                     dying_with_us(argv, signal.SIGTERM),
                     cwd=cwd,
@@ -246,13 +246,6 @@ class Child:
         """What this process has written so far; of very much the end."""
         end = os.fstat(self._output).st_size
         return self._read(max(self._log_start, end - LOG_END)).decode(errors="replace")
-
-    def fresh(self) -> str:
-        """What it has written since the last call, in whole lines."""
-        text = self._read(self._log_read)
-        text = text[: text.rfind(b"\n") + 1]
-        self._log_read += len(text)
-        return text.decode(errors="replace")
 
     def _read(self, begin: int) -> bytes:
         parts = []

@@ -1,18 +1,17 @@
-"""How far a run is, read from its steps file; how far a command of several stages is."""
+"""How far a run is, as its journal says; how far a command of several stages is."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from ..output.records import CONTINUED
+from .journal import Progressed
 
 
 #: s between lines where there is no terminal to draw a bar on.
@@ -46,9 +45,6 @@ class Progress(_WithBar):
 
     Parameters
     ----------
-    steps : Path
-        The steps file; one line an evaluation, the first of which is before the
-        first step.
     first, total : int
         Step that it begins with, and the last one.
     quiet : bool
@@ -56,16 +52,14 @@ class Progress(_WithBar):
 
     Attributes
     ----------
-    evaluations : int
-        Force evaluations seen so far.
+    last : Progressed or None
+        What was heard last; None before the first evaluation.
     """
 
-    def __init__(self, steps: Path, *, first: int, total: int, quiet: bool = False) -> None:
-        self._steps, self._start, self._total, self._quiet = steps, first, total, quiet
-        self._offset = steps.stat().st_size if steps.exists() else 0
-        self._identity = steps.stat().st_ino if steps.exists() else None
-        self.evaluations, self._last = 0, ""
-        self._spoken = time.monotonic()
+    def __init__(self, *, first: int, total: int, quiet: bool = False) -> None:
+        self._start, self._total, self._quiet = first, total, quiet
+        self.last: Progressed | None = None
+        self._spoken = self._began = time.monotonic()
         self._console = Console(stderr=True)
         self._bar = None
         if not quiet and self._console.is_terminal:
@@ -81,13 +75,18 @@ class Progress(_WithBar):
                 "", completed=first, total=total, rate="starting", regions=""
             )
 
-    def update(self) -> None:
-        """Read what is new and show it."""
-        self._read()
-        if self._quiet or not self._last:
+    def hear(self, event: Progressed) -> None:
+        """Take note of how far the run is."""
+        if self.last is None:
+            self._began = time.monotonic()
+        self.last = event
+
+    def show(self) -> None:
+        """Show what was heard."""
+        if self._quiet or self.last is None:
             return
-        step, _, *counts = self._last.split()[:5]
-        done, regions = int(step), "core {} blend {} buffer {}".format(*counts)
+        last = self.last
+        done, regions = last.step, f"core {last.core} blend {last.blend} buffer {last.buffer}"
         if self._bar:
             self._bar.update(self._task, completed=done, rate=self._rate(done), regions=regions)
         elif time.monotonic() - self._spoken > SPEAK_EVERY:
@@ -98,29 +97,6 @@ class Progress(_WithBar):
     def _rate(self, done: int) -> str:
         elapsed, steps = time.monotonic() - self._began, done - self._start
         return f"{steps / elapsed:.2f} steps/s" if steps > 0 and elapsed > 0 else ""
-
-    def _read(self) -> None:
-        if not self._steps.exists():
-            return
-        if self._steps.stat().st_ino != self._identity:
-            # i-PI has begun a new file; the old one was put aside
-            self._identity, self._offset = self._steps.stat().st_ino, 0
-        elif self._steps.stat().st_size < self._offset:
-            self._offset = 0  # what is computed again was cut off
-        with self._steps.open("rb") as stream:
-            stream.seek(self._offset)
-            new = stream.read()
-        end = new.rfind(b"\n") + 1
-        self._offset += end
-        # before such a mark stands what an earlier run has done
-        _, mark, text = new[:end].decode(errors="replace").rpartition(CONTINUED)
-        lines = text.splitlines()[1 if mark else 0 :]
-        lines = [line for line in lines if not line.startswith("#")]
-        if lines:
-            if not self.evaluations:
-                self._began = time.monotonic()
-            self.evaluations += len(lines)
-            self._last = lines[-1]
 
 
 class StageProgress(_WithBar):

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import sys
 import time
 from pathlib import Path
 
 from ..check.checking import check
-from ..drivers.programs import find_program
 from ..errors import MixpiError
 from ..ipi.input import IpiInput, read_ipi_input
-from ..ipi.session import FAILURE_FILE
 from ..sockets.addresses import claim, unix_path
-from ..sockets.server import WARNING
 from ..structure import read_structure
 from .crew import LOOK_EVERY, STOPPED_LOOKS, Crew
 from .guardian import FIRST, STOP_PATIENCE
+from .journal import Failed, JournalReader, Progressed, Warned
 from .locking import LOGS, lock
 from .outcome import Evidence, Outcome, judge
 from .processes import PYTHON_OUTPUT, Child, describe_end, guarded
@@ -28,6 +25,10 @@ from .starting import unix_sockets
 from .stopping import Stops
 
 
+#: What is run as i-PI.
+ENTRY = "mixpi.ipi.entry"
+#: Its journal, among the logs.
+JOURNAL = "journal.jsonl"
 #: s; how long i-PI may take to end where it has nowhere to write to.
 SHORT_PATIENCE = 10.0
 
@@ -60,6 +61,7 @@ class Run:
         self._ipi: Child | None = None
         self._crew = Crew(self.ipi_input, self.atoms, self.logs)
         self._outcome = Outcome(restarts=self._crew.restarts)
+        self._failure: str | None = None
         self._looked, self._stopped = 0.0, 0
 
     def execute(self, *, quiet: bool = False, stops: Stops | None = None) -> Outcome:
@@ -78,20 +80,17 @@ class Run:
         """
         start = time.perf_counter()
         config = self.ipi_input.config
-        progress = Progress(
-            self.ipi_input.folder / config.output.steps,
-            first=self.ipi_input.first_step,
-            total=self.ipi_input.total_steps,
-            quiet=quiet,
+        self._progress = Progress(
+            first=self.ipi_input.first_step, total=self.ipi_input.total_steps, quiet=quiet
         )
         with self._lock, contextlib.nullcontext(stops) if stops else Stops() as self._stops:
             try:
                 with guarded(keep=[self._lock], sockets=unix_sockets(config, self.ipi_input.pools)):
                     try:
-                        with progress:
+                        with self._progress:
                             ipi = self._start_ipi()
                             self._crew.start(ipi, lambda: self._stops.signum is not None)
-                            self._watch(ipi, progress)
+                            self._watch(ipi)
                     finally:
                         self._stop()
             except MixpiError as error:
@@ -103,19 +102,17 @@ class Run:
         return self._outcome
 
     def _start_ipi(self) -> Child:
-        program = find_program("i-pi")
-        if program is None:
-            raise MixpiError("the program i-pi is not found: pip install ipi")
         log = self.logs / "i-pi.log"
         log.unlink(missing_ok=True)
         # With more threads, OpenBLAS makes i-PI's small matrix products slower.
         env = os.environ | PYTHON_OUTPUT | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         env["PYTHONUTF8"] = "1"  # files have Å in them, whatever the locale
-        # what an earlier run left must not be taken for this one's
-        (self.ipi_input.folder / FAILURE_FILE).unlink(missing_ok=True)
+        self._journal = JournalReader(self.logs / JOURNAL)
+        # -P: what lies beside the input is no part of Python
+        program = [sys.executable, "-P", "-m", ENTRY, "--journal", str(self._journal.path)]
         self._ipi = Child(
             FIRST,
-            [sys.executable, program, self.ipi_input.path.name],
+            [*program, "--", self.ipi_input.path.name],
             cwd=self.ipi_input.folder,
             log=log,
             env=env,
@@ -123,21 +120,22 @@ class Run:
         )
         return self._ipi
 
-    def _watch(self, ipi: Child, progress: Progress) -> None:
+    def _watch(self, ipi: Child) -> None:
         def is_over() -> bool:
             """Whether the mixing layer has given up: its reason is the better message."""
-            return ipi.wait(0.0) or self.evidence.failure is not None
+            self._listen()
+            return ipi.wait(0.0) or self._failure is not None
 
         while ipi.returncode is None and self._stops.signum is None:
-            progress.update()
-            self._listen(ipi)
-            self._crew.look_after(progress.evaluations, is_over)
+            self._listen()
+            self._progress.show()
+            self._crew.look_after(self._progress.last is not None, is_over)
             if time.monotonic() - self._looked > LOOK_EVERY:
                 self._looked = time.monotonic()
                 self._look_around(ipi)
             time.sleep(0.05)
-        progress.update()
-        self._listen(ipi)
+        self._listen()
+        self._progress.show()
 
     def _look_around(self, ipi: Child) -> None:
         if not self.evidence.folder_is_there:
@@ -152,13 +150,19 @@ class Run:
         elif was >= STOPPED_LOOKS and not self._stopped:
             print("mixpi: i-PI goes on", file=sys.stderr)
 
-    def _listen(self, ipi: Child) -> None:
-        """Do what the mixing layer says in i-PI's log."""
-        text = ipi.fresh()
-        for warning in re.findall(rf"^ {re.escape(WARNING)} (.+)$", text, re.M):
-            self._outcome.warnings.append(warning)
-            print(f"mixpi: warning: {warning}", file=sys.stderr)
-        self._crew.listen(text)
+    def _listen(self) -> None:
+        """Do what the mixing layer's journal asks for."""
+        for event in self._journal.news():
+            match event:
+                case Progressed():
+                    self._progress.hear(event)
+                case Warned(text):
+                    self._outcome.warnings.append(text)
+                    print(f"mixpi: warning: {text}", file=sys.stderr)
+                case Failed(reason):
+                    self._failure = self._failure or reason
+                case _:
+                    self._crew.hear(event)
 
     def _stop(self) -> None:
         """i-PI first, so that it writes RESTART and says EXIT to the drivers."""
@@ -167,6 +171,8 @@ class Run:
             if not self._ipi.ask_to_end(STOP_PATIENCE if there else SHORT_PATIENCE):
                 self._ipi.signal(signal.SIGKILL)
                 self._ipi.wait(5.0)
+        if self._ipi is not None:
+            self._listen()
         self._crew.stop()
         for pool in self.ipi_input.pools:
             socket = getattr(self.ipi_input.config, pool).socket
@@ -187,6 +193,7 @@ class Run:
             self.evidence,
             signum=self._stops.signum,
             total_steps=self.ipi_input.total_steps,
+            failure=self._failure,
             log=log,
             end=end,
             stories=self._crew.stories(),

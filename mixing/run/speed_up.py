@@ -188,7 +188,7 @@ class _Turns:
             geometries = [self.atoms.positions]
         cell = self.atoms.cell.array
         self._geometries = HomeImages().fold(geometries, cell)
-        mixer = Mixer(self.atoms.numbers, config.seed_indices, **config.regions.model_dump())
+        mixer = Mixer(self.atoms.numbers, config.seed_indices, **config.regions.radii)
         self._plan = mixer.plan(self._geometries, [cell] * len(self._geometries))
 
     def mixed(self) -> dict[str, list[Job]]:

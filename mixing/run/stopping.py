@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from .guardian import MARK, WARNINGS
+from .guardian import WARNINGS
 
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def ending_as_ctrl_c() -> Iterator[None]:
 
 
 def hear_once(softexit: Softexit) -> None:
-    """Let i-PI, started by our launcher, take each word to stop as one and the same.
+    """Let i-PI, started by our entry point, take each word to stop as one and the same.
 
     A batch system sends SIGTERM to all processes of a job, and the launcher then does too; i-PI
     would leave at the second one without its RESTART. Its own CPU limit, which the kernel
@@ -92,8 +91,6 @@ def hear_once(softexit: Softexit) -> None:
     softexit : ipi.utils.softexit.Softexit
         That of this process.
     """
-    if MARK not in os.environ:
-        return  # by hand, a second Ctrl-C ends it at once
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGXCPU):
         softexit._kill[signum] = lambda *_: None
     signal.signal(signal.SIGXCPU, softexit._kill_handler)

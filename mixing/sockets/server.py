@@ -19,6 +19,7 @@ from ipi.utils.messages import verbosity, warning
 from ..drivers.proof import read_token
 from ..errors import MixpiError
 from ..run.guardian import belongs_to, mark_of
+from ..run.journal import Connected, Dropped, Warned, journal
 from .addresses import describe, unix_path
 from .config import SocketConfig
 from .connection import Connection, Lost, Request, State, WrongAtoms
@@ -38,11 +39,6 @@ BACKLOG = 64
 #: s without listening when the process can open no further files.
 DEAF = 1.0
 
-#: What i-PI's log says of drivers, for the launcher: it waits for them, and ends those that hang.
-CONNECTED = "@mixpi: {pool} driver connected, process {pid}"
-DROPPED = "@mixpi: a {pool} driver {reason}; dropped process {pid}"
-#: How a line of i-PI's log begins that the launcher shows the user.
-WARNING = "!MIXPI! warning:"
 #: The way out for drivers that know one structure only.
 ONE_STRUCTURE = (
     "Regions change from step to step: use 'mace:', or a client that answers NEEDINIT and takes "
@@ -52,7 +48,8 @@ ONE_STRUCTURE = (
 
 def say_aloud(text: str) -> None:
     """Say something in i-PI's log, whatever its verbosity; the launcher repeats it."""
-    print(f" {WARNING} {text}", flush=True)
+    print(f" !MIXPI! warning: {text}", flush=True)
+    journal.tell(Warned(text))
 
 
 class PoolError(MixpiError):
@@ -210,7 +207,8 @@ class Server:
             text = f" @mixpi: lost a {self.name} driver; its work is given to another"
             warning(text, verbosity.low)
         else:
-            print(" " + DROPPED.format(pool=self.name, reason=reason, pid=pid), flush=True)
+            print(f" @mixpi: a {self.name} driver {reason}; dropped process {pid}", flush=True)
+            journal.tell(Dropped(self.name, pid, reason))  # the launcher ends it
         self.lost += 1
         self.last_reason = reason
         request = connection.request
@@ -301,8 +299,10 @@ class Server:
             return
         name = self._names[connection] = self._name_of(connection)
         self.loads.setdefault(name, Load())
+        pid = connection.peer.pid
         # whatever the verbosity: who computes can be looked up afterwards
-        print(" " + CONNECTED.format(pool=self.name, pid=connection.peer.pid), flush=True)
+        print(f" @mixpi: {self.name} driver connected, process {pid}", flush=True)
+        journal.tell(Connected(self.name, pid))
 
     def _refuse(self, peer: Peer, why: str) -> None:
         self._refused += 1

@@ -1,6 +1,7 @@
 """A run seen from outside: its processes by what they do, what it left, its trajectory.
 
-Of the package only its reader of the steps file is used: what it says of itself is on trial.
+Of the package only its reader of the steps file is used, and the name of what runs as i-PI: what
+it says of itself is on trial.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from ase.io import read
 from ase.io.formats import UnknownFileTypeError
 from conftest import Case, clean_environment
 from mixpi.output.records import read_steps
+from mixpi.run.running import ENTRY
 
 from .campaign import VERDICTS, Result
 
@@ -180,7 +182,7 @@ class Watch:
             last = process.pid not in parents
             if self.launcher is not None and process.pid == self.launcher.pid:
                 role = "launcher"
-            elif any(Path(word).name == "i-pi" for word in process.argv):
+            elif ENTRY in process.argv:
                 role = "i-PI"
             elif pool and last:
                 role = f"{pool} driver"

@@ -25,7 +25,8 @@ ENDINGS = (".uf3", ".alloy", ".adp", ".snapcoeff", ".snapparam")
 CASES = sorted({path.parent for path in INPUTS.rglob("input.xml")} - {ANY_CALCULATOR})
 #: As small as an all-expensive reference must be: the cluster is all of the cell.
 SMALL = "he_in_w_pimd"
-FORMS = ("contracted.xml", "contracted_mts.xml")
+#: Its other inputs: cheap and expensive evaluations in a step.
+FORMS = {"contracted.xml": (16, 4), "contracted_mts.xml": (32, 4), "piglet.xml": (8, 8)}
 
 
 def copy_of(case, tmp_path, *, steps: int, name: str = "input.xml"):
@@ -102,8 +103,11 @@ def test_case_runs(case, tmp_path):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", [pytest.param(FORMS[0], marks=pytest.mark.slow), FORMS[1]])
-def test_contracted_path_integrals_run(name, tmp_path):
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param("contracted.xml", marks=pytest.mark.slow), "contracted_mts.xml", "piglet.xml"],
+)
+def test_other_path_integrals_run(name, tmp_path):
     case = INPUTS / SMALL
     folder = copy_of(case, tmp_path, steps=3, name=name)
     done = mixpi("check", "--fast", name, cwd=folder)
@@ -114,9 +118,9 @@ def test_contracted_path_integrals_run(name, tmp_path):
     report = json.loads((folder / "mixpi.report.json").read_text())
     assert report["steps"] == 3 and report["status"] == "finished"
     loads = json.loads((folder / "mixpi.load.json").read_text())["drivers"]
-    assert loads["expensive-0"]["evaluations"] == 3 * 4
-    inner = 2 if "mts" in name else 1
-    assert 3 * 16 * inner <= loads["cheap-0"]["evaluations"] <= 3 * 16 * inner + 1
+    cheap, expensive = FORMS[name]
+    assert loads["expensive-0"]["evaluations"] == 3 * expensive
+    assert 3 * cheap <= loads["cheap-0"]["evaluations"] <= 3 * cheap + 1
 
 
 @pytest.mark.full

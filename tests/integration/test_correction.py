@@ -34,6 +34,9 @@ NVE = "<dynamics mode='nve'><timestep units='femtosecond'>1</timestep></dynamics
 THERMOSTATS = {
     "langevin": "<thermostat mode='langevin'><tau units='femtosecond'>50</tau></thermostat>",
     "pile": "<thermostat mode='pile_l'><tau units='femtosecond'>50</tau></thermostat>",
+    # four modes with a hidden momentum each, and not in equilibrium, as PIGLET is
+    "gle": f"<thermostat mode='nm_gle'><A shape='(4,2,2)'>{4 * [1e-3, 2e-3, -2e-3, 4e-3]}</A>"
+    f"<C shape='(4,2,2)' units='kelvin'>{4 * [1200, 300, 300, 1800]}</C></thermostat>",
 }
 
 
@@ -135,6 +138,7 @@ RESTARTS = [
     pytest.param("pile", {"beads": 4}, id="pimd"),
     pytest.param("pile", {"beads": 4, "contracted": 1}, id="contraction", marks=pytest.mark.slow),
     pytest.param("pile", {"beads": 4, "contracted": 2, "slow": True}, id="contraction-mts"),
+    pytest.param("gle", {"beads": 4, "contracted": 2}, id="piglet"),
 ]
 
 

@@ -228,21 +228,11 @@ def test_launcher_finds_i_pi_killed(make_case):
     process = case.start()
     wait_for(lambda: evaluations(case) >= 3)
     assert not case.nothing_left(), "it must see what runs"
-    os.kill(i_pi_of(case, process), signal.SIGKILL)
+    os.kill(case.i_pi(process), signal.SIGKILL)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "i-PI was killed by SIGKILL" in output
     assert case.nothing_left()
-
-
-def i_pi_of(case, launcher: subprocess.Popen) -> int:
-    """Of the processes in the case's folder the one that is not the launcher."""
-    [pid] = [
-        pid
-        for pid, folder in case.processes().items()
-        if folder == case.folder and pid != launcher.pid
-    ]
-    return pid
 
 
 @pytest.mark.full

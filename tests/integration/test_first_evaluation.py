@@ -17,9 +17,9 @@ from mixpi.ipi.first_look import ALONE_IN, FirstLook, exactly_zero, far_apart, l
 from test_faults import run
 
 
-def run_by_hand(case) -> str:
+def run_by_hand(case, name: str = "input.xml") -> str:
     """Plain ``i-pi``, which nothing has checked before; its output."""
-    ipi = case.start_i_pi()
+    ipi = case.start_i_pi(name)
     words = [
         case.config[pool]["command"].format(address=case.config[pool]["socket"]["address"])
         for pool in ("cheap", "expensive")

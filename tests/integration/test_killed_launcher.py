@@ -32,13 +32,6 @@ def watchers() -> set[int]:
     return found
 
 
-def i_pi_of(case, launcher: subprocess.Popen) -> int:
-    [pid] = [
-        p for p, folder in case.processes().items() if folder == case.folder and p != launcher.pid
-    ]
-    return pid
-
-
 def script(case, name: str, text: str) -> str:
     path = case.folder / name
     path.write_text(f"#!/bin/bash\n{text}\n")
@@ -104,7 +97,7 @@ def test_killed_launcher_of_stopped_processes(make_case):
     case = make_case(steps=5000, expensive={"command": faulty_driver("slow", 0.05)})
     process = case.start("--quiet")
     wait_for(lambda: evaluations(case) >= 3)
-    os.kill(i_pi_of(case, process), signal.SIGSTOP)
+    os.kill(case.i_pi(process), signal.SIGSTOP)
     os.kill(case.pid_in("logs/expensive-0"), signal.SIGSTOP)
     process.kill()
     process.communicate()
@@ -149,7 +142,7 @@ def test_i_pi_that_is_told_to_stop_has_not_finished(make_case):
     case = make_case(steps=5000, expensive={"command": faulty_driver("slow", 0.05)})
     process = case.start("--quiet")
     wait_for(lambda: evaluations(case) >= 3)
-    os.kill(i_pi_of(case, process), signal.SIGTERM)
+    os.kill(case.i_pi(process), signal.SIGTERM)
     output, _ = process.communicate(timeout=90)
     assert process.returncode == 128 + signal.SIGTERM, output
     assert "interrupted: i-PI was told to stop by a signal" in output
@@ -161,7 +154,7 @@ def test_i_pi_that_is_stopped_is_named_and_ended(make_case):
     case = make_case(steps=5000, expensive={"command": faulty_driver("slow", 0.05)})
     process = case.start("--quiet")
     wait_for(lambda: evaluations(case) >= 3)
-    pid = i_pi_of(case, process)
+    pid = case.i_pi(process)
     os.kill(pid, signal.SIGSTOP)
     for line in process.stdout:
         if "is stopped (SIGSTOP)" in line:
@@ -180,7 +173,7 @@ def test_killed_i_pi_offers_its_last_checkpoint(make_case):
     case = make_case(steps=5000, checkpoint=2, expensive=slow)
     process = case.start("--quiet")
     wait_for(lambda: evaluations(case) >= 8)
-    os.kill(i_pi_of(case, process), signal.SIGKILL)
+    os.kill(case.i_pi(process), signal.SIGKILL)
     output, _ = process.communicate(timeout=90)
     assert process.returncode == 1
     offered = re.search(r"continue with: mixpi run (\S+)", output)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import reduce
 from itertools import product
 
 import numpy as np
 
 
-def all_distances(positions: np.ndarray, cell: np.ndarray, reach: float) -> np.ndarray:
-    """Shortest distance (n, n) over every image that could be within ``reach``."""
+def image_distances(positions: np.ndarray, cell: np.ndarray, reach: float) -> Iterator[np.ndarray]:
+    """Distances (n, n) to each image in turn that could be within ``reach``."""
     inverse = np.linalg.inv(cell)
     wrapped = positions - np.floor(positions @ inverse) @ cell
     counts = np.ceil(reach * np.linalg.norm(inverse, axis=0)).astype(int) + 1
-    shortest = np.full((len(positions),) * 2, np.inf)
     for shift in product(*(range(-k, k + 1) for k in counts)):
-        vectors = wrapped[:, None] - wrapped[None] + np.array(shift) @ cell
-        shortest = np.minimum(shortest, np.linalg.norm(vectors, axis=2))
-    return shortest
+        yield np.linalg.norm(wrapped[:, None] - wrapped[None] + np.array(shift) @ cell, axis=2)
+
+
+def all_distances(positions: np.ndarray, cell: np.ndarray, reach: float) -> np.ndarray:
+    """Shortest distance (n, n) over every image that could be within ``reach``."""
+    return reduce(np.minimum, image_distances(positions, cell, reach))
 
 
 def regions(positions, cell, seeds, *, core, blend, buffer, profile):
@@ -31,9 +35,15 @@ def regions(positions, cell, seeds, *, core, blend, buffer, profile):
     is_core[seeds] = True
     is_core |= (distance[:, seeds] < core).any(axis=1)
     to_core = distance[:, is_core].min(axis=1)
+    if profile == "smooth":
+        to_core = distance[:, seeds].min(axis=1) - core
     is_blend = ~is_core & (to_core < blend)
     weights[is_core] = 1.0
     x = to_core[is_blend] / blend if blend else to_core[is_blend]
-    weights[is_blend] = 1 - x if profile == "linear" else 1 - 3 * x**2 + 2 * x**3
+    weights[is_blend] = {
+        "linear": 1 - x,
+        "cubic": 1 - 3 * x**2 + 2 * x**3,
+        "smooth": 1 - 10 * x**3 + 15 * x**4 - 6 * x**5,
+    }[profile]
     is_buffer = (weights == 0) & (distance[:, weights > 0].min(axis=1) < buffer)
     return weights, is_core, is_blend, is_buffer

@@ -61,7 +61,10 @@ def test_no_seeds_on_purpose(tmp_path):
         ({"seeds": ["1"]}, "seeds: '1' is no index of an atom"),
         ({"seeds": [4, 7, 4]}, "seed 4 stands twice"),
         ({"seeds": 3}, "3 is no list of atoms"),
-        ({"seeds": "all"}, "all is no list of atoms"),
+        ({"seeds": "all"}, "seeds: 'all' is not understood; it can be"),
+        ({"seeds": "species"}, "seeds: 'species' is not understood"),
+        ({"seeds": "where q > 2"}, "seeds: 'q' in 'q > 2' is not understood; there are x, y, z"),
+        ({"seeds": {}}, "seeds.bounds: missing"),
         ({"seeds": False}, "false is no list of atoms"),
         ({"regions": {"core": True, "blend": 1, "buffer": 1}}, "regions.core: true is no value"),
         ({"cheap": {"external": True, "count": True}}, "cheap.count: true is no value"),
@@ -183,6 +186,7 @@ def test_every_field_has_help(whole):
         for name, info in model.model_fields.items():
             yield model, name, info
             for part in (info.annotation, *getattr(info.annotation, "__args__", ())):
+                part = getattr(part, "__origin__", part)  # of an annotated one
                 if isinstance(part, type) and issubclass(part, BaseModel):
                     yield from fields(part)
 

@@ -175,10 +175,9 @@ def test_a_signal_has_its_own_exit_code(monkeypatch, signum):
     assert main(["config"]) == 128 + signum
 
 
-def test_i_pi_takes_all_words_to_stop_for_one(monkeypatch):
+def test_i_pi_takes_all_words_to_stop_for_one():
     """At a second one i-PI, left alone, ends at once: without its RESTART."""
     before = signal.getsignal(signal.SIGXCPU)
-    monkeypatch.setenv(guardian.MARK, "1-x:i-pi")
     softexit = Softexit()
     try:
         hear_once(softexit)

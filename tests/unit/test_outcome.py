@@ -8,11 +8,12 @@ import subprocess
 
 import pytest
 from ipi.utils.softexit import softexit
+from mixpi.ipi import session
 from mixpi.ipi.input import read_ipi_input
-from mixpi.ipi.session import FAILURE_FILE, fail
 from mixpi.output.checkpoints import newest_checkpoint
 from mixpi.run.crew import STOPPED_LOOKS, Crew, Watched
 from mixpi.run.guardian import Process
+from mixpi.run.journal import Failed, Journal, JournalReader
 from mixpi.run.outcome import Evidence, Outcome, judge
 
 
@@ -97,6 +98,19 @@ def test_checkpoints_in_a_folder_of_their_own(evidence):
     assert before.newest_checkpoint().step == 4
 
 
+def judge_by(outcome, evidence, *, signum=None, failure=None, log=""):
+    judge(
+        outcome,
+        evidence,
+        signum=signum,
+        total_steps=10,
+        failure=failure,
+        log=log,
+        end="i-PI ended",
+        stories=", and so did a driver",
+    )
+
+
 @pytest.mark.parametrize(
     ("log", "signum", "step", "status", "code"),
     [
@@ -112,26 +126,53 @@ def test_checkpoints_in_a_folder_of_their_own(evidence):
 def test_judgement(evidence, log, signum, step, status, code):
     found, outcome = evidence(), Outcome()
     state(found.folder / "RESTART", step)
-    judge(outcome, found, signum=signum, total_steps=10, log=log, end="i-PI ended", stories="")
+    judge_by(outcome, found, signum=signum, log=log)
     assert (outcome.status, outcome.signum) == (status, code)
     assert bool(outcome.message) == (status != "finished")
+
+
+@pytest.mark.parametrize("step", [4, 10])
+def test_a_failure_is_one_whatever_i_pi_says_and_however_far_it_came(evidence, step):
+    found, outcome = evidence(), Outcome()
+    state(found.folder / "RESTART", step)
+    judge_by(outcome, found, failure="the reason", log="I-PI reports success")
+    assert outcome.status == "failed"
+    assert outcome.message == "the reason, and so did a driver"
 
 
 def test_folder_that_is_gone_is_the_first_reason(evidence):
     found, outcome = evidence(), Outcome()
     found.folder.rename(found.folder.with_name("elsewhere"))
-    judge(outcome, found, signum=None, total_steps=10, log="", end="i-PI ended", stories="")
+    judge_by(outcome, found)
     assert outcome.message.startswith(f"{found.folder} was removed or renamed")
 
 
-def test_a_failure_that_cannot_be_written_down_stops_i_pi_all_the_same(tmp_path, monkeypatch):
+@pytest.fixture
+def told(tmp_path, monkeypatch):
+    """What i-PI is told when the mixing layer gives up."""
+    found = []
     monkeypatch.chdir(tmp_path)
-    (tmp_path / FAILURE_FILE).mkdir()
-    told = []
-    monkeypatch.setattr(softexit, "trigger", lambda status, message: told.append(message))
+    monkeypatch.setattr(session, "_failures", [])
+    monkeypatch.setattr(softexit, "trigger", lambda status, message: found.append(message))
     monkeypatch.setattr("atexit.register", lambda _: None)
-    fail("the reason")
+    return found
+
+
+def test_a_failure_that_cannot_be_written_down_stops_i_pi_all_the_same(tmp_path, told):
+    (tmp_path / session.FAILURE_FILE).mkdir()
+    assert not session.has_failed()
+    session.fail("the reason")
+    assert told == ["mixpi: the reason"] and session.has_failed()
+
+
+def test_a_failure_is_told_to_the_launcher_if_there_is_one(tmp_path, told, monkeypatch):
+    reader, journal = JournalReader(tmp_path / "journal"), Journal()
+    journal.open(reader.path)
+    monkeypatch.setattr(session, "journal", journal)
+    session.fail("the reason")
     assert told == ["mixpi: the reason"]
+    assert reader.news() == [Failed("the reason")]
+    assert not (tmp_path / session.FAILURE_FILE).exists()
 
 
 def looks(seconds, state="S", busy=False, deadline=100.0):

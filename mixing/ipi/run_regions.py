@@ -1,0 +1,88 @@
+"""The regions of a run: what its configuration, i-PI and the state it continues from make them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from ..blend.mixer import Mixer
+from ..config import MixingConfig
+from ..errors import MixpiError
+from ..regions.following import Following
+from ..regions.groups import Groups
+from ..regions.seed_rules import make_seed_rule
+
+
+#: How the parts of a state that are the regions' are named.
+PREFIX = "regions."
+
+
+def make_mixer(config: MixingConfig, atoms: Atoms) -> Mixer:
+    """Who mixes, with a memory if the configuration asks for one.
+
+    Parameters
+    ----------
+    config : MixingConfig
+        Seeds and radii.
+    atoms : Atoms
+        The system.
+
+    Raises
+    ------
+    MixpiError
+        If seeds, radii or groups are wrong.
+    """
+    regions, following = config.regions, None
+    try:
+        if regions.remember or config.classified:
+            radii = {name: value for name, value in regions.radii.items() if name != "buffer"}
+            following = Following(
+                make_seed_rule(config, atoms),
+                len(atoms),
+                radii,
+                every=regions.every,
+                tau_in=regions.tau_in,
+                tau_out=regions.tau_out,
+                leave=regions.leave,
+                groups=read_groups(config, atoms),
+            )
+        return Mixer(
+            atoms.numbers,
+            config.seed_indices,
+            **regions.radii,
+            remove_net_force=config.remove_net_force,
+            following=following,
+        )
+    except (ValueError, IndexError) as error:
+        raise MixpiError(str(error)) from None
+
+
+def read_groups(config: MixingConfig, atoms: Atoms) -> Groups | None:
+    """The groups of a system; None without any.
+
+    Raises
+    ------
+    MixpiError
+        If the structure does not have them.
+    ValueError
+        As :class:`mixpi.regions.groups.Groups`.
+    """
+    name = config.regions.groups
+    if name is None:
+        return None
+    if name not in atoms.arrays:
+        there = ", ".join(sorted(atoms.arrays))
+        raise MixpiError(
+            f"groups: {Path(config.structure).name} has no array '{name}'; it has {there}"
+        )
+    return Groups(atoms.arrays[name])
+
+
+def regions_in(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The part of a run's state that is the regions'."""
+    return {
+        name.removeprefix(PREFIX): value for name, value in state.items() if name.startswith(PREFIX)
+    }

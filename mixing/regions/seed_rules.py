@@ -1,0 +1,142 @@
+"""The seeds of a run, step by step: those of the configuration, fixed or followed in time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from ase import Atoms
+
+from ..errors import MixpiError
+from .averaging import TimeAverage
+from .classified import ClassifiedSeeds
+from .classifiers import Classifier, CoordinationNumber, UserFunction
+from .seed_config import SeedsConfig
+
+
+if TYPE_CHECKING:
+    from ..config import MixingConfig
+
+
+class SeedRule(Protocol):
+    """Which atoms are seeds at each step."""
+
+    def at(self, step: int, geometries: Sequence[np.ndarray], cell: np.ndarray) -> np.ndarray:
+        """The seeds at a step; see :meth:`.classified.ClassifiedSeeds.at`."""
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that the next steps depend on."""
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on after the step at which a state was taken."""
+
+
+class FixedSeeds:
+    """Seeds that stay.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (n,)
+    """
+
+    def __init__(self, mask: np.ndarray) -> None:
+        self._mask = np.array(mask, dtype=bool)
+
+    def at(self, step: int, geometries: Sequence[np.ndarray], cell: np.ndarray) -> np.ndarray:
+        """See :meth:`SeedRule.at`."""
+        return self._mask
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Nothing changes."""
+        return {}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Nothing changes."""
+
+
+def make_seed_rule(config: MixingConfig, atoms: Atoms) -> SeedRule:
+    """The rule that a configuration asks for.
+
+    Parameters
+    ----------
+    config : MixingConfig
+        Of :func:`mixpi.config.load_config`.
+    atoms : Atoms
+        The structure in i-PI's orientation.
+
+    Returns
+    -------
+    SeedRule
+
+    Raises
+    ------
+    MixpiError
+        If a selection or what is measured is not what it must be, or LAMMPS refuses its command:
+        with its own words.
+    """
+    if not isinstance(config.seeds, SeedsConfig):
+        return FixedSeeds(_mask(config.seed_indices, atoms))
+    return _classified(config, config.seeds, atoms)
+
+
+def classified_now(config: MixingConfig, atoms: Atoms) -> np.ndarray:
+    """The seeds of a section at the structure, by values that are not averaged.
+
+    Parameters
+    ----------
+    config, atoms
+        As for :func:`make_seed_rule`.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+
+    Raises
+    ------
+    MixpiError
+        As :func:`make_seed_rule`.
+    """
+    assert isinstance(config.seeds, SeedsConfig)  # others have no values
+    rule = _classified(config, config.seeds, atoms)
+    return rule.classify(rule.classifier.values(atoms.positions, atoms.cell.array))
+
+
+def _classified(config: MixingConfig, section: SeedsConfig, atoms: Atoms) -> ClassifiedSeeds:
+    initial = among = None
+    if section.initial == "all":
+        initial = np.ones(len(atoms), dtype=bool)
+    elif section.initial != "now":
+        initial = _mask(config.select(section.initial, "initial"), atoms)
+    if section.among is not None:
+        among = _mask(config.select(section.among, "among"), atoms)
+    return ClassifiedSeeds(
+        _classifier(config, section, atoms),
+        len(atoms),
+        (section.bounds[0], section.bounds[1]),
+        TimeAverage(**section.average.model_dump()),
+        initial=initial,
+        among=among,
+    )
+
+
+def _classifier(config: MixingConfig, section: SeedsConfig, atoms: Atoms) -> Classifier:
+    if section.coordination is not None:
+        return CoordinationNumber(section.coordination)
+    if section.function is not None:
+        return UserFunction(section.function, config.home, atoms.numbers)
+    assert section.lammps is not None  # one of the three is given
+    from ..drivers.lammps_compute import open_compute
+
+    return open_compute(section.lammps, section.potential, config.cheap, config.home, atoms)
+
+
+def _mask(indices: Sequence[int], atoms: Atoms) -> np.ndarray:
+    if len(indices) and max(indices) >= len(atoms):
+        raise MixpiError(
+            f"seeds: atom {max(indices)} is out of range: the structure has {len(atoms)} atoms, "
+            f"numbered 0 to {len(atoms) - 1}"
+        )
+    mask = np.zeros(len(atoms), dtype=bool)
+    mask[list(indices)] = True
+    return mask
