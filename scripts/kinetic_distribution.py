@@ -81,7 +81,9 @@ def deviations(data: SimulationData, groups: dict) -> dict[str, tuple[float, flo
         bootstrap_seed=SEED,
         verbosity=0,
     )
-    return found | dict(zip([*groups, "a half", "the other half"], parts[-len(groups) - 2 :]))
+    names = [*groups, "a half", "the other half"]
+    # before them come all atoms once more
+    return found | dict(zip(names, parts[-len(names) :], strict=True))
 
 
 def main() -> None:
