@@ -42,4 +42,6 @@ def check_thermostat(ipi_input: IpiInput, view: IpiView, regions: Regions) -> It
     weights = coupling(given.acts_on, structure, lambda: regions.weights)()
     whole, part = np.count_nonzero(weights == 1.0), np.count_nonzero((weights > 0) & (weights < 1))
     where = given.acts_on if given.acts_on in ("cheap", "expensive") else "the atoms chosen"
-    yield (f"thermostat: on {whole} of {len(weights)} atoms in full, on {part} in part ({where})")
+    yield f"thermostat: on {whole} of {len(weights)} atoms in full, on {part} in part ({where})"
+    if not whole + part:
+        yield f"warning: the thermostat acts on no atom: at the start none is {where}"

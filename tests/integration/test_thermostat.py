@@ -121,6 +121,13 @@ def test_check_says_where_it_acts(make_case):
     assert f"on {64 - core - blend} of 64 atoms in full, on {blend} in part" in line
 
 
+def test_check_warns_where_all_is_expensive(make_case):
+    case = make_case(dynamics=nvt(), regions={"core": 12.0, "blend": 2.0, "buffer": 2.0})
+    case.config["thermostat"] = {"acts_on": "cheap"}
+    case.write()
+    assert any("acts on no atom" in line for line in check(case.input, drivers=False))
+
+
 BAD = {
     "global": (nvt("svr"), "cheap", "mode='svr'"),
     "coloured noise": (nvt("gle"), "cheap", "mode='gle'"),
