@@ -18,7 +18,7 @@ from mixpi.output.run_state import read_state
 from mixpi.regions.averaging import TimeAverage
 from mixpi.regions.following import Following
 from mixpi.regions.uncertainty import SpreadSeeds
-from test_following import compare, done
+from test_regions_in_time import compare, done
 
 
 SMALL = str(MODELS / "si-small.model")
