@@ -3,90 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
 
 import numpy as np
 from ase.units import Bohr, Hartree
 
-from ..blend.clusters import Cluster
-from ..blend.levels import CHEAP, CHEAP_ON_CLUSTER, EXPENSIVE, PARTS, Level
+from ..blend.levels import CHEAP, CHEAP_ON_CLUSTER, EXPENSIVE, PARTS
 from ..blend.mixer import Mixed, Plan, WorkOfCorrection
 from ..errors import MixpiError
 from ..output.frames import Evaluated
 from ..output.records import CHEAP_LAYER, StepRecord
 from ..regions.centre import RegionCentre
-from ..regions.uncertainty import SpreadSeeds
-from ..sockets.connection import Request
-from ..sockets.pool import wait
 from ..sockets.server import say_aloud
 from .agreement import require_same_system
-from .cluster_text import cluster_text
-from .first_look import FirstLook, require_same_cheap
+from .asking import Asking, Replies
+from .first_look import FirstLook
 from .folding import HomeImages
+from .geometries import Geometries
 from .limits import Limits
-from .probing import Probing
 from .region_thermostat import attach_when_bound, coupling
 from .run_files import RunFiles
 from .run_regions import PREFIX, make_mixer, regions_in
 from .session import Session
 from .simulation import RunningSimulation, running_simulation
-
-
-@dataclass(frozen=True)
-class Geometries:
-    """What i-PI asks for, and the same as the drivers are given it.
-
-    Attributes
-    ----------
-    cells : list of ndarray, shape (3, 3)
-        i-PI's h: columns are lattice vectors, bohr; one a geometry.
-    given, folded : list of ndarray, shape (n, 3)
-        As i-PI has them, and near the home cell; bohr.
-    """
-
-    cells: Sequence[np.ndarray]
-    given: Sequence[np.ndarray]
-    folded: Sequence[np.ndarray]
-
-    @cached_property
-    def cells_angstrom(self) -> list[np.ndarray]:
-        """Rows are lattice vectors, Å."""
-        return [np.asarray(h).T * Bohr for h in self.cells]
-
-    @cached_property
-    def given_angstrom(self) -> list[np.ndarray]:
-        """As i-PI has them, Å."""
-        return [positions * Bohr for positions in self.given]
-
-    @cached_property
-    def folded_angstrom(self) -> list[np.ndarray]:
-        """Near the home cell, Å."""
-        return [positions * Bohr for positions in self.folded]
-
-
-@dataclass(frozen=True)
-class Replies:
-    """What the drivers have computed.
-
-    Attributes
-    ----------
-    energies : dict of str to list of float
-        Pool → eV, of each geometry.
-    forces : dict of str to list of ndarray
-        Pool → (atoms that it was shown, 3), eV/Å, of each geometry; none of a cluster without
-        atoms.
-    send : float
-        s to hand out the work.
-    seconds : dict of str to float
-        Pool → s until its last reply, from when the work was begun to be handed out.
-    """
-
-    energies: Mapping[str, list[float]]
-    forces: Mapping[str, list[np.ndarray]]
-    send: float
-    seconds: Mapping[str, float]
 
 
 class Layer:
@@ -120,12 +59,9 @@ class Layer:
         self._centre = RegionCentre()
         self._look = FirstLook(say_aloud)
         self._limits = Limits(self._config.limits, session.structure.symbols)
-        self._buffers = dict.fromkeys(
-            (CHEAP_ON_CLUSTER.pool,) * (CHEAP_ON_CLUSTER in self._levels),
-            self._config.regions.buffer,
-        )
-        self._started, self._has_met = False, False
-        self._probing = self._make_probing()
+        self._started, self._has_met, self._said_no_seeds = False, False, False
+        rule = self._mixer.following.rule if self._mixer.following else None
+        self._asking = Asking(session, self._levels, rule)
         self._state_before: dict[str, np.ndarray] = {}
         self._weights: np.ndarray | None = None
         if EXPENSIVE in self._levels and self._config.thermostat:
@@ -168,15 +104,6 @@ class Layer:
                 f"mixing layer remembers. Anew starts {'; and '.join(anew)}"
             )
 
-    def _make_probing(self) -> Probing | None:
-        """Who asks for the spread of a committee, if the seeds are found by it."""
-        following = self._mixer.following
-        if EXPENSIVE not in self._levels or following is None:
-            return None
-        if not isinstance(following.rule, SpreadSeeds):
-            return None
-        return Probing(following.rule, self._config, self._session.structure.numbers)
-
     def _state(self) -> dict[str, np.ndarray] | None:
         """What a run that continues from now must know."""
         if not self._started:
@@ -214,24 +141,22 @@ class Layer:
         asked, wanted, step = self._take(cells, given)
         mixes = EXPENSIVE in self._levels
         plan = self._plan(asked, step) if mixes else None
-        if plan is not None and self._probing:
-            self._probing.choose(step, plan, asked)
+        if plan is not None and self._asking.probing:
+            self._asking.probing.choose(step, plan, asked)
         planned = time.perf_counter()
-        replies = self._ask(plan, asked)
+        replies = self._asking.ask(plan, asked)
         if first and plan is not None and CHEAP_ON_CLUSTER.pool in replies.forces:
-            if self._widen():
+            if self._asking.widen():
                 plan = self._plan(asked, step)
-                replies = self._ask(plan, asked)
-            self._require_same_cheap(plan, asked, replies)
+                replies = self._asking.ask(plan, asked)
+            self._asking.require_same_cheap(plan, asked, replies)
         received = time.perf_counter()
         self._inspect(first, plan, asked, replies, f"step {step}")
-        if plan is not None and self._probing:
-            pool = self._session.pools[EXPENSIVE.pool]
-            self._probing.observe(pool, step, plan, self._jobs.get(EXPENSIVE.pool, []))
         if plan is None:
             potentials, forces = replies.energies[CHEAP.pool], replies.forces[CHEAP.pool]
             self._session.cheap_seconds += received - entered
         else:
+            self._asking.observe(step, plan)
             self._weights = plan.regions.weights
             mixed = self._mix(plan, replies, len(asked.given))
             work = self._work.add(asked.given_angstrom, asked.cells_angstrom[0], plan, mixed)
@@ -246,7 +171,7 @@ class Layer:
             }
             self._record(first, step, plan, asked, mixed, potentials, work, replies, times)
         self._evaluations += 1
-        self._session.note_time([level.pool for level in self._used], first=first)
+        self._session.note_time([level.pool for level in self._asking.used], first=first)
         self._left = time.perf_counter()
         if plan is not None:
             self._output_ms = 1e3 * (self._left - blended)
@@ -301,11 +226,6 @@ class Layer:
             beads.append(bead)
         return beads
 
-    @property
-    def _used(self) -> list[Level]:
-        """The levels that are asked: without seeds nothing is on a cluster."""
-        return [level for level in self._levels if level.pool in self._session.pools]
-
     def _take(self, cells: list, given: list[np.ndarray]) -> tuple[Geometries, list[int], int]:
         """All beads with those that i-PI asks for, which these are, and the step."""
         before = f"step {self._simulation.step}" if self._simulation else "the start"
@@ -350,7 +270,7 @@ class Layer:
                 self._simulation,
                 beads=len(ring),
                 part=self._part,
-                probes=self._probing is not None,
+                probes=self._asking.probing is not None,
             )
             if "work" in self._state_before:
                 self._work.resume([float(one) for one in self._state_before["work"]])
@@ -375,90 +295,14 @@ class Layer:
         )
 
     def _plan(self, asked: Geometries, step: int) -> Plan:
-        cells = asked.cells_angstrom
-        return self._mixer.plan(asked.folded_angstrom, cells, self._buffers, step=step)
-
-    def _ask(self, plan: Plan | None, asked: Geometries) -> Replies:
-        """Hand out the work of all beads, wait, and take what has come."""
-        begun = time.perf_counter()
-        jobs: dict[str, list[Request]] = {}
-        pools = self._session.pools
-        # the longest first
-        for level in reversed(self._used):
-            shown, init = asked.folded, ""
-            if level.on_cluster:
-                assert plan is not None  # only parts that mix have such levels
-                cluster = plan.clusters[level.pool]
-                if not len(cluster):
-                    continue
-                # the species of the cluster travel in the INIT text of its request
-                init = self._told(level, cluster, asked)
-                shown = [cluster.positions(positions) for positions in shown]
-            jobs[level.pool] = [
-                pools[level.pool].submit(positions, asked.cells[bead], bead, init)
-                for bead, positions in enumerate(shown)
-            ]
-        sent = time.perf_counter()
-        awaited = {pools[name]: requests for name, requests in jobs.items()}
-        if self._probing:
-            pool = pools[EXPENSIVE.pool]
-            awaited[pool] = [*awaited.get(pool, []), *self._probing.submit(pool, asked)]
-        seconds = wait(awaited)
-        asked_for = [level.pool for level in self._used if level.pool in jobs]
-        results = {name: [pools[name].result(one) for one in jobs[name]] for name in asked_for}
-        self._jobs = jobs
-        return Replies(
-            {name: [energy * Hartree for energy, _ in found] for name, found in results.items()},
-            {name: [f * (Hartree / Bohr) for _, f in found] for name, found in results.items()},
-            sent - begun,
-            {name: sent - begun + waited for name, waited in seconds.items()},
-        )
-
-    def _told(self, level: Level, cluster: Cluster, asked: Geometries) -> str:
-        """What a driver is told of its cluster."""
-        return cluster_text(
-            getattr(self._config, level.pool).driver,
-            cluster,
-            asked.folded_angstrom,
-            asked.cells_angstrom,
-            self._buffers.get(level.pool, self._config.regions.buffer),
-            spread=level is EXPENSIVE and self._probing is not None,
-        )
-
-    def _widen(self) -> bool:
-        """Whether the cheap potential sees further than its cluster goes; it then goes as far.
-
-        What it is shown must be as much as it would see in the whole system: then the correction
-        is that of the blended forces, whatever the buffer of the expensive one.
-        """
-        pool = CHEAP_ON_CLUSTER.pool
-        reach = self._session.pools[pool].told(self._jobs[pool][0]).get("force_range")
-        if not isinstance(reach, float):
+        cells, mixer = asked.cells_angstrom, self._mixer
+        plan = mixer.plan(asked.folded_angstrom, cells, self._asking.buffers, step=step)
+        if mixer.following and not mixer.seed_count and not self._said_no_seeds:
+            self._said_no_seeds = True
             say_aloud(
-                "the driver of the cheap potential on the cluster does not say how far it sees: "
-                f"it is shown what the expensive one is, up to {self._buffers[pool]:g} Å. If it "
-                "sees further, the correction is not exact: use lammps or mace"
+                f"no atom is a seed at step {step}: where none is, every force is cheap (said once)"
             )
-            return False
-        wider = reach > self._buffers[pool]
-        # a hair more, because all comparisons are strict
-        self._buffers[pool] = max(self._buffers[pool], reach * (1.0 + 1e-9))
-        return wider
-
-    def _require_same_cheap(self, plan: Plan, asked: Geometries, replies: Replies) -> None:
-        """Refuse a correction of other cheap forces than those that move the atoms.
-
-        One evaluation of the whole system tells, where drivers of ours compute it.
-        """
-        pool = self._session.pools.get(CHEAP.pool)
-        if pool is None:
-            return
-        request = pool.submit(asked.folded[0], asked.cells[0], 0)
-        wait({pool: [request]})
-        _, forces = pool.result(request)
-        whole = forces * (Hartree / Bohr)
-        own = CHEAP_ON_CLUSTER.pool
-        require_same_cheap(whole, replies.forces[own][0], plan.clusters[own], self._buffers[own])
+        return plan
 
     def _inspect(
         self, first: bool, plan: Plan | None, asked: Geometries, replies: Replies, step: str
@@ -538,6 +382,6 @@ class Layer:
             work=tuple(work),
             seeds=self._mixer.seed_count,
             centre=tuple(float(x) for x in centre @ session.rotation),
-            probes=self._probing.row if self._probing else (),
+            probes=self._asking.probing.row if self._asking.probing else (),
         )
         self._files.add(record, found, first=first)

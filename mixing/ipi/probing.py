@@ -7,7 +7,7 @@ the expensive drivers, with a buffer around it as around the region.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,10 +21,7 @@ from ..regions.uncertainty import SpreadSeeds
 from ..sockets.connection import Request
 from ..sockets.pool import DriverPool
 from .cluster_text import cluster_text
-
-
-if TYPE_CHECKING:
-    from .layer import Geometries
+from .geometries import Geometries
 
 
 class Probing:

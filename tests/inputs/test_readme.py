@@ -102,6 +102,14 @@ def test_mixing_yaml(home):
         assert load_config(home / "mixing.yaml").expensive.mace.model == "my.model"
 
 
+def test_yaml_of_regions_that_follow(home):
+    [block] = [yaml.safe_load(block) for block in blocks("yaml") if "acts_on" in block]
+    rest = [yaml.safe_load(block) for block in blocks("yaml") if "structure: init" in block]
+    (home / "mixing.yaml").write_text(yaml.safe_dump(rest[0] | block))
+    found = load_config(home / "mixing.yaml")
+    assert found.classified and found.regions.remember and found.thermostat.acts_on == "cheap"
+
+
 def test_xml_is_that_of_the_examples():
     names = ("si_vacancy_md/input.xml", "he_in_w_pimd/contracted_mts.xml")
     examples = [" ".join((ROOT / "ipi_inputs" / name).read_text().split()) for name in names]

@@ -129,6 +129,17 @@ def test_a_run_that_was_stopped_goes_on_exactly(make_case, how):
     compare(part, whole)
 
 
+def test_seeds_that_come_and_go(make_case):
+    """Who has four neighbours within 2.3 Å, in hot silicon: now somebody, now nobody."""
+    case = with_frames(make_case(steps=30, **moving(regions=PLAIN)))
+    case.config["seeds"] = {"coordination": 2.3, "bounds": [4, 9]}
+    said = done(case).stderr
+    steps, weighted = read_steps(case.folder / "mix.steps"), (weights(case) > 0).any(axis=1)
+    assert 0 < np.count_nonzero(steps["seeds"]) < 31
+    np.testing.assert_array_equal(weighted, steps["seeds"] > 0)
+    assert said.count("no atom is a seed at step") == 1
+
+
 def test_a_state_without_ours_says_what_starts_anew(make_case):
     case = make_case(steps=8, checkpoint=6, **moving())
     done(case)
