@@ -61,6 +61,8 @@ class Committee(LayeredEngine):
     def __init__(self, members: Mapping[str, LayeredEngine]) -> None:
         self.members = dict(members)
         self._models = list(self.members.values())
+        #: Features of each model, as :meth:`mean_features` has found them.
+        self._widths: list[int] = []
         self._require_different()
         shared = set.intersection(*(set(one.numbers) for one in self._models))
         if not shared:
@@ -190,9 +192,10 @@ class Committee(LayeredEngine):
 
     def _fills(self, fill: np.ndarray) -> list[np.ndarray]:
         """What each model fills with, with a row for each species that it knows."""
-        if len(fill) != len(self.numbers):
+        if fill.shape != (len(self.numbers), sum(self._widths)):
             raise MixpiError(
-                f"features to fill with are needed for {self.species}, got {len(fill)} rows"
+                f"features to fill with are needed for {self.species}, those that mean_features of "
+                f"this committee gives, got an array of shape {fill.shape}"
             )
         found = []
         for one, columns in zip(

@@ -207,10 +207,9 @@ class MixingConfig(Section):
 
     @model_validator(mode="after")
     def _spread_has_models(self) -> Self:
-        spread = isinstance(self.seeds, SeedsConfig) and self.seeds.spread is not None
         mace = self.expensive.mace
         known = not (self.expensive.external or self.expensive.command)
-        if spread and known and not (mace and mace.committee):
+        if self.by_spread and known and not (mace and mace.committee):
             raise ValueError(
                 "seeds: spread needs several models that can disagree: name further ones in "
                 "'expensive: mace: committee: [b.model]'"
@@ -255,6 +254,11 @@ class MixingConfig(Section):
     def mixes(self) -> bool:
         """Whether anything can be expensive."""
         return self.seeds != "none"
+
+    @property
+    def by_spread(self) -> bool:
+        """Whether the seeds are where a committee disagrees."""
+        return isinstance(self.seeds, SeedsConfig) and self.seeds.spread is not None
 
     @property
     def starts_with_all(self) -> bool:

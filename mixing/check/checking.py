@@ -93,7 +93,8 @@ def starting_regions(ipi_input: IpiInput, atoms: Atoms) -> Regions:
     """
     config = ipi_input.config
     try:
-        mixer = make_mixer(config, atoms, still=True)
+        # of a committee nothing is known yet but what a run starts with
+        mixer = make_mixer(config, atoms, still=not config.by_spread)
         return mixer.plan([atoms.positions], [atoms.cell.array], step=0).regions
     except (ValueError, MixpiError) as error:
         raise MixpiError(f"{ipi_input.config_path}: {error}") from None

@@ -63,8 +63,7 @@ def describe_seeds(config: MixingConfig, atoms: Atoms) -> Iterator[str]:
 
 def _describe_committee(config: MixingConfig) -> Iterator[str]:
     mace = config.expensive.mace
-    by_spread = isinstance(config.seeds, SeedsConfig) and config.seeds.spread is not None
-    if mace and mace.committee and not by_spread:
+    if mace and mace.committee and not config.by_spread:
         yield (
             f"note: expensive: forces are the mean of {len(mace.models)} models, which take as "
             "many times as long as one; how far they are apart is not used (seeds: spread)"

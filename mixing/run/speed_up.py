@@ -108,7 +108,7 @@ def measure_speed_up(
         If it cannot be measured; the message says why.
     """
     config = ipi_input.config
-    if not config.seed_indices:
+    if not config.mixes:
         raise MixpiError("there are no seeds, and nothing is expensive")
     if ipi_input.part != "force":
         raise MixpiError(
@@ -197,6 +197,8 @@ class _Turns:
             mixer = make_mixer(config, self.atoms, still=True)
             regions = mixer.plan(self._geometries, [cell], step=0).regions
         self._cluster = extract_cluster(regions, self.atoms.numbers)
+        if not len(self._cluster):
+            raise MixpiError("there are no seeds in the last frame, and nothing is expensive there")
 
     def mixed(self) -> dict[str, list[Job]]:
         """The cluster for one side, the whole system for the other."""

@@ -17,6 +17,8 @@ from ase.calculators.socketio import IPIProtocol
 from conftest import MODELS, silicon
 from mixpi import MixpiError, build_regions, extract_cluster
 from mixpi.blend.clusters import depths_of
+from mixpi.distil.config import DistilConfig
+from mixpi.distil.preparing import _expensive
 from mixpi.drivers.client import serve
 from mixpi.drivers.committee import Committee, spread_of
 from mixpi.drivers.config import DriverConfig
@@ -174,7 +176,9 @@ def test_models_of_other_species(other_species):
     found = committee.evaluate_partial(*structure, fill=fill, **part)[1]
     assert_allclose(found, np.mean(forces, axis=0), atol=1e-12)
     assert np.abs(found).max() > 1e-3
-    with pytest.raises(MixpiError, match="features to fill with are needed for Si, got 2 rows"):
+    with pytest.raises(
+        MixpiError, match=r"fill with are needed for Si, .* got an array of shape \(2, 8\)"
+    ):
         committee.evaluate_partial(*structure, fill=np.vstack([fill, fill]), **part)
 
 
@@ -248,3 +252,17 @@ def test_flags_and_paths(tmp_path):
     words = driver.command(tmp_path)
     assert f'--committee=["{tmp_path}/si-small.model"]' in words
     assert f'--committee-sha256=["{HASHES[SMALL]}"]' in words
+
+
+def test_data_of_a_committee_are_not_those_of_its_first_model():
+    """What is kept for distilling is kept under the hashes of all."""
+    config = {"name": "x", "structure": "x.xyz", "basis": {"uf3": {}}}
+    alone, both = (
+        _expensive(
+            DistilConfig.model_validate({**config, "expensive": {"model": TINY, **more}}),
+            Path("."), ["Si"], None, None,
+        )[0]
+        for more in ({}, {"committee": [SMALL]})
+    )  # fmt: skip
+    assert alone == {"model": HASHES[TINY]}
+    assert both == {"model": HASHES[TINY], "committee": [HASHES[SMALL]]}

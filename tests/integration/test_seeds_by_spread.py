@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -256,3 +257,15 @@ def test_what_needs_seeds_before_a_run_says_so(make_case, mace_tiny):
     ended = case.mixpi("relax", "mixing.yaml")
     assert ended.returncode != 0
     assert "known in a run alone, after its first evaluation" in " ".join(ended.stderr.split())
+
+
+@pytest.mark.full
+def test_the_speed_up_is_that_of_the_region_as_it_was_found(make_case, mace_tiny):
+    """At the start of such a run nobody knows it."""
+    case = watched(make_case, mace_tiny, steps=3)
+    del case.config["seeds"]["initial"]
+    ended = case.mixpi("run", "input.xml", "--reference", "--quiet")
+    assert ended.returncode == 0, ended.stderr
+    report = json.loads((case.folder / "mixpi.report.json").read_text())
+    assert "speed_up_not_measured" not in report and report["speed_up"] > 0
+    assert report["regions"]["core"][0] < report["regions"]["core"][2] == 216
