@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ._version import __version__
+from .cli_analyse import add_analyse_command
 from .cli_drivers import add_driver_commands
 from .cli_paths import add_path_commands
 from .errors import MixpiError
@@ -109,6 +110,8 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     plot = commands.add_parser("plot", help="draw regions, temperature, times and the cell")
     plot.add_argument("input", type=Path, help="i-PI input of a run")
     plot.set_defaults(run=_plot)
+
+    add_analyse_command(commands, words)
 
     add_path_commands(commands)
 

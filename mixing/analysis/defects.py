@@ -1,0 +1,258 @@
+"""Where a defect of a crystal is, frame by frame: by occupied sites, or by coordination."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.build import bulk
+from scipy.spatial import cKDTree
+
+from ..errors import MixpiError
+from ..regions.centre import RegionCentre
+from ..regions.pairs import pairs_within
+from ..regions.periodic import PeriodicCell
+from ..structure import read_frames
+from .tracks import FAR, FEWEST, Track
+from .trajectories import Trajectory, periodic_cell, require_even
+
+
+#: Atoms in the cubic cell of a crystal.
+CRYSTALS = {"sc": 1, "bcc": 2, "fcc": 4, "diamond": 8}
+#: Share of the frames in which a second defect may be there.
+SEVERAL = 0.1
+#: By coordination number how much an atom is one of a dumbbell in bcc, where a perfect site has
+#: 14 neighbours within 1.15 lattice constants (F. Birks et al., arXiv:2502.19081).
+DUMBBELL = {11: 1.0, 12: 1.0, 13: 0.5}
+#: Frames that scores are averaged over.
+AVERAGED = 3
+
+
+class Sites:
+    """The sites of a perfect crystal, whose occupation tells defects (Wigner and Seitz).
+
+    Parameters
+    ----------
+    positions : ndarray, shape (m, 3)
+        Å.
+    cell : PeriodicCell
+        With edges at right angles.
+
+    Raises
+    ------
+    MixpiError
+        If the cell is oblique.
+    """
+
+    def __init__(self, positions: np.ndarray, cell: PeriodicCell) -> None:
+        edges = np.diagonal(cell.vectors)
+        if not np.allclose(cell.vectors, np.diag(edges), atol=1e-6 * edges.max()):
+            raise MixpiError(
+                "sites are occupied in cells with edges along x, y and z only: find the defect "
+                "by coordination"
+            )
+        self.positions, self._cell, self._edges = positions, cell, edges
+        self._tree = cKDTree(_into(positions, edges), boxsize=edges)
+        self._offset = np.zeros(3)
+        self._last: np.ndarray | None = None
+
+    def nearest(self, positions: np.ndarray) -> np.ndarray:
+        """The site of each atom (n,), of the crystal where its atoms are: it may drift."""
+        if self._last is not None:
+            self._offset = self._offset + self._cell.fold(positions - self._last).mean(axis=0)
+        self._last = positions
+        for _ in range(2):
+            _, found = self._tree.query(_into(positions - self._offset, self._edges))
+            off = self._cell.fold(positions - self._offset - self.positions[found])
+            self._offset = self._offset + off.mean(axis=0)
+        return found
+
+
+def _into(positions: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    wrapped = positions % edges
+    return np.where(wrapped >= edges, 0.0, wrapped)  # −1e-17 % 1 is 1
+
+
+def lattice(name: str, atoms: Atoms) -> np.ndarray:
+    """Sites of the perfect crystal in the cell of a frame.
+
+    Parameters
+    ----------
+    name : str
+        ``sc``, ``bcc``, ``fcc`` or ``diamond``, its cubic axes along those of the cell; or the
+        file of a structure in the same cell.
+    atoms : Atoms
+        A frame: about as many atoms as sites.
+
+    Returns
+    -------
+    ndarray, shape (m, 3)
+        Å.
+
+    Raises
+    ------
+    MixpiError
+        If the file has another cell, or no whole number of cubic cells fits.
+    """
+    if name not in CRYSTALS:
+        perfect = read_frames(Path(name))[0]
+        if not np.allclose(perfect.cell.array, atoms.cell.array, rtol=1e-5, atol=1e-4):
+            raise MixpiError(
+                f"{name} has another cell than the trajectory: a perfect crystal in the cell of "
+                f"the run is needed, or one of {', '.join(CRYSTALS)}"
+            )
+        return perfect.positions
+    edges = atoms.cell.lengths()
+    edge = (atoms.cell.volume * CRYSTALS[name] / len(atoms)) ** (1.0 / 3.0)
+    cells = np.round(edges / edge).astype(int)
+    if (cells < 1).any() or np.ptp(edges / np.maximum(cells, 1)) > 0.01 * edge:
+        raise MixpiError(
+            f"{len(atoms)} atoms in {edges.round(3).tolist()} Å are no whole cubic cells of {name}: "
+            "give a structure file of the perfect crystal"
+        )
+    unit = bulk("X", name, a=1.0, cubic=True)
+    return (unit.repeat(tuple(cells)).get_scaled_positions()) * edges
+
+
+def follow_by_sites(trajectory: Trajectory, crystal: str, host: str | None = None) -> Track:
+    """Follow the one interstitial or vacancy of a crystal, as the site that it is at.
+
+    An interstitial is the site to which two atoms are nearest (so also a split one), a vacancy
+    that to which none is: whether it is this or that, the number of atoms tells. Where an atom
+    has just left its site and there seem to be several, it is the one nearest to where it was.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+    crystal : str
+        As in :func:`lattice`.
+    host : str, optional
+        Species that the crystal is of; others are left out.
+
+    Returns
+    -------
+    Track
+        Of one walker, relative to the crystal; ``jumps`` are its changes of site.
+
+    Raises
+    ------
+    MixpiError
+        If there is no defect, or several, or it is lost between frames.
+    """
+    times: list[float] = []
+    places: list[np.ndarray] = []
+    cell: PeriodicCell | None = None
+    sites: Sites | None = None
+    unclear = jumps = 0
+    here = -1
+    for time, atoms in trajectory.frames():
+        if host is not None:
+            atoms = atoms[np.array(atoms.get_chemical_symbols()) == host]
+        cell = periodic_cell(atoms, trajectory.path, cell)
+        if sites is None:
+            sites = Sites(lattice(crystal, atoms), cell)
+            wanted = _occupation(len(atoms), len(sites.positions), trajectory.path)
+        count = np.bincount(sites.nearest(atoms.positions), minlength=len(sites.positions))
+        found = np.flatnonzero(count > 1) if wanted > 1 else np.flatnonzero(count == 0)
+        unclear += len(found) > 1
+        if here < 0:
+            here = int(found[0])
+            places.append(np.zeros(3))
+        else:
+            steps = cell.fold(sites.positions[found] - sites.positions[here])
+            shortest = int(np.argmin(np.linalg.norm(steps, axis=1)))
+            _not_lost(steps[shortest], cell, trajectory, time)
+            jumps += int(found[shortest] != here)
+            here = int(found[shortest])
+            places.append(places[-1] + steps[shortest])
+        times.append(time)
+    even = require_even(trajectory.path, times, FEWEST)
+    if unclear > SEVERAL * len(times):
+        raise MixpiError(
+            f"{trajectory.path}: in {unclear} of {len(times)} frames there is more than one defect: "
+            "which of them is followed is not clear. Is the lattice the right one?"
+        )
+    notes = (f"{unclear} frames with more than one defect: the nearest was taken",) * bool(unclear)
+    return Track(str(trajectory.path), even, np.array(places)[:, None], jumps, notes)
+
+
+def _occupation(atoms: int, sites: int, path: Path) -> int:
+    """How many atoms there are at the site of the defect."""
+    if atoms - sites not in (-1, 1):
+        raise MixpiError(
+            f"{path}: {atoms} atoms on {sites} sites are not one interstitial nor one vacancy: give "
+            "the right lattice, and the species that it is of"
+        )
+    return 2 if atoms > sites else 0
+
+
+def follow_by_coordination(
+    trajectory: Trajectory, cutoff: float, scores: dict[int, float] | None = None
+) -> Track:
+    """Follow a dumbbell as the middle of the two atoms whose coordination is most unlike.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+    cutoff : float
+        Å; of neighbours.
+    scores : dict of int to float, optional
+        By coordination number (default: :data:`DUMBBELL`); averaged over three frames.
+
+    Returns
+    -------
+    Track
+        Of one walker, less the mean step of all atoms.
+
+    Raises
+    ------
+    MixpiError
+        If there are no such atoms in a frame, or it is lost between frames.
+    """
+    table = np.zeros(max(scores or DUMBBELL) + 2)
+    for number, score in (scores or DUMBBELL).items():
+        table[number] = score
+    times: list[float] = []
+    places: list[np.ndarray] = []
+    cell: PeriodicCell | None = None
+    window: list[tuple[float, np.ndarray, np.ndarray, np.ndarray]] = []
+    centre, drift = RegionCentre(), np.zeros(3)
+    for time, atoms in trajectory.frames():
+        cell = periodic_cell(atoms, trajectory.path, cell)
+        pairs = pairs_within(atoms.positions, cell, cutoff)
+        count = np.bincount(pairs.first, minlength=len(atoms))
+        if window:
+            drift = drift + cell.fold(atoms.positions - window[-1][2]).mean(axis=0)
+        window = [*window[1 - AVERAGED :], (time, table[np.minimum(count, len(table) - 1)],
+                                            atoms.positions, drift)]  # fmt: skip
+        if len(window) < AVERAGED:
+            continue
+        mean = np.mean([score for _, score, _, _ in window], axis=0)
+        at, _, positions, moved = window[AVERAGED // 2]
+        two = np.argsort(-mean, kind="stable")[:2]
+        if not mean[two].all():
+            raise MixpiError(
+                f"{trajectory.path}: no two atoms have the coordination of a defect at {at:g} fs: is "
+                f"the cutoff of {cutoff:g} Å between the shells of neighbours?"
+            )
+        weights = np.zeros(len(atoms))
+        weights[two] = 1.0
+        place = centre.follow(positions, cell.vectors, weights) - moved
+        if places:
+            _not_lost(place - places[-1], cell, trajectory, at)
+        times.append(at)
+        places.append(place)
+    even = require_even(trajectory.path, times, FEWEST)
+    return Track(str(trajectory.path), even, (np.array(places) - places[0])[:, None])
+
+
+def _not_lost(
+    step: np.ndarray, cell: PeriodicCell, trajectory: Trajectory, time: float
+) -> None:
+    if np.abs(step @ cell.inverse).max() > FAR:
+        raise MixpiError(
+            f"{trajectory.path}: the defect has moved by {np.linalg.norm(step):.3g} Å up to the "
+            f"frame at {time:g} fs, more than {FAR:g} of the cell: it is lost, or there are two. "
+            "Write frames more often"
+        )

@@ -1,0 +1,306 @@
+"""Diffusion coefficients with their errors, from one run and from several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import chi2, t
+
+from ..errors import MixpiError
+from .displacements import bursts, covariance, independent_walkers, mean_squares
+from .results import Report, Result
+from .tracks import Track
+
+
+#: Å²/fs in m²/s.
+M2_PER_S = 1e-5
+#: Lags that a line is fitted to, at most, and the share of the run up to which they reach.
+LAGS, LONGEST = 12, 0.2
+#: Windows beside one another that the shortest lag must have at least.
+WINDOWS = 25
+#: From the shortest lag that serves, if it is not the first, so many are gone on: a bias that is
+#: just no longer seen is still there.
+FURTHER = 2
+#: A line is rejected where chance would give a worse one less often.
+STRAIGHT = 0.05
+#: Standard errors from zero within which a coefficient is only bounded.
+SEEN = 2.0
+
+
+@dataclass(frozen=True)
+class Line:
+    """A straight line 6 D τ + c through mean square displacements.
+
+    Attributes
+    ----------
+    coefficient, error : float
+        D and its standard error, Å²/fs.
+    offset : float
+        c, Å².
+    lags : ndarray of int, shape (l,)
+        In frames.
+    squares, errors : ndarray, shape (l,)
+        Mean square displacements and their standard errors, Å².
+    chance : float
+        How often data of such a line are further from it.
+    """
+
+    coefficient: float
+    error: float
+    offset: float
+    lags: np.ndarray
+    squares: np.ndarray
+    errors: np.ndarray
+    chance: float
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Where D is with 95 %, Å²/fs: as of a sum of squares of so many independent values.
+
+        From 0 on, up to a one-sided bound, where D cannot be told from zero.
+        """
+        if self.coefficient < SEEN * self.error:
+            return 0.0, max(self.coefficient, 0.0) + 1.645 * self.error
+        freedom = 2.0 * (self.coefficient / self.error) ** 2
+        low, high = freedom * self.coefficient / chi2.ppf((0.975, 0.025), freedom)
+        return float(low), float(high)
+
+
+def fit(track: Track, first: float | None = None, last: float | None = None) -> Line:
+    """Fit the long-time line of a track by generalised least squares.
+
+    The covariance is that of a random walk with the fitted D and offset, with the fourth moment
+    that the steps have (:func:`mixpi.analysis.displacements.covariance`), and fit and covariance
+    are repeated until they agree. Of lags to begin with, the shortest is taken that gives the
+    same D as all longer ones, and, if that is not the first, two further on: what happens
+    before, vibrations and steps that remember one another, is in the offset.
+
+    Parameters
+    ----------
+    track : Track
+    first, last : float, optional
+        Lags to begin and to end with, fs.
+
+    Returns
+    -------
+    Line
+
+    Raises
+    ------
+    MixpiError
+        If the run is too short for these lags.
+
+    Notes
+    -----
+    As by J. T. Bullerjahn, S. von Bülow and G. Hummer, J. Chem. Phys. 153, 024116 (2020), with
+    the fourth moment added, without which rare hops would seem to be many.
+    """
+    frames = len(track.times)
+    longest = int(LONGEST * frames) if last is None else int(round(last / track.spacing))
+    most = (frames - 1) // WINDOWS
+    if first is None:
+        starts = [lag for lag in (1, 2, 3, 5, 8, 12, 18, 27, 40, 60, 90, 135, 200) if lag <= most]
+    else:
+        starts = [int(round(first / track.spacing))]
+    if not starts or not 1 <= starts[0] <= most or not starts[0] + 2 <= longest < frames:
+        raise MixpiError(
+            f"{track.name}: lags from {first if first is not None else track.spacing:g} to "
+            f"{longest * track.spacing:g} fs do not fit into {frames} frames of "
+            f"{track.spacing:g} fs: the first must go into the run {WINDOWS} times, and the last be "
+            "two frames longer at least"
+        )
+    lines = []
+    for start in starts:
+        if start + 2 <= longest:
+            lags = np.unique(np.geomspace(start, longest, LAGS).round().astype(int))
+            lines.append(_line(track, lags))
+    serves = next(k for k, line in enumerate(lines) if _stays(line, lines[k + 1 :]))
+    return lines[min(serves + FURTHER, len(lines) - 1) if serves else 0]
+
+
+def _stays(line: Line, later: Sequence[Line]) -> bool:
+    """Whether lines that begin later have the same slope.
+
+    The difference of an efficient estimate and another one varies by the difference of their
+    variances (J. A. Hausman, Econometrica 46, 1251, 1978): two of its standard errors are
+    allowed.
+    """
+    return all(
+        (other.coefficient - line.coefficient) ** 2
+        <= 4.0 * max(other.error**2 - line.error**2, 0.0)
+        for other in later
+    )
+
+
+def _line(track: Track, lags: np.ndarray) -> Line:
+    frames = len(track.times)
+    squares = mean_squares(track.positions, lags)
+    if not squares.any():
+        flat = np.zeros(len(lags))
+        return Line(0.0, np.inf, 0.0, lags, squares, flat, 1.0)
+    burst = bursts(track.positions, int(lags[0]))
+    walkers = independent_walkers(track.positions, int(lags[0]))
+    design = np.stack([np.ones(len(lags)), lags.astype(float)], axis=1)
+    offset, tilt = np.linalg.lstsq(design, squares, rcond=None)[0]
+    for _ in range(3):
+        step = max(tilt / 3.0, 1e-3 * squares[-1] / lags[-1] / 3.0)
+        together = covariance(lags, frames, step, max(offset, 0.0) / 6.0, burst) / walkers
+        weights = np.linalg.inv(together)
+        inverse = np.linalg.inv(design.T @ weights @ design)
+        offset, tilt = inverse @ design.T @ weights @ squares
+    residual = squares - design @ (offset, tilt)
+    chance = float(chi2.sf(residual @ weights @ residual, len(lags) - 2))
+    unit = 6.0 * track.spacing
+    return Line(
+        float(tilt) / unit,
+        float(np.sqrt(inverse[1, 1])) / unit,
+        float(offset),
+        lags,
+        squares,
+        np.sqrt(np.diagonal(together)),
+        chance,
+    )
+
+
+def by_the_recipe(track: Track, lags: Sequence[int] | None = None) -> float:
+    """D, Å²/fs, as the paper of the method has it (F. Birks et al., arXiv:2502.19081).
+
+    Windows beside one another, lags of 2 frames to a tenth of the run; of each the mean square
+    displacement and its error std/√N; a weighted line with an offset; D is a sixth of its slope.
+    Of its error nothing is said: the means of the lags are not independent.
+
+    Parameters
+    ----------
+    track : Track
+    lags : sequence of int, optional
+        In frames.
+
+    Returns
+    -------
+    float
+        NaN if fewer than two lags have moved.
+    """
+    found = []
+    for lag in lags or range(2, len(track.times) // 10 + 1):
+        moved = track.positions[lag::lag] - track.positions[:-lag:lag]
+        squares = np.einsum("nmi,nmi->nm", moved, moved).ravel()
+        if len(squares) > 1 and squares.std() > 0.0:
+            found.append((lag, squares.mean(), squares.std() / np.sqrt(len(squares))))
+    if len(found) < 2:
+        return float("nan")
+    lag, mean, error = np.array(found).T
+    return float(np.polyfit(lag, mean, 1, w=1.0 / error)[0] / (6.0 * track.spacing))
+
+
+def diffusion(
+    tracks: Sequence[Track],
+    *,
+    first: float | None = None,
+    last: float | None = None,
+    jump: float | None = None,
+) -> Report:
+    """The diffusion coefficient of one run, or the mean of several.
+
+    Parameters
+    ----------
+    tracks : sequence of Track
+        Of runs that know nothing of one another, at the same temperature.
+    first, last : float, optional
+        Lags between which the line is fitted, fs.
+    jump : float, optional
+        Å; length of a jump, for a bound where none was seen. Three of them would have been seen
+        with 95 %.
+
+    Returns
+    -------
+    Report
+        ``D`` (m²/s): of several runs their mean, with the standard error that follows from their
+        differences; ``D propagated``: the same mean with the error that the single ones have.
+    """
+    if not tracks:
+        raise MixpiError("no run is given")
+    lines = [fit(track, first, last) for track in tracks]
+    notes = [note for track in tracks for note in track.notes]
+    for track, line in zip(tracks, lines, strict=True):
+        if line.chance <= STRAIGHT:
+            notes.append(
+                f"{track.name}: from no lag on the mean square displacement is a line within its "
+                "error: the run is too short, or this is no diffusion"
+            )
+    values = np.array([line.coefficient for line in lines])
+    errors = np.array([line.error for line in lines])
+    if len(lines) == 1:
+        results = [_one("D", lines[0])]
+    else:
+        spread = float(values.std(ddof=1) / np.sqrt(len(values)))
+        width = float(t.ppf(0.975, len(values) - 1)) * spread
+        middle = float(values.mean())
+        results = [
+            _result("D", middle, spread, (middle - width, middle + width)),
+            _result("D propagated", middle, float(np.sqrt(np.sum(errors**2)) / len(errors)), None),
+            *(_one(f"D of run {number}", line) for number, line in enumerate(lines, 1)),
+        ]
+    recipe = np.array([by_the_recipe(track) for track in tracks])
+    spread = float(recipe.std(ddof=1) / np.sqrt(len(recipe))) if len(recipe) > 1 else np.inf
+    results.append(_result("D by the paper's recipe", float(recipe.mean()), spread, None))
+    _add_jumps(results, notes, tracks, jump)
+    if lines[0].coefficient < SEEN * lines[0].error and len(lines) == 1:
+        notes.append("D cannot be told from zero: its interval ends at a one-sided bound (95 %)")
+    return Report(
+        "diffusion",
+        tuple(track.name for track in tracks),
+        tuple(results),
+        tuple(notes),
+        {"runs": [_curve(track, line) for track, line in zip(tracks, lines, strict=True)]},
+    )
+
+
+def _one(name: str, line: Line) -> Result:
+    return _result(name, line.coefficient, line.error, line.interval)
+
+
+def _result(
+    name: str, value: float, error: float, interval: tuple[float, float] | None
+) -> Result:
+    ends = None if interval is None else (interval[0] * M2_PER_S, interval[1] * M2_PER_S)
+    return Result(name, value * M2_PER_S, error * M2_PER_S, "m²/s", interval=ends)
+
+
+def _add_jumps(
+    results: list[Result], notes: list[str], tracks: Sequence[Track], jump: float | None
+) -> None:
+    """How many changes of site there were, and the bound of D where there were none."""
+    if any(track.jumps is None for track in tracks):
+        return
+    jumps = sum(track.jumps or 0 for track in tracks)
+    time = sum(float(np.ptp(track.times)) * track.positions.shape[1] for track in tracks)
+    low, high = chi2.ppf(0.025, 2 * jumps) / 2 if jumps else 0.0, chi2.ppf(0.975, 2 * jumps + 2) / 2
+    unit = 1e3 / time
+    results.append(
+        Result(
+            "changes of site",
+            jumps * unit,
+            np.sqrt(jumps) * unit if jumps else np.inf,
+            "1/ps",
+            float(jumps),
+            (float(low) * unit, float(high) * unit),
+        )
+    )
+    if not jumps and jump is not None:
+        most = -np.log(0.05) / time * jump**2 / 6.0 * M2_PER_S
+        results.append(Result("D at most (95 %)", float(most), np.inf, "m²/s"))
+    if not jumps:
+        notes.append(f"nothing has jumped in {time / 1e3:.4g} ps: no D, only a bound")
+
+
+def _curve(track: Track, line: Line) -> dict:
+    return {
+        "file": track.name,
+        "lag_ps": line.lags * track.spacing / 1e3,
+        "square_A2": line.squares,
+        "error_A2": line.errors,
+        "line_A2": line.offset + 6.0 * line.coefficient * line.lags * track.spacing,
+        "chance": line.chance,
+    }

@@ -1,0 +1,131 @@
+"""How atoms move against their crystal, on through periodic boundaries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import MixpiError
+from ..regions.periodic import PeriodicCell
+from .trajectories import Trajectory, choose, periodic_cell, require_even
+
+
+#: Frames below which nothing is said about diffusion.
+FEWEST = 20
+#: Of the cell; a step between frames that is longer may be an image's.
+FAR = 0.25
+
+
+@dataclass(frozen=True)
+class Track:
+    """Positions over time, unwrapped, less the drift of the crystal.
+
+    Attributes
+    ----------
+    name : str
+        Of the file.
+    times : ndarray, shape (n,)
+        fs, evenly spaced.
+    positions : ndarray, shape (n, m, 3)
+        Of m walkers, Å, from where each began.
+    jumps : int or None
+        Changes of site, where sites are known.
+    notes : tuple of str
+        What was odd.
+    """
+
+    name: str
+    times: np.ndarray
+    positions: np.ndarray
+    jumps: int | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def spacing(self) -> float:
+        """fs between frames."""
+        return float(self.times[-1] - self.times[0]) / (len(self.times) - 1)
+
+
+def follow_atoms(
+    trajectory: Trajectory,
+    *,
+    species: str | None = None,
+    indices: Sequence[int] = (),
+    unwrap: bool = False,
+    against_rest: bool = True,
+) -> Track:
+    """The track of atoms of a species, or of some by number.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+    species : str, optional
+        Chemical symbol.
+    indices : sequence of int
+        Atoms from 0, if no species is given.
+    unwrap : bool
+        Whether positions are wrapped into the cell, so that of each step the shortest image is
+        meant.
+    against_rest : bool
+        Whether the mean step of all other atoms, the drift of the crystal, is taken off.
+
+    Returns
+    -------
+    Track
+
+    Raises
+    ------
+    MixpiError
+        If there are no such atoms, too few frames, or steps that may be those of images.
+    """
+    path = trajectory.path
+    times: list[float] = []
+    places: list[np.ndarray] = []
+    cell: PeriodicCell | None = None
+    for time, atoms in trajectory.frames():
+        cell = periodic_cell(atoms, path, cell)
+        if not times:
+            chosen = choose(atoms, path, species, indices)
+            rest = np.setdiff1d(np.arange(len(atoms)), chosen) if against_rest else chosen[:0]
+            place = np.zeros((len(chosen), 3))
+        else:
+            step = atoms.positions - last
+            moved = _sure(step[chosen], cell, trajectory, time, chosen, unwrap=unwrap)
+            drift = cell.fold(step[rest]).mean(axis=0) if len(rest) else np.zeros(3)
+            place = places[-1] + moved - drift
+        times.append(time)
+        places.append(place)
+        last = atoms.positions
+    found = require_even(path, times, FEWEST)
+    notes = () if len(rest) or not against_rest else ("all atoms are chosen: drift is in it",)
+    return Track(str(path), found, np.array(places), notes=notes)
+
+
+def _sure(
+    step: np.ndarray,
+    cell: PeriodicCell,
+    trajectory: Trajectory,
+    time: float,
+    chosen: np.ndarray,
+    *,
+    unwrap: bool,
+) -> np.ndarray:
+    """Steps (m, 3), Å, if no other image of them can be meant."""
+    if unwrap:
+        step = cell.fold(step)
+    fraction = np.abs(step @ cell.inverse).max(axis=1)
+    worst = int(np.argmax(fraction))
+    where = f"{trajectory.path}: atom {chosen[worst]} moves by {fraction[worst]:.2f} of the cell"
+    if not unwrap and fraction[worst] > 0.5:
+        raise MixpiError(
+            f"{where} before the frame at {time:g} fs: positions seem to be wrapped into the "
+            "cell. Say --unwrap if atoms move much less than that between two frames"
+        )
+    if unwrap and fraction[worst] > FAR:
+        raise MixpiError(
+            f"{where} before the frame at {time:g} fs, so that which image it went to cannot be "
+            "told: write frames more often, or unwrapped"
+        )
+    return step

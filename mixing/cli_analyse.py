@@ -1,0 +1,157 @@
+"""``mixpi analyse``: what runs show, with error bars."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import MixpiError
+
+
+if TYPE_CHECKING:
+    from .analysis.results import Report
+    from .analysis.trajectories import Trajectory
+
+
+def add_analyse_command(commands: argparse._SubParsersAction, words: Sequence[str]) -> None:
+    """Add ``analyse`` to the commands of the parser, and its kinds if it is asked for.
+
+    Parameters
+    ----------
+    commands : argparse action
+        Of the parser.
+    words : sequence of str
+        The command line.
+    """
+    analyse = commands.add_parser("analyse", help="observables of runs, with error bars")
+    if words[:1] != ["analyse"]:
+        return
+    kinds = analyse.add_subparsers(required=True, metavar="KIND")
+    _add_diffusion(kinds)
+    _add_arrhenius(kinds)
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there, too")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw them (.png, .pdf, .svg)")
+
+
+def _add_trajectories(parser: argparse.ArgumentParser, *, several: bool = True) -> None:
+    parser.add_argument(
+        "trajectory",
+        type=Path,
+        nargs="+" if several else None,
+        help="mix.extxyz, or any that ASE reads" + (": one a run" if several else ""),
+    )
+    parser.add_argument(
+        "--skip", type=float, default=0.0, metavar="fs", help="at the beginning (default: 0)"
+    )
+    parser.add_argument(
+        "--spacing", type=float, metavar="fs", help="between frames (default: their 'time')"
+    )
+
+
+def _trajectories(arguments: argparse.Namespace) -> list[Trajectory]:
+    from .analysis.trajectories import Trajectory
+
+    paths = arguments.trajectory
+    return [
+        Trajectory(path, arguments.spacing, arguments.skip)
+        for path in (paths if isinstance(paths, list) else [paths])
+    ]
+
+
+def _finish(report: Report, arguments: argparse.Namespace) -> int:
+    from .analysis.pictures import draw_report
+
+    print(report)
+    if arguments.json:
+        report.write(arguments.json)
+    if arguments.picture:
+        draw_report(report, arguments.picture)
+    return 0
+
+
+def _add_diffusion(kinds: argparse._SubParsersAction) -> None:
+    parser = kinds.add_parser("diffusion", help="D of atoms, or of a defect")
+    _add_trajectories(parser)
+    who = parser.add_mutually_exclusive_group(required=True)
+    who.add_argument("--species", help="all atoms of it")
+    who.add_argument("--atoms", type=int, nargs="+", help="numbers, from 0")
+    who.add_argument(
+        "--defect",
+        choices=["sites", "coordination"],
+        help="one interstitial or vacancy, by occupied sites (--lattice), or a dumbbell by "
+        "coordination (--cutoff)",
+    )
+    parser.add_argument("--lattice", help="bcc, fcc, diamond, sc or a file of the perfect crystal")
+    parser.add_argument("--host", help="species that the crystal is of")
+    parser.add_argument("--cutoff", type=float, metavar="Å", help="of neighbours")
+    parser.add_argument("--from", dest="first", type=float, metavar="fs", help="shortest lag")
+    parser.add_argument("--to", dest="last", type=float, metavar="fs", help="longest lag")
+    parser.add_argument("--jump", type=float, metavar="Å", help="length, for a bound without jumps")
+    parser.add_argument(
+        "--unwrap", action="store_true", help="positions are wrapped into the cell: follow them"
+    )
+    parser.add_argument(
+        "--with-drift", action="store_true", help="do not take off what all other atoms move"
+    )
+    _add_outputs(parser)
+    parser.set_defaults(run=_diffusion)
+
+
+def _diffusion(arguments: argparse.Namespace) -> int:
+    from .analysis.defects import follow_by_coordination, follow_by_sites
+    from .analysis.diffusion import diffusion
+    from .analysis.tracks import follow_atoms
+
+    tracks = []
+    for trajectory in _trajectories(arguments):
+        if arguments.defect == "sites":
+            if arguments.lattice is None:
+                raise MixpiError("--defect sites needs --lattice: bcc, fcc, diamond, sc or a file")
+            tracks.append(follow_by_sites(trajectory, arguments.lattice, arguments.host))
+        elif arguments.defect == "coordination":
+            if arguments.cutoff is None:
+                raise MixpiError("--defect coordination needs --cutoff, such as 3.3 for iron")
+            tracks.append(follow_by_coordination(trajectory, arguments.cutoff))
+        else:
+            tracks.append(
+                follow_atoms(
+                    trajectory,
+                    species=arguments.species,
+                    indices=arguments.atoms or (),
+                    unwrap=arguments.unwrap,
+                    against_rest=not arguments.with_drift,
+                )
+            )
+    report = diffusion(tracks, first=arguments.first, last=arguments.last, jump=arguments.jump)
+    return _finish(report, arguments)
+
+
+def _add_arrhenius(kinds: argparse._SubParsersAction) -> None:
+    parser = kinds.add_parser("arrhenius", help="activation energy, from D at several temperatures")
+    parser.add_argument(
+        "points", nargs="+", metavar="T=FILE", help="K and what 'diffusion --json' wrote there"
+    )
+    _add_outputs(parser)
+    parser.set_defaults(run=_arrhenius)
+
+
+def _arrhenius(arguments: argparse.Namespace) -> int:
+    from .analysis.arrhenius import arrhenius
+    from .analysis.results import read_report
+
+    found = {}
+    for point in arguments.points:
+        text, _, path = point.partition("=")
+        try:
+            temperature = float(text)
+        except ValueError:
+            raise MixpiError(f"{point!r} is not T=FILE, such as 600=D_600.json") from None
+        if temperature in found:
+            raise MixpiError(f"{temperature:g} K is given twice: analyse its runs together")
+        found[temperature] = read_report(path)["D"]
+    return _finish(arrhenius(found).named([p.partition("=")[2] for p in arguments.points]), arguments)
