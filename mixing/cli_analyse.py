@@ -31,6 +31,8 @@ def add_analyse_command(commands: argparse._SubParsersAction, words: Sequence[st
     kinds = analyse.add_subparsers(required=True, metavar="KIND")
     _add_diffusion(kinds)
     _add_arrhenius(kinds)
+    _add_zones(kinds)
+    _add_flux(kinds)
 
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
@@ -154,4 +156,56 @@ def _arrhenius(arguments: argparse.Namespace) -> int:
         if temperature in found:
             raise MixpiError(f"{temperature:g} K is given twice: analyse its runs together")
         found[temperature] = read_report(path)["D"]
-    return _finish(arrhenius(found).named([p.partition("=")[2] for p in arguments.points]), arguments)
+    files = [point.partition("=")[2] for point in arguments.points]
+    return _finish(arrhenius(found).named(files), arguments)
+
+
+def _add_zones(kinds: argparse._SubParsersAction) -> None:
+    for name, text, units in (
+        ("temperature", "temperature of core, blend, buffer and outside", "K"),
+        ("drift", "how fast these temperatures rise", "K/ps"),
+    ):
+        parser = kinds.add_parser(name, help=text)
+        _add_trajectories(parser, several=False)
+        parser.add_argument("--target", type=float, metavar=units, help="tell how far zones are")
+        parser.add_argument(
+            "--free-centre",
+            action="store_true",
+            help="the centre of mass moves (<fixcom>False</fixcom>)",
+        )
+        _add_outputs(parser)
+        parser.set_defaults(run=_zones, kind=name)
+
+
+def _zones(arguments: argparse.Namespace) -> int:
+    from .analysis import zones
+
+    (trajectory,) = _trajectories(arguments)
+    function = {"temperature": zones.temperature, "drift": zones.drift}[arguments.kind]
+    target = {} if arguments.target is None else {"target": arguments.target}
+    report = function(trajectory, fixed_centre=not arguments.free_centre, **target)
+    return _finish(report, arguments)
+
+
+def _add_flux(kinds: argparse._SubParsersAction) -> None:
+    parser = kinds.add_parser(
+        "flux", help="energy through the seam, of frames evaluated by the expensive potential"
+    )
+    _add_trajectories(parser, several=False)
+    parser.add_argument(
+        "--radius", type=float, required=True, metavar="Å", help="of the seam (the paper: 10)"
+    )
+    parser.add_argument(
+        "--energy", default="energy", metavar="KEY", help="of the potential energy (energy)"
+    )
+    _add_outputs(parser)
+    parser.set_defaults(run=_flux)
+
+
+def _flux(arguments: argparse.Namespace) -> int:
+    from .analysis.zones import energies_of, flux
+
+    (trajectory,) = _trajectories(arguments)
+    times, energies = energies_of(trajectory, arguments.energy)
+    report = flux(times, energies, arguments.radius, trajectory.path)
+    return _finish(report, arguments)

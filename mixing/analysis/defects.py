@@ -108,8 +108,8 @@ def lattice(name: str, atoms: Atoms) -> np.ndarray:
     cells = np.round(edges / edge).astype(int)
     if (cells < 1).any() or np.ptp(edges / np.maximum(cells, 1)) > 0.01 * edge:
         raise MixpiError(
-            f"{len(atoms)} atoms in {edges.round(3).tolist()} Å are no whole cubic cells of {name}: "
-            "give a structure file of the perfect crystal"
+            f"{len(atoms)} atoms in {edges.round(3).tolist()} Å are no whole cubic cells of "
+            f"{name}: give a structure file of the perfect crystal"
         )
     unit = bulk("X", name, a=1.0, cubic=True)
     return (unit.repeat(tuple(cells)).get_scaled_positions()) * edges
@@ -170,8 +170,8 @@ def follow_by_sites(trajectory: Trajectory, crystal: str, host: str | None = Non
     even = require_even(trajectory.path, times, FEWEST)
     if unclear > SEVERAL * len(times):
         raise MixpiError(
-            f"{trajectory.path}: in {unclear} of {len(times)} frames there is more than one defect: "
-            "which of them is followed is not clear. Is the lattice the right one?"
+            f"{trajectory.path}: in {unclear} of {len(times)} frames there is more than one "
+            "defect: which of them is followed is not clear. Is the lattice the right one?"
         )
     notes = (f"{unclear} frames with more than one defect: the nearest was taken",) * bool(unclear)
     return Track(str(trajectory.path), even, np.array(places)[:, None], jumps, notes)
@@ -181,8 +181,8 @@ def _occupation(atoms: int, sites: int, path: Path) -> int:
     """How many atoms there are at the site of the defect."""
     if atoms - sites not in (-1, 1):
         raise MixpiError(
-            f"{path}: {atoms} atoms on {sites} sites are not one interstitial nor one vacancy: give "
-            "the right lattice, and the species that it is of"
+            f"{path}: {atoms} atoms on {sites} sites are not one interstitial nor one vacancy: "
+            "give the right lattice, and the species that it is of"
         )
     return 2 if atoms > sites else 0
 
@@ -233,8 +233,8 @@ def follow_by_coordination(
         two = np.argsort(-mean, kind="stable")[:2]
         if not mean[two].all():
             raise MixpiError(
-                f"{trajectory.path}: no two atoms have the coordination of a defect at {at:g} fs: is "
-                f"the cutoff of {cutoff:g} Å between the shells of neighbours?"
+                f"{trajectory.path}: no two atoms have the coordination of a defect at {at:g} fs: "
+                f"is the cutoff of {cutoff:g} Å between the shells of neighbours?"
             )
         weights = np.zeros(len(atoms))
         weights[two] = 1.0
@@ -247,9 +247,7 @@ def follow_by_coordination(
     return Track(str(trajectory.path), even, (np.array(places) - places[0])[:, None])
 
 
-def _not_lost(
-    step: np.ndarray, cell: PeriodicCell, trajectory: Trajectory, time: float
-) -> None:
+def _not_lost(step: np.ndarray, cell: PeriodicCell, trajectory: Trajectory, time: float) -> None:
     if np.abs(step @ cell.inverse).max() > FAR:
         raise MixpiError(
             f"{trajectory.path}: the defect has moved by {np.linalg.norm(step):.3g} Å up to the "

@@ -20,8 +20,8 @@ M2_PER_S = 1e-5
 LAGS, LONGEST = 12, 0.2
 #: Windows beside one another that the shortest lag must have at least.
 WINDOWS = 25
-#: From the shortest lag that serves, if it is not the first, so many are gone on: a bias that is
-#: just no longer seen is still there.
+#: Starts that are gone on behind the first that serves: a bias that is just no longer seen is
+#: still there.
 FURTHER = 2
 #: A line is rejected where chance would give a worse one less often.
 STRAIGHT = 0.05
@@ -74,8 +74,8 @@ def fit(track: Track, first: float | None = None, last: float | None = None) -> 
     The covariance is that of a random walk with the fitted D and offset, with the fourth moment
     that the steps have (:func:`mixpi.analysis.displacements.covariance`), and fit and covariance
     are repeated until they agree. Of lags to begin with, the shortest is taken that gives the
-    same D as all longer ones, and, if that is not the first, two further on: what happens
-    before, vibrations and steps that remember one another, is in the offset.
+    same D as all longer ones, and then the next but one: what happens before, vibrations and
+    steps that remember one another, is in the offset.
 
     Parameters
     ----------
@@ -98,18 +98,18 @@ def fit(track: Track, first: float | None = None, last: float | None = None) -> 
     the fourth moment added, without which rare hops would seem to be many.
     """
     frames = len(track.times)
-    longest = int(LONGEST * frames) if last is None else int(round(last / track.spacing))
+    longest = int(LONGEST * frames) if last is None else round(last / track.spacing)
     most = (frames - 1) // WINDOWS
     if first is None:
         starts = [lag for lag in (1, 2, 3, 5, 8, 12, 18, 27, 40, 60, 90, 135, 200) if lag <= most]
     else:
-        starts = [int(round(first / track.spacing))]
+        starts = [round(first / track.spacing)]
     if not starts or not 1 <= starts[0] <= most or not starts[0] + 2 <= longest < frames:
         raise MixpiError(
             f"{track.name}: lags from {first if first is not None else track.spacing:g} to "
             f"{longest * track.spacing:g} fs do not fit into {frames} frames of "
-            f"{track.spacing:g} fs: the first must go into the run {WINDOWS} times, and the last be "
-            "two frames longer at least"
+            f"{track.spacing:g} fs: the first must go into the run {WINDOWS} times, and the last "
+            "be two frames longer at least"
         )
     lines = []
     for start in starts:
@@ -117,7 +117,7 @@ def fit(track: Track, first: float | None = None, last: float | None = None) -> 
             lags = np.unique(np.geomspace(start, longest, LAGS).round().astype(int))
             lines.append(_line(track, lags))
     serves = next(k for k, line in enumerate(lines) if _stays(line, lines[k + 1 :]))
-    return lines[min(serves + FURTHER, len(lines) - 1) if serves else 0]
+    return lines[min(serves + FURTHER, len(lines) - 1)]
 
 
 def _stays(line: Line, later: Sequence[Line]) -> bool:
@@ -261,9 +261,7 @@ def _one(name: str, line: Line) -> Result:
     return _result(name, line.coefficient, line.error, line.interval)
 
 
-def _result(
-    name: str, value: float, error: float, interval: tuple[float, float] | None
-) -> Result:
+def _result(name: str, value: float, error: float, interval: tuple[float, float] | None) -> Result:
     ends = None if interval is None else (interval[0] * M2_PER_S, interval[1] * M2_PER_S)
     return Result(name, value * M2_PER_S, error * M2_PER_S, "m²/s", interval=ends)
 

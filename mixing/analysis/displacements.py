@@ -139,4 +139,5 @@ def independent_walkers(positions: np.ndarray, lag: int) -> float:
     correlation = rows @ rows.T
     others = (np.sum(correlation**2) - len(rows)) / (len(rows) * (len(rows) - 1))
     chance = 1.0 / rows.shape[1]
-    return float(walkers / (1.0 + (walkers - 1) * max(0.0, others - chance)))
+    excess = max(0.0, (others - chance) / (1.0 - chance))
+    return float(walkers / (1.0 + (walkers - 1) * excess))

@@ -44,7 +44,7 @@ class Track:
 
     @property
     def spacing(self) -> float:
-        """fs between frames."""
+        """Time between frames, fs."""
         return float(self.times[-1] - self.times[0]) / (len(self.times) - 1)
 
 
@@ -84,6 +84,7 @@ def follow_atoms(
     times: list[float] = []
     places: list[np.ndarray] = []
     cell: PeriodicCell | None = None
+    last = np.empty(0)
     for time, atoms in trajectory.frames():
         cell = periodic_cell(atoms, path, cell)
         if not times:

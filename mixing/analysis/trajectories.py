@@ -135,7 +135,9 @@ def require_even(path: str | Path, times: Sequence[float] | np.ndarray, fewest: 
     return found
 
 
-def choose(atoms: Atoms, path: str | Path, species: str | None, indices: Sequence[int]) -> np.ndarray:
+def choose(
+    atoms: Atoms, path: str | Path, species: str | None, indices: Sequence[int]
+) -> np.ndarray:
     """Atoms by species, or by number.
 
     Parameters

@@ -157,7 +157,7 @@ def dumbbell_run(rng, frames: int, vacancy: bool = False):
         if vacancy:
             places = np.delete(places, 0, axis=0)  # atom 0 is always at the defect
         else:
-            split = np.array([0.7, 0.7, 0.0])
+            split = np.array([0.45, 0.45, 0.0])
             places = np.concatenate([places, places[:1] + split])
             places[0] -= split
         places = places + rng.normal(0.0, 0.05, places.shape) + 0.05 * step
@@ -182,7 +182,7 @@ def test_a_dumbbell_is_followed_by_coordination(tmp_path):
     frames, path = dumbbell_run(rng, 60)
     write(tmp_path / "mix.extxyz", frames)
     found = follow_by_coordination(
-        Trajectory(tmp_path / "mix.extxyz"), 1.2, {0: 0.0, 1: 1.0}
+        Trajectory(tmp_path / "mix.extxyz"), 1.6, {0: 0.0, 1: 1.0}
     )  # nothing but the two of the dumbbell are so close
     # three frames are averaged: where it hops, both places count
     off = np.linalg.norm(found.positions[:, 0] - (path[1:-1] - path[1]), axis=1)
@@ -246,7 +246,7 @@ def test_bad_input_is_named(tmp_path):
     with pytest.raises(MixpiError, match="do not fit into 60 frames"):
         fit(track(gaussian(rng, 60, 1, 0.1)), first=400.0)
     with pytest.raises(MixpiError, match="not one interstitial nor one vacancy"):
-        follow_by_sites(Trajectory(path), "sc")
+        follow_by_sites(Trajectory(path), "bcc")
     write(path, frames[:30] + frames[29:])
     with pytest.raises(MixpiError, match="not evenly spaced"):
         follow_atoms(Trajectory(path), species="He")

@@ -1,0 +1,267 @@
+"""The zones of a mixed run: their temperatures, and the heat that the seam makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from ase import Atoms
+from ase.units import fs, kB
+
+from ..errors import MixpiError
+from .results import Report, Result
+from .statistics import Estimate, mean, slope
+from .trajectories import Trajectory, require_even
+
+
+#: Labels of ``mix_region``.
+ZONES = {"core": 3, "blend": 2, "buffer": 1, "outside": 0}
+#: Frames below which nothing is said.
+FEWEST = 10
+#: fs.
+PS = 1e3
+
+
+def zones_of(atoms: Atoms, path: object, frame_time: float) -> dict[str, np.ndarray]:
+    """Masks (n,) of the zones of a frame, and of all atoms.
+
+    Raises
+    ------
+    MixpiError
+        If the frame does not tell.
+    """
+    if "mix_region" not in atoms.arrays:
+        raise MixpiError(
+            f"{path}: the frame at {frame_time:g} fs has no 'mix_region': zones are those of "
+            "mix.extxyz, the trajectory that mixpi writes"
+        )
+    label = atoms.arrays["mix_region"]
+    return {name: label == number for name, number in ZONES.items()} | {"all": label == label}
+
+
+def velocities_of(atoms: Atoms, path: object, frame_time: float) -> np.ndarray:
+    """Velocities (n, 3) of a frame in ASE's units.
+
+    mixpi's frames have ``velocities`` in Å/fs; momenta that ASE's formats know are used, too.
+
+    Raises
+    ------
+    MixpiError
+        If there are none, or they are no numbers.
+    """
+    if "velocities" in atoms.arrays:
+        found = atoms.arrays["velocities"] / fs
+    elif atoms.has("momenta"):
+        found = atoms.get_velocities()
+    else:
+        raise MixpiError(
+            f"{path}: the frame at {frame_time:g} fs has no velocities: write them (velocities: "
+            "true in the section output of mixing.yaml) and run again"
+        )
+    if not np.isfinite(found).all():
+        raise MixpiError(f"{path}: velocities at {frame_time:g} fs are not finite")
+    return found
+
+
+def _of_zones(
+    trajectory: Trajectory, *, fixed_centre: bool
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Times (n,), fs, and temperatures (n,), K, of each zone; NaN where it is empty."""
+    times: list[float] = []
+    found: dict[str, list[float]] = {name: [] for name in (*ZONES, "all")}
+    for time, atoms in trajectory.frames():
+        masses = atoms.get_masses()
+        velocities = velocities_of(atoms, trajectory.path, time)
+        twice = masses * np.sum(velocities**2, axis=1)
+        freedom = 3.0 * (1.0 - masses / masses.sum() if fixed_centre else np.ones(len(atoms)))
+        for name, zone in zones_of(atoms, trajectory.path, time).items():
+            own = freedom[zone].sum()
+            found[name].append(twice[zone].sum() / own / kB if own > 0.0 else np.nan)
+        times.append(time)
+    even = require_even(trajectory.path, times, FEWEST)
+    return even, {name: np.array(rows) for name, rows in found.items()}
+
+
+def temperature(
+    trajectory: Trajectory, *, target: float | None = None, fixed_centre: bool = True
+) -> Report:
+    """The temperature of each zone, over the frames, with an error by autocorrelation.
+
+    The zone of an atom is the one that it has in the frame. Where the centre of mass is at rest,
+    as i-PI keeps it, atom i has 3 (1 − m_i / M) degrees of freedom.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+        With ``mix_region`` and velocities, of classical atoms.
+    target : float, optional
+        K; how far zones are from it is told.
+    fixed_centre : bool
+        Whether the centre of mass is at rest.
+
+    Returns
+    -------
+    Report
+        Zones that have atoms in all frames, in K.
+    """
+    return _report(
+        "temperature", trajectory, fixed_centre, "K", lambda _, values: mean(values), target
+    )
+
+
+def drift(trajectory: Trajectory, *, target: float = 0.0, fixed_centre: bool = True) -> Report:
+    """How fast the temperature of each zone rises, with an error by autocorrelation.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+        As for :func:`temperature`.
+    target : float
+        K/ps; how far zones are from it is told.
+    fixed_centre : bool
+        Whether the centre of mass is at rest.
+
+    Returns
+    -------
+    Report
+        K/ps.
+    """
+    return _report(
+        "drift",
+        trajectory,
+        fixed_centre,
+        "K/ps",
+        lambda times, values: slope(times / PS, values),
+        target,
+    )
+
+
+def _report(
+    name: str,
+    trajectory: Trajectory,
+    fixed_centre: bool,
+    units: str,
+    estimate: Callable[[np.ndarray, np.ndarray], Estimate],
+    target: float | None,
+) -> Report:
+    times, zones = _of_zones(trajectory, fixed_centre=fixed_centre)
+    results, notes = [], []
+    for zone, values in zones.items():
+        empty = int(np.count_nonzero(np.isnan(values)))
+        if empty:
+            if empty < len(values):
+                notes.append(f"{zone} has no atoms in {empty} of {len(values)} frames: left out")
+            continue
+        found = estimate(times, values)
+        results.append(Result(zone, found.value, found.error, units, found.independent))
+        if not found.tells:
+            notes.append(
+                f"{zone}: {found.independent:.3g} independent samples are too few to trust its "
+                "error"
+            )
+        if target is not None and found.error > 0.0:
+            away = (found.value - target) / found.error
+            notes.append(f"{zone}: {away:+.1f} standard errors from {target:g} {units}")
+    return Report(
+        name,
+        (str(trajectory.path),),
+        tuple(results),
+        tuple(notes),
+        {"levels": [] if target is None else [(target, f"{target:g} {units}")]},
+    )
+
+
+def flux(
+    times: Sequence[float] | np.ndarray,
+    energies: Sequence[float] | np.ndarray,
+    radius: float,
+    path: object = "the energies",
+) -> Report:
+    """The energy that the seam of a mixed run without a thermostat makes, by area and time.
+
+    Parameters
+    ----------
+    times : sequence of float
+        fs, evenly spaced.
+    energies : sequence of float
+        Kinetic energy plus the potential energy of the expensive potential on the whole system,
+        eV: a mixed energy would not do, it is not what the forces conserve.
+    radius : float
+        Å; of the sphere whose surface the seam is. The paper takes 10 Å throughout.
+    path : object
+        For messages.
+
+    Returns
+    -------
+    Report
+        ``flux``: the slope of the energies over 4 π radius², with its error by autocorrelation,
+        and ``flux by the ends``, as the paper has it (F. Birks et al., arXiv:2502.19081):
+        (E_end − E_0) / (4 π radius² t); in eV/(ps Å²).
+
+    Raises
+    ------
+    MixpiError
+        If there are too few, they are not finite, or the radius is not above zero.
+    """
+    even = require_even(str(path), times, FEWEST)
+    values = np.asarray(energies, dtype=float)
+    if values.shape != even.shape or not np.isfinite(values).all():
+        raise MixpiError(f"{path}: an energy is missing or not finite")
+    if not radius > 0.0:
+        raise MixpiError(f"a seam of radius {radius:g} Å has no area")
+    area, ps = 4.0 * np.pi * radius**2, even / PS
+    line = slope(ps, values)
+    ends = (values[-1] - values[0]) / (ps[-1] - ps[0]) / area
+    units = "eV/(ps Å²)"
+    notes = (
+        ()
+        if line.tells
+        else (f"{line.independent:.3g} independent samples are too few to trust the error",)
+    )
+    return Report(
+        "flux",
+        (str(path),),
+        (
+            Result("flux", line.value / area, line.error / area, units, line.independent),
+            Result("flux by the ends", float(ends), np.inf, units),
+        ),
+        notes,
+        {"levels": [(0.0, "none")]},
+    )
+
+
+def energies_of(trajectory: Trajectory, key: str) -> tuple[np.ndarray, np.ndarray]:
+    """Times (n,), fs, and total energies (n,), eV, of frames with an expensive energy.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+        With velocities; ``key`` in ``info``, or ASE's own ``energy``, is the potential energy.
+    key : str
+        Name of it.
+
+    Returns
+    -------
+    times, energies : ndarray, shape (n,)
+
+    Raises
+    ------
+    MixpiError
+        If a frame has no such energy.
+    """
+    times, energies = [], []
+    for time, atoms in trajectory.frames():
+        velocities = velocities_of(atoms, trajectory.path, time)
+        kinetic = 0.5 * float(atoms.get_masses() @ np.sum(velocities**2, axis=1))
+        if key in atoms.info:
+            potential = float(atoms.info[key])
+        elif key == "energy" and atoms.calc is not None and "energy" in atoms.calc.results:
+            potential = float(atoms.get_potential_energy())
+        else:
+            raise MixpiError(
+                f"{trajectory.path}: the frame at {time:g} fs has no {key!r}: evaluate the frames "
+                "with the expensive potential on all atoms, and write its energy into them"
+            )
+        times.append(time)
+        energies.append(kinetic + potential)
+    return np.array(times), np.array(energies)
