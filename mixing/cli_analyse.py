@@ -33,6 +33,9 @@ def add_analyse_command(commands: argparse._SubParsersAction, words: Sequence[st
     _add_arrhenius(kinds)
     _add_zones(kinds)
     _add_flux(kinds)
+    _add_mean_force(kinds)
+    _add_compare(kinds)
+    _add_reflection(kinds)
 
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
@@ -209,3 +212,91 @@ def _flux(arguments: argparse.Namespace) -> int:
     times, energies = energies_of(trajectory, arguments.energy)
     report = flux(times, energies, arguments.radius, trajectory.path)
     return _finish(report, arguments)
+
+
+def _add_mean_force(kinds: argparse._SubParsersAction) -> None:
+    parser = kinds.add_parser("mean-force", help="mean force along a bond or a direction")
+    _add_trajectories(parser)
+    way = parser.add_mutually_exclusive_group(required=True)
+    way.add_argument("--bond", type=int, nargs=2, metavar="ATOM", help="two atoms, from 0")
+    way.add_argument("--direction", type=float, nargs=3, metavar="U", help="with --atoms")
+    parser.add_argument("--atoms", type=int, nargs="+", help="that the force is on, from 0")
+    parser.add_argument(
+        "--reference", type=Path, metavar="FILE", help="what 'mean-force --json' wrote of one run"
+    )
+    _add_outputs(parser)
+    parser.set_defaults(run=_mean_force)
+
+
+def _mean_force(arguments: argparse.Namespace) -> int:
+    from .analysis.mean_force import mean_force
+    from .analysis.results import read_report
+
+    band = None
+    if arguments.reference:
+        found = read_report(arguments.reference)["force"]
+        band = (found.value, found.error)
+    report = mean_force(
+        _trajectories(arguments),
+        bond=tuple(arguments.bond) if arguments.bond else None,
+        atoms=arguments.atoms or (),
+        direction=arguments.direction,
+        band=band,
+    )
+    return _finish(report, arguments)
+
+
+def _add_compare(kinds: argparse._SubParsersAction) -> None:
+    parser = kinds.add_parser("compare", help="results of several runs side by side")
+    parser.add_argument(
+        "runs", nargs="+", metavar="LABEL=FILE", help="what the same analysis wrote by --json"
+    )
+    parser.add_argument("--of", nargs="+", default=[], metavar="RESULT", help="(all in common)")
+    parser.add_argument("--reference", metavar="LABEL", help="(the last one)")
+    _add_outputs(parser)
+    parser.set_defaults(run=_compare)
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from .analysis.comparing import compare
+    from .analysis.results import read_report
+
+    reports = {}
+    for run in arguments.runs:
+        label, equals, path = run.partition("=")
+        if not equals or label in reports:
+            raise MixpiError(f"{run!r} is not LABEL=FILE with a label of its own")
+        reports[label] = read_report(path)
+    return _finish(compare(reports, arguments.of, arguments.reference), arguments)
+
+
+def _add_reflection(kinds: argparse._SubParsersAction) -> None:
+    parser = kinds.add_parser("reflection", help="fate of atoms that were shot at a surface")
+    _add_trajectories(parser)
+    parser.add_argument("--species", required=True, help="of the one atom that is shot")
+    parser.add_argument("--axis", choices="xyz", default="z", help="normal of the surface (z)")
+    parser.add_argument(
+        "--surface", type=float, metavar="Å", help="(the highest other atom of the first frame)"
+    )
+    parser.add_argument(
+        "--unwrap", action="store_true", help="positions are wrapped into the cell: follow them"
+    )
+    _add_outputs(parser)
+    parser.set_defaults(run=_reflection)
+
+
+def _reflection(arguments: argparse.Namespace) -> int:
+    from .analysis.reflection import fate, reflection
+
+    axis = "xyz".index(arguments.axis)
+    fates = [
+        fate(
+            one,
+            arguments.species,
+            axis=axis,
+            surface=arguments.surface,
+            unwrap=arguments.unwrap,
+        )
+        for one in _trajectories(arguments)
+    ]
+    return _finish(reflection(fates, [str(path) for path in arguments.trajectory]), arguments)

@@ -93,7 +93,7 @@ def follow_atoms(
             place = np.zeros((len(chosen), 3))
         else:
             step = atoms.positions - last
-            moved = _sure(step[chosen], cell, trajectory, time, chosen, unwrap=unwrap)
+            moved = sure_step(step[chosen], cell, trajectory, time, chosen, unwrap=unwrap)
             drift = cell.fold(step[rest]).mean(axis=0) if len(rest) else np.zeros(3)
             place = places[-1] + moved - drift
         times.append(time)
@@ -104,7 +104,7 @@ def follow_atoms(
     return Track(str(path), found, np.array(places), notes=notes)
 
 
-def _sure(
+def sure_step(
     step: np.ndarray,
     cell: PeriodicCell,
     trajectory: Trajectory,

@@ -1,0 +1,130 @@
+"""The mean force along a bond or a direction, with its error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from ..errors import MixpiError
+from .results import Report, Result
+from .statistics import mean
+from .trajectories import Trajectory, choose, periodic_cell, require_even
+
+
+#: Frames below which nothing is said.
+FEWEST = 10
+
+
+def mean_force(
+    trajectories: Sequence[Trajectory],
+    *,
+    bond: tuple[int, int] | None = None,
+    atoms: Sequence[int] = (),
+    direction: Sequence[float] | None = None,
+    band: tuple[float, float] | None = None,
+) -> Report:
+    """The mean force of each run, with an error by autocorrelation.
+
+    On a bond of the atoms 0 and 1, with the unit vector u from 1 to 0, it is (f_1 − f_0) · u as in
+    the paper of the method (F. Birks et al., arXiv:2502.19081): the sum of what pulls both
+    together, positive in a stretched bond. Along a direction it is the force on all the atoms.
+
+    Parameters
+    ----------
+    trajectories : sequence of Trajectory
+        With ``forces``, eV/Å, one a run.
+    bond : tuple of int, optional
+        Two atoms; the shortest image of their distance is meant.
+    atoms : sequence of int
+        Atoms that the force is on, with a ``direction``.
+    direction : sequence of float, optional
+        Three components of any length.
+    band : tuple of float, optional
+        Value and standard error of a reference, eV/Å, that each run is compared with.
+
+    Returns
+    -------
+    Report
+        ``force`` of one run, of several ``force in FILE`` of each, eV/Å.
+
+    Raises
+    ------
+    MixpiError
+        If there are no forces or atoms, or too few frames.
+    """
+    if (bond is None) == (direction is None):
+        raise MixpiError("either a bond or a direction is needed")
+    results, notes = [], []
+    for trajectory in trajectories:
+        values = _along(trajectory, bond, atoms, direction)
+        found = mean(values)
+        name = "force" if len(trajectories) == 1 else f"force in {trajectory.path}"
+        results.append(Result(name, found.value, found.error, "eV/Å", found.independent))
+        if not found.tells:
+            notes.append(
+                f"{name}: {found.independent:.3g} independent samples are too few to trust its "
+                "error"
+            )
+        if band is not None:
+            off, error = found.value - band[0], float(np.hypot(found.error, band[1]))
+            notes.append(f"{name}: {off / error:+.1f} standard errors from the reference")
+    bands = [] if band is None else [(band[0] - band[1], band[0] + band[1], "reference")]
+    files = tuple(str(trajectory.path) for trajectory in trajectories)
+    return Report("mean-force", files, tuple(results), tuple(notes), {"bands": bands})
+
+
+def _along(
+    trajectory: Trajectory,
+    bond: tuple[int, int] | None,
+    atoms: Sequence[int],
+    direction: Sequence[float] | None,
+) -> np.ndarray:
+    """The force (n,) in each frame, eV/Å."""
+    path = trajectory.path
+    times, found = [], []
+    for time, frame in trajectory.frames():
+        forces = _forces(frame, path, time)
+        if bond is not None:
+            if len(choose(frame, path, None, bond)) < 2:
+                raise MixpiError(f"a bond has two different atoms, not {bond[0]} twice")
+            first, second = bond
+            cell = periodic_cell(frame, path, None)
+            vector = cell.fold(frame.positions[first] - frame.positions[second])
+            unit = vector / np.linalg.norm(vector)
+            found.append(float((forces[second] - forces[first]) @ unit))
+        else:
+            unit = _unit(direction or ())
+            found.append(float(forces[choose(frame, path, None, atoms)].sum(axis=0) @ unit))
+        times.append(time)
+    require_even(path, times, FEWEST)
+    return np.array(found)
+
+
+def _unit(direction: Sequence[float]) -> np.ndarray:
+    vector = np.asarray(direction, dtype=float)
+    if vector.shape != (3,) or not 0.0 < np.linalg.norm(vector) < np.inf:
+        raise MixpiError(f"a direction has three components that are not all 0, not {direction}")
+    return vector / np.linalg.norm(vector)
+
+
+def _forces(frame: Atoms, path: Path, time: float) -> np.ndarray:
+    if "correction_forces" in frame.arrays:
+        raise MixpiError(
+            f"{path} holds the correction only, not the forces of the run: they are mixed in i-PI. "
+            "Let i-PI write them (<trajectory ...> forces </trajectory>)"
+        )
+    if "forces" in frame.arrays:
+        forces = frame.arrays["forces"]
+    elif frame.calc is not None and "forces" in frame.calc.results:
+        forces = frame.calc.results["forces"]
+    else:
+        raise MixpiError(
+            f"{path}: the frame at {time:g} fs has no forces: write them (forces: true in the "
+            "section output of mixing.yaml) and run again"
+        )
+    if not np.isfinite(forces).all():
+        raise MixpiError(f"{path}: forces at {time:g} fs are not finite")
+    return np.asarray(forces, dtype=float)

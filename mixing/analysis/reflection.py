@@ -1,0 +1,168 @@
+"""What becomes of atoms that are shot at a surface."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ase.units import fs
+from scipy.stats import beta
+
+from ..errors import MixpiError
+from .results import Report, Result
+from .tracks import sure_step
+from .trajectories import Trajectory, choose, periodic_cell
+
+
+#: Å beyond the surface where an atom is out.
+OUT = 2.0
+#: eV; an atom in the solid that has more is not at rest yet.
+RESTLESS = 1.0
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What became of one atom.
+
+    Attributes
+    ----------
+    kind : {"reflected", "implanted", "passed", "unfinished"}
+        The last one is still on its way.
+    depth : float
+        Å below the surface.
+    """
+
+    kind: str
+    depth: float
+
+
+def fate(
+    trajectory: Trajectory,
+    species: str,
+    *,
+    axis: int = 2,
+    surface: float | None = None,
+    unwrap: bool = False,
+) -> Fate:
+    """The fate of the one atom of a species that is shot against an axis.
+
+    Reflected: ``OUT`` above the surface and on its way up; passed: as far below the lower surface
+    and on its way down (F. Birks et al., arXiv:2502.19081); in the vacuum on the way to the solid,
+    or in it with more than ``RESTLESS``: unfinished; else implanted.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+        Of at least two frames.
+    species : str
+        Its chemical symbol.
+    axis : int
+        Of the surface's normal: 0, 1 or 2.
+    surface : float, optional
+        Å; by default where the highest other atom of the first frame is.
+    unwrap : bool
+        Whether positions are wrapped into the cell, so that of each step the shortest image is
+        meant.
+
+    Returns
+    -------
+    Fate
+
+    Raises
+    ------
+    MixpiError
+        If there is not one such atom, or it crosses the cell's boundary unseen.
+    """
+    path = trajectory.path
+    last = cell = None
+    step, energy = 0.0, np.nan
+    for time, atoms in trajectory.frames():
+        cell = periodic_cell(atoms, path, cell)
+        if last is None:
+            own = choose(atoms, path, species, ())
+            if len(own) != 1 or len(atoms) < 2:
+                raise MixpiError(
+                    f"{path} has {len(own)} atoms of {species} among {len(atoms)}: one that is "
+                    "shot at others is needed"
+                )
+            heights = np.delete(atoms.positions[:, axis], own)
+            top, bottom = heights.max() if surface is None else surface, heights.min()
+            height = float(atoms.positions[own[0], axis])
+        else:
+            moved = atoms.positions[own] - last
+            step = float(sure_step(moved, cell, trajectory, time, own, unwrap=unwrap)[0, axis])
+            height += step
+        last = atoms.positions[own]
+        if "velocities" in atoms.arrays:
+            speed = np.sum((atoms.arrays["velocities"][own[0]] / fs) ** 2)
+            energy = 0.5 * float(atoms.get_masses()[own[0]] * speed)
+    if step == 0.0:
+        raise MixpiError(f"{path}: of one frame, or an atom at rest, no way can be told")
+    if height > top + OUT:
+        kind = "reflected" if step > 0.0 else "unfinished"
+    elif height < bottom - OUT:
+        kind = "passed" if step < 0.0 else "unfinished"
+    else:
+        kind = "unfinished" if energy > RESTLESS else "implanted"
+    return Fate(kind, float(top) - height)
+
+
+def reflection(fates: Sequence[Fate], files: Sequence[str] = ()) -> Report:
+    """The reflection coefficient, and how deep the others go.
+
+    With k of n reflected and nothing known before, the posterior of the coefficient is
+    Beta(k + 1, n − k + 1): its mean, standard deviation and central 95 % are given.
+
+    Parameters
+    ----------
+    fates : sequence of Fate
+        Of atoms that were shot independently of one another.
+    files : sequence of str
+        Where they are from.
+
+    Returns
+    -------
+    Report
+        ``reflected``, ``passed`` (shares) and ``depth`` (Å, the mean of the implanted).
+
+    Raises
+    ------
+    MixpiError
+        If no atom has arrived.
+    """
+    done = [one for one in fates if one.kind != "unfinished"]
+    if not done:
+        raise MixpiError(f"none of {len(fates)} atoms has come to its end: run longer")
+    notes = []
+    if len(done) < len(fates):
+        notes.append(
+            f"{len(fates) - len(done)} of {len(fates)} atoms are still on their way and left out: "
+            "run longer, or the coefficient may be biased"
+        )
+    results = [_share(kind, done) for kind in ("reflected", "passed")]
+    depths = np.array([one.depth for one in done if one.kind == "implanted"])
+    if len(depths):
+        error = float(depths.std(ddof=1) / np.sqrt(len(depths))) if len(depths) > 1 else np.inf
+        results.append(Result("depth", float(depths.mean()), error, "Å", float(len(depths))))
+    else:
+        notes.append("none was implanted: there is no depth")
+    counts = {
+        kind: sum(one.kind == kind for one in fates)
+        for kind in ("reflected", "implanted", "passed", "unfinished")
+    }
+    return Report("reflection", tuple(files), tuple(results), tuple(notes), {"counts": counts})
+
+
+def _share(kind: str, done: Sequence[Fate]) -> Result:
+    hits, shots = sum(one.kind == kind for one in done), len(done)
+    posterior = beta(hits + 1, shots - hits + 1)
+    low, high = posterior.ppf((0.025, 0.975))
+    return Result(
+        kind,
+        float(posterior.mean()),
+        float(posterior.std()),
+        "",
+        float(shots),
+        (float(low), float(high)),
+    )

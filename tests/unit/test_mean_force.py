@@ -1,0 +1,138 @@
+"""Mean forces of forces that were drawn, and runs side by side."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.io import write
+from mixpi import MixpiError
+from mixpi.analysis.comparing import compare
+from mixpi.analysis.mean_force import mean_force
+from mixpi.analysis.results import Report, Result, read_report
+from mixpi.analysis.trajectories import Trajectory
+from mixpi.cli import main
+from scipy.signal import lfilter
+
+
+def noise(rng, n: int, memory: float) -> np.ndarray:
+    kicks = rng.normal(0.0, np.sqrt(1.0 - memory**2), n + 500)
+    return lfilter([1.0], [1.0, -memory], kicks)[500:]
+
+
+def stretched(rng, frames: int, force: float, memory: float = 0.5) -> list[Atoms]:
+    """A bond across the boundary along (1, 1, 0) that pulls by ``force`` on either side."""
+    unit = np.array([1.0, 1.0, 0.0]) / np.sqrt(2.0)
+    found = []
+    for number, kick in enumerate(noise(rng, frames, memory)):
+        atoms = Atoms("Si3", np.zeros((3, 3)), cell=[10.0] * 3, pbc=True)
+        atoms.positions[0] = 0.3 + 9.0 * np.array([0, 0, 1])
+        atoms.positions[1] = atoms.positions[0] - 2.5 * unit + [10.0, 10.0, 0.0]
+        pull = (force + 0.4 * kick) * unit
+        atoms.arrays["forces"] = np.array([-pull, pull, [7.0, 7.0, 7.0]])
+        atoms.info = {"time": 5.0 * number}
+        found.append(atoms)
+    return found
+
+
+def test_the_sum_of_what_pulls_on_a_bond(tmp_path):
+    path = tmp_path / "mix.extxyz"
+    off, errors = [], []
+    for seed in range(12):
+        write(path, stretched(np.random.default_rng(seed), 300, 1.2))
+        found = mean_force([Trajectory(path)], bond=(0, 1))["force"]
+        off.append((found.value - 2.4) / found.error)
+        errors.append(found.error)
+    # twice the noise of one side, worth a third of its samples
+    assert np.mean(errors) == pytest.approx(0.8 * np.sqrt(3.0 / 300), rel=0.2)
+    assert np.max(np.abs(off)) < 3.5
+    reverse = mean_force([Trajectory(path)], bond=(1, 0))["force"]
+    assert reverse.value == pytest.approx(found.value)
+
+
+def test_the_force_on_atoms_along_a_direction(tmp_path):
+    path = tmp_path / "mix.extxyz"
+    write(path, stretched(np.random.default_rng(1), 60, 1.2))
+    found = mean_force([Trajectory(path)], atoms=[0, 1, 2], direction=(0, 0, -2.0))["force"]
+    assert found.value == pytest.approx(-7.0)
+
+
+def test_against_a_reference(tmp_path, capsys):
+    for number, force in enumerate((1.2, 1.2, 1.5)):
+        write(tmp_path / f"{number}.extxyz", stretched(np.random.default_rng(number), 300, force))
+    runs = [f"{tmp_path}/{number}.extxyz" for number in range(3)]
+    words = ["analyse", "mean-force", "--bond", "0", "1"]
+    assert main([*words, "--json", f"{tmp_path}/full.json", runs[0]]) == 0
+    picture = ["--picture", f"{tmp_path}/f.png", "--json", f"{tmp_path}/two.json"]
+    assert main([*words, *picture, "--reference", f"{tmp_path}/full.json", *runs[1:]]) == 0
+    assert "standard errors from the reference" in capsys.readouterr().out
+    assert (tmp_path / "f.png").stat().st_size > 1000
+    away = [float(note.split()[3]) for note in read_report(tmp_path / "two.json").notes]
+    assert abs(away[0]) < 3.5 and away[1] > 4.0
+
+
+def test_bad_forces_are_named(tmp_path):
+    frames = stretched(np.random.default_rng(2), 20, 1.0)
+    path = tmp_path / "mix.extxyz"
+
+    def refuses(words: str, **options):
+        write(path, frames)
+        with pytest.raises(MixpiError, match=words):
+            mean_force([Trajectory(path)], **options)
+
+    refuses("either a bond or a direction")
+    refuses("no atom 3", bond=(0, 3))
+    refuses("two different atoms", bond=(1, 1))
+    refuses("three components", atoms=[0], direction=(0, 0, 0))
+    refuses("no atoms are chosen", direction=(0, 0, 1))
+    frames[4].arrays["forces"][1] = np.nan
+    refuses("forces at 20 fs are not finite", bond=(0, 1))
+    del frames[3].arrays["forces"]
+    refuses("frame at 15 fs has no forces", bond=(0, 1))
+    frames[0].arrays["correction_forces"] = frames[0].arrays.pop("forces")
+    refuses("the correction only", bond=(0, 1))
+
+
+def one(name: str, value: float, error: float, units: str = "K") -> Report:
+    results = (Result("core", value, error, units), Result(name, 1.0, np.inf, units))
+    return Report("temperature", (f"{value}.extxyz",), results)
+
+
+def test_runs_side_by_side():
+    report = compare({"mixed": one("a", 306.0, 3.0), "cheap": one("b", 290.0, 4.0),
+                      "full": one("c", 300.0, 4.0)})  # fmt: skip
+    off = report["core, mixed − full"]
+    assert off.value == pytest.approx(6.0) and off.error == pytest.approx(5.0)
+    assert report.curves["standard_errors"]["core, mixed − full"] == pytest.approx(1.2)
+    # what is further than 1.2 standard errors by chance: 23 %
+    assert "+1.2 standard errors (by chance as far: 23 %)" in str(report)
+    assert report["core, cheap − full"].value == pytest.approx(-10.0)
+    unsure = compare({"x": one("a", 1.0, 0.1), "y": one("a", 2.0, 0.1)}, ["a"], "x")
+    assert "nothing can be said" in str(unsure)
+
+
+def test_what_does_not_compare():
+    mixed, full = one("a", 306.0, 3.0), one("b", 300.0, 4.0)
+    for words, reports, names, reference in (
+        ("two runs at least", {"mixed": mixed}, (), None),
+        ("the reference is nobody", {"mixed": mixed, "full": full}, (), "nobody"),
+        ("has no result 'b': it has core, a", {"mixed": mixed, "full": full}, ["b"], None),
+        ("not independent", {"mixed": mixed, "again": mixed}, (), None),
+        ("different units", {"mixed": mixed, "full": one("b", 1.0, 1.0, "eV")}, (), None),
+        ("different analyses", {"mixed": mixed, "full": Report("drift", (), ())}, (), None),
+        ("in common", {"mixed": mixed, "full": Report("temperature", (), ())}, (), None),
+    ):
+        with pytest.raises(MixpiError, match=words):
+            compare(reports, names, reference)
+
+
+def test_the_command_compares_what_json_holds(tmp_path, capsys):
+    one("a", 306.0, 3.0).write(tmp_path / "mixed.json")
+    one("a", 300.0, 4.0).write(tmp_path / "full.json")
+    words = f"analyse compare mixed={tmp_path}/mixed.json full={tmp_path}/full.json --of core"
+    assert main([*words.split(), "--picture", f"{tmp_path}/c.png"]) == 0
+    assert "core, mixed − full  6.0 ± 5.0 K" in capsys.readouterr().out
+    assert (tmp_path / "c.png").stat().st_size > 1000
+    (tmp_path / "full.json").write_text("[1]")
+    assert main(words.split()) == 1
+    assert "no result of mixpi analyse" in capsys.readouterr().err

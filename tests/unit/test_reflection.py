@@ -1,0 +1,108 @@
+"""Fates of atoms that are shot at a slab, and coefficients of known chance."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase.build import bcc100
+from ase.io import write
+from ase.units import fs
+from mixpi import MixpiError
+from mixpi.analysis.reflection import Fate, fate, reflection
+from mixpi.analysis.results import read_report
+from mixpi.analysis.trajectories import Trajectory
+from mixpi.cli import main
+
+
+def shot(path, heights, *, energy: float = 0.0, wrap: bool = False) -> None:
+    """Helium at these heights (Å) above the surface of tungsten, frame by frame."""
+    slab = bcc100("W", (3, 3, 4), a=3.2, vacuum=20.0, periodic=True)
+    top = slab.positions[:, 2].max()
+    frames = []
+    for number, height in enumerate(heights):
+        atoms = slab.copy()
+        atoms.append("He")
+        atoms.positions[-1] = [4.0 + 1.5 * number, 4.0, top + height]
+        velocities = np.zeros((len(atoms), 3))
+        velocities[-1, 2] = np.sqrt(2 * energy / atoms.get_masses()[-1]) * fs
+        atoms.arrays["velocities"] = velocities
+        atoms.info = {"time": float(number) ** 1.5}  # steps that grow
+        if wrap:
+            atoms.wrap()
+        frames.append(atoms)
+    write(path, frames)
+
+
+@pytest.mark.parametrize(
+    ("heights", "energy", "kind"),
+    [
+        ((5, 2, 0.5, 1, 2.5), 0.3, "reflected"),
+        ((5, 2, 0.5, 1, 1.8), 0.3, "implanted"),
+        ((5, 2, -1, -3, -2), 0.3, "implanted"),
+        ((5, 2, -1, -3, -2), 8.0, "unfinished"),
+        ((5, 2, -3, -5, -7.5), 8.0, "passed"),
+        ((9, 7, 6, 5, 4), 8.0, "unfinished"),
+    ],
+)
+def test_fates(tmp_path, heights, energy, kind):
+    shot(tmp_path / "he.extxyz", heights, energy=energy)
+    found = fate(Trajectory(tmp_path / "he.extxyz"), "He")
+    assert found.kind == kind
+    assert found.depth == pytest.approx(-heights[-1])
+
+
+def test_a_wrapped_trajectory_is_followed_if_that_is_said(tmp_path):
+    path = tmp_path / "he.extxyz"
+    shot(path, (5, 2, 0.5, 1, 2.5, 4.0), wrap=True)  # through a side of the cell
+    with pytest.raises(MixpiError, match="seem to be wrapped"):
+        fate(Trajectory(path), "He")
+    assert fate(Trajectory(path), "He", unwrap=True) == Fate("reflected", pytest.approx(-4.0))
+
+
+def test_the_interval_holds_the_coefficient():
+    rng = np.random.default_rng(1)
+    inside = []
+    for chance in (0.05, 0.4, 0.8):
+        for _ in range(200):
+            hits = rng.random(30) < chance
+            fates = [Fate("reflected" if hit else "implanted", 3.0) for hit in hits]
+            low, high = reflection(fates)["reflected"].interval
+            inside.append(low <= chance <= high)
+    assert 0.92 < np.mean(inside) < 0.99
+
+
+def test_the_posterior_and_the_depth():
+    fates = [Fate("reflected", -3.0)] * 7 + [Fate("implanted", depth) for depth in (4.0, 5.0, 9.0)]
+    report = reflection([*fates, Fate("unfinished", -9.0)])
+    assert report["reflected"].value == pytest.approx(8 / 12)
+    assert report["reflected"].error == pytest.approx(np.sqrt(8 * 4 / (12**2 * 13)))
+    assert report["depth"].value == pytest.approx(6.0)
+    assert report["depth"].error == pytest.approx(np.std([4, 5, 9], ddof=1) / np.sqrt(3))
+    assert "1 of 11 atoms are still on their way" in str(report)
+    # none of ten: no zero, but a bound
+    none = reflection([Fate("implanted", 4.0)] * 10)["reflected"]
+    assert none.value > 0.0 and none.interval[1] == pytest.approx(1 - 0.025 ** (1 / 11))
+    assert "there is no depth" in str(reflection([Fate("reflected", -3.0)] * 3))
+
+
+def test_the_command(tmp_path, capsys):
+    shot(tmp_path / "a.extxyz", (5, 2, 0.5, 1, 2.5))
+    shot(tmp_path / "b.extxyz", (5, 2, -1, -3, -2))
+    words = f"analyse reflection {tmp_path}/a.extxyz {tmp_path}/b.extxyz --species He"
+    files = f" --json {tmp_path}/r.json --picture {tmp_path}/r.png"
+    assert main((words + files).split()) == 0
+    assert "reflected  0.50 ± 0.22" in capsys.readouterr().out
+    report = read_report(tmp_path / "r.json")
+    assert report.curves["counts"]["reflected"] == 1 and report["depth"].value == 2.0
+
+
+def test_bad_input_is_named(tmp_path):
+    path = tmp_path / "he.extxyz"
+    shot(path, (5, 2, 1))
+    with pytest.raises(MixpiError, match="36 atoms of W among 37"):
+        fate(Trajectory(path), "W")
+    shot(path, (5,))
+    with pytest.raises(MixpiError, match="of one frame"):
+        fate(Trajectory(path), "He")
+    with pytest.raises(MixpiError, match="none of 1 atoms has come to its end"):
+        reflection([Fate("unfinished", -5.0)])
