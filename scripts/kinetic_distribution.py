@@ -26,12 +26,18 @@ from physical_validation.data import (
     UnitData,
 )
 from physical_validation.kinetic_energy import distribution
-from zone_temperatures import zones
 
 
 #: eV, Å, K and ps; no pressure is looked at.
 UNITS = UnitData(kB, 96.485, 0.1, 1e-3, 1.0, 1.0, 1.0, "eV", "Å", "Å^3", "K", "-", "ps")
 SEED = 2026
+
+
+def zones(weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Masks (n,) by the weights (n,) of the atoms."""
+    core, cheap = weights == 1.0, weights == 0.0
+    masks = (core, ~core & ~cheap, cheap, core | True)
+    return dict(zip(("core", "blend", "cheap", "all"), masks, strict=True))
 
 
 def groups_of(weights: np.ndarray) -> dict[str, np.ndarray]:

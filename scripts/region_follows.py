@@ -15,22 +15,16 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from ase.build import bulk
 from ase.io import read
+from mixpi.analysis.defects import Sites, lattice
 from mixpi.regions.periodic import PeriodicCell
-from scipy.spatial import cKDTree
 
 
 def sharing_a_site(atoms: Atoms) -> np.ndarray:
     """The atoms that are nearest to a site of the bcc crystal to which others are nearest, too."""
-    edge = atoms.cell.lengths()
-    cells = round((len(atoms) // 2) ** (1 / 3))
-    sites = (bulk("Fe", "bcc", a=edge[0] / cells, cubic=True) * (cells,) * 3).positions
-    tree, offset = cKDTree(sites % edge, boxsize=edge), np.zeros(3)
-    for _ in range(2):  # the crystal drifts, and its middle is where its atoms are
-        _, nearest = tree.query((atoms.positions - offset) % edge)
-        offset = PeriodicCell(atoms.cell).fold(atoms.positions - sites[nearest]).mean(axis=0)
-    return np.flatnonzero(np.bincount(nearest, minlength=len(sites))[nearest] > 1)
+    sites = Sites(lattice("bcc", atoms), PeriodicCell(atoms.cell))
+    nearest = sites.nearest(atoms.positions)
+    return np.flatnonzero(np.bincount(nearest)[nearest] > 1)
 
 
 def helium(atoms: Atoms) -> np.ndarray:

@@ -23,7 +23,7 @@ PS = 1e3
 
 
 def zones_of(atoms: Atoms, path: object, frame_time: float) -> dict[str, np.ndarray]:
-    """Masks (n,) of the zones of a frame, and of all atoms.
+    """Masks (n,) of the zones of a frame, of both that are cheap alone, and of all atoms.
 
     Raises
     ------
@@ -36,7 +36,8 @@ def zones_of(atoms: Atoms, path: object, frame_time: float) -> dict[str, np.ndar
             "mix.extxyz, the trajectory that mixpi writes"
         )
     label = atoms.arrays["mix_region"]
-    return {name: label == number for name, number in ZONES.items()} | {"all": label == label}
+    zones = {name: label == number for name, number in ZONES.items()}
+    return zones | {"cheap": label < ZONES["blend"], "all": np.ones(len(label), dtype=bool)}
 
 
 def velocities_of(atoms: Atoms, path: object, frame_time: float) -> np.ndarray:
@@ -68,7 +69,7 @@ def _of_zones(
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Times (n,), fs, and temperatures (n,), K, of each zone; NaN where it is empty."""
     times: list[float] = []
-    found: dict[str, list[float]] = {name: [] for name in (*ZONES, "all")}
+    found: dict[str, list[float]] = {}
     for time, atoms in trajectory.frames():
         masses = atoms.get_masses()
         velocities = velocities_of(atoms, trajectory.path, time)
@@ -76,7 +77,7 @@ def _of_zones(
         freedom = 3.0 * (1.0 - masses / masses.sum() if fixed_centre else np.ones(len(atoms)))
         for name, zone in zones_of(atoms, trajectory.path, time).items():
             own = freedom[zone].sum()
-            found[name].append(twice[zone].sum() / own / kB if own > 0.0 else np.nan)
+            found.setdefault(name, []).append(twice[zone].sum() / own / kB if own > 0.0 else np.nan)
         times.append(time)
     even = require_even(trajectory.path, times, FEWEST)
     return even, {name: np.array(rows) for name, rows in found.items()}
