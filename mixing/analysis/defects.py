@@ -144,7 +144,8 @@ def follow_by_sites(trajectory: Trajectory, crystal: str, host: str | None = Non
     places: list[np.ndarray] = []
     cell: PeriodicCell | None = None
     sites: Sites | None = None
-    unclear = jumps = 0
+    jumps: list[bool] = []
+    unclear = 0
     here = -1
     for time, atoms in trajectory.frames():
         if host is not None:
@@ -163,7 +164,7 @@ def follow_by_sites(trajectory: Trajectory, crystal: str, host: str | None = Non
             steps = cell.fold(sites.positions[found] - sites.positions[here])
             shortest = int(np.argmin(np.linalg.norm(steps, axis=1)))
             _not_lost(steps[shortest], cell, trajectory, time)
-            jumps += int(found[shortest] != here)
+            jumps.append(bool(found[shortest] != here))
             here = int(found[shortest])
             places.append(places[-1] + steps[shortest])
         times.append(time)
@@ -174,7 +175,7 @@ def follow_by_sites(trajectory: Trajectory, crystal: str, host: str | None = Non
             "defect: which of them is followed is not clear. Is the lattice the right one?"
         )
     notes = (f"{unclear} frames with more than one defect: the nearest was taken",) * bool(unclear)
-    return Track(str(trajectory.path), even, np.array(places)[:, None], jumps, notes)
+    return Track(str(trajectory.path), even, np.array(places)[:, None], np.array(jumps), notes)
 
 
 def _occupation(atoms: int, sites: int, path: Path) -> int:

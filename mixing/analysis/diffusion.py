@@ -11,6 +11,7 @@ from scipy.stats import chi2, t
 from ..errors import MixpiError
 from .displacements import bursts, covariance, independent_walkers, mean_squares
 from .results import Report, Result
+from .statistics import mean
 from .tracks import Track
 
 
@@ -234,7 +235,8 @@ def diffusion(
     if len(lines) == 1:
         results = [_one("D", lines[0])]
     else:
-        spread = float(values.std(ddof=1) / np.sqrt(len(values)))
+        # runs that have all not moved agree without knowing anything
+        spread = float(values.std(ddof=1) / np.sqrt(len(values))) if values.any() else np.inf
         width = float(t.ppf(0.975, len(values) - 1)) * spread
         middle = float(values.mean())
         results = [
@@ -269,28 +271,22 @@ def _result(name: str, value: float, error: float, interval: tuple[float, float]
 def _add_jumps(
     results: list[Result], notes: list[str], tracks: Sequence[Track], jump: float | None
 ) -> None:
-    """How many changes of site there were, and the bound of D where there were none."""
-    if any(track.jumps is None for track in tracks):
+    """How often the site has changed, and the bound of D where it never did."""
+    seen = [mean(track.jumps) for track in tracks if track.jumps is not None]
+    if len(seen) < len(tracks):
         return
-    jumps = sum(track.jumps or 0 for track in tracks)
-    time = sum(float(np.ptp(track.times)) * track.positions.shape[1] for track in tracks)
-    low, high = chi2.ppf(0.025, 2 * jumps) / 2 if jumps else 0.0, chi2.ppf(0.975, 2 * jumps + 2) / 2
-    unit = 1e3 / time
-    results.append(
-        Result(
-            "changes of site",
-            jumps * unit,
-            np.sqrt(jumps) * unit if jumps else np.inf,
-            "1/ps",
-            float(jumps),
-            (float(low) * unit, float(high) * unit),
-        )
-    )
-    if not jumps and jump is not None:
+    rates = np.array([1e3 / track.spacing for track in tracks])  # frames a ps
+    values = np.array([one.value for one in seen]) * rates
+    if values.any():
+        errors = np.array([one.error for one in seen]) * rates
+        error = float(np.sqrt(np.sum(errors**2)) / len(seen))
+        results.append(Result("changes of site", float(values.mean()), error, "1/ps"))
+        return
+    time = sum(float(np.ptp(track.times)) for track in tracks)
+    notes.append(f"nothing has jumped in {time / 1e3:.4g} ps: no D, only a bound")
+    if jump is not None:
         most = -np.log(0.05) / time * jump**2 / 6.0 * M2_PER_S
         results.append(Result("D at most (95 %)", float(most), np.inf, "m²/s"))
-    if not jumps:
-        notes.append(f"nothing has jumped in {time / 1e3:.4g} ps: no D, only a bound")
 
 
 def _curve(track: Track, line: Line) -> dict:

@@ -93,7 +93,7 @@ def _along(
             first, second = bond
             cell = periodic_cell(frame, path, None)
             vector = cell.fold(frame.positions[first] - frame.positions[second])
-            unit = vector / np.linalg.norm(vector)
+            unit = _unit(vector)
             found.append(float((forces[second] - forces[first]) @ unit))
         else:
             unit = _unit(direction or ())

@@ -13,7 +13,7 @@ from .trajectories import Trajectory, choose, periodic_cell, require_even
 
 
 #: Frames below which nothing is said about diffusion.
-FEWEST = 20
+FEWEST = 30
 #: Of the cell; a step between frames that is longer may be an image's.
 FAR = 0.25
 
@@ -30,8 +30,8 @@ class Track:
         fs, evenly spaced.
     positions : ndarray, shape (n, m, 3)
         Of m walkers, Å, from where each began.
-    jumps : int or None
-        Changes of site, where sites are known.
+    jumps : ndarray of bool, shape (n - 1,), or None
+        Between which frames the site has changed, where sites are known.
     notes : tuple of str
         What was odd.
     """
@@ -39,7 +39,7 @@ class Track:
     name: str
     times: np.ndarray
     positions: np.ndarray
-    jumps: int | None = None
+    jumps: np.ndarray | None = None
     notes: tuple[str, ...] = ()
 
     @property

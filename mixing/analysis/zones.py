@@ -75,6 +75,7 @@ def _of_zones(
         velocities = velocities_of(atoms, trajectory.path, time)
         twice = masses * np.sum(velocities**2, axis=1)
         freedom = 3.0 * (1.0 - masses / masses.sum() if fixed_centre else np.ones(len(atoms)))
+        freedom[~velocities.any(axis=1)] = 0.0  # fixed atoms
         for name, zone in zones_of(atoms, trajectory.path, time).items():
             own = freedom[zone].sum()
             found.setdefault(name, []).append(twice[zone].sum() / own / kB if own > 0.0 else np.nan)
@@ -89,7 +90,8 @@ def temperature(
     """The temperature of each zone, over the frames, with an error by autocorrelation.
 
     The zone of an atom is the one that it has in the frame. Where the centre of mass is at rest,
-    as i-PI keeps it, atom i has 3 (1 − m_i / M) degrees of freedom.
+    as i-PI keeps it, atom i has 3 (1 − m_i / M) degrees of freedom; one that does not move at
+    all has none.
 
     Parameters
     ----------
@@ -151,7 +153,9 @@ def _report(
         empty = int(np.count_nonzero(np.isnan(values)))
         if empty:
             if empty < len(values):
-                notes.append(f"{zone} has no atoms in {empty} of {len(values)} frames: left out")
+                notes.append(
+                    f"{zone}: in {empty} of {len(values)} frames no atom of it moves: left out"
+                )
             continue
         found = estimate(times, values)
         results.append(Result(zone, found.value, found.error, units, found.independent))

@@ -107,11 +107,15 @@ def test_what_stands_has_a_bound_and_no_coefficient():
     report = diffusion([track(vibration(rng, 500, 1, 0.5, 0.1))])
     assert report["D"].interval[0] == 0.0 and report["D"].interval[1] > 0.0
     assert "cannot be told from zero" in str(report)
-    still = diffusion([track(np.zeros((500, 1, 3)), jumps=0)], jump=2.0)
+    stands = track(np.zeros((500, 1, 3)), jumps=np.zeros(499, dtype=bool))
+    still = diffusion([stands], jump=2.0)
     assert still["D at most (95 %)"].value == pytest.approx(
         -np.log(0.05) / (499 * SPACING) * 4.0 / 6.0 * M2_PER_S
     )
     assert "only a bound" in str(still)
+    both = diffusion([stands, stands], jump=2.0)
+    assert both["D"].error == np.inf
+    assert both["D at most (95 %)"].value == pytest.approx(still["D at most (95 %)"].value / 2)
 
 
 def test_atoms_are_followed_against_a_crystal_that_drifts(tmp_path):
@@ -173,7 +177,9 @@ def test_a_defect_is_followed_by_occupied_sites(tmp_path, vacancy):
     write(tmp_path / "mix.extxyz", frames)
     found = follow_by_sites(Trajectory(tmp_path / "mix.extxyz"), "bcc")
     assert found.positions[:, 0] == pytest.approx(path, abs=1e-9)
-    assert found.jumps == np.count_nonzero(np.diff(path, axis=0).any(axis=1))
+    assert np.array_equal(found.jumps, np.diff(path, axis=0).any(axis=1))
+    rate = diffusion([found])["changes of site"]
+    assert rate.value == pytest.approx(40.0, abs=3.5 * rate.error)  # 0.4 in 10 fs, 1/ps
     assert np.ptp(path, axis=0).max() > 5 * 2.87 / 2  # it has gone through a boundary
 
 

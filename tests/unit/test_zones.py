@@ -65,6 +65,15 @@ def test_a_zone_that_warms_is_told_from_one_that_does_not(tmp_path):
     assert warm["all"].value > 10 * warm["all"].error
 
 
+def test_fixed_atoms_have_no_temperature(tmp_path):
+    frames = run(np.random.default_rng(7), 100)
+    for atoms in frames:
+        atoms.arrays["velocities"][16:31] = 0.0  # half of the blend
+    write(tmp_path / "mix.extxyz", frames)
+    found = temperature(Trajectory(tmp_path / "mix.extxyz"), fixed_centre=False)["blend"]
+    assert found.value == pytest.approx(350.0, abs=3.5 * found.error) and found.error < 15.0
+
+
 def test_flux_of_a_known_slope():
     rng = np.random.default_rng(3)
     times = np.arange(500) * 100.0
@@ -125,7 +134,7 @@ def test_bad_input_is_named(tmp_path):
     write(path, frames)
     report = temperature(Trajectory(path))
     assert [result.name for result in report.results] == ["buffer", "cheap", "all"]
-    assert "blend has no atoms in 1 of 20 frames" in str(report)
+    assert "blend: in 1 of 20 frames no atom of it moves" in str(report)
     frames[3].arrays["velocities"][5, 0] = np.inf
     refuses("velocities at 30 fs are not finite")
     del frames[3].arrays["velocities"]
