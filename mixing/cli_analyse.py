@@ -36,6 +36,7 @@ def add_analyse_command(commands: argparse._SubParsersAction, words: Sequence[st
     _add_mean_force(kinds)
     _add_compare(kinds)
     _add_reflection(kinds)
+    _add_line(kinds)
 
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
@@ -300,3 +301,41 @@ def _reflection(arguments: argparse.Namespace) -> int:
         for one in _trajectories(arguments)
     ]
     return _finish(reflection(fates, [str(path) for path in arguments.trajectory]), arguments)
+
+
+def _add_line(kinds: argparse._SubParsersAction) -> None:
+    parser = kinds.add_parser("line", help="velocity of a dislocation in a bcc crystal")
+    _add_trajectories(parser, several=False)
+    parser.add_argument(
+        "--cutoff",
+        type=float,
+        required=True,
+        metavar="Å",
+        help="between the second and third shell: 1.207 lattice constants",
+    )
+    parser.add_argument("--glide", choices="xyz", default="x", help="direction of the glide (x)")
+    parser.add_argument("--normal", choices="xyz", default="y", help="of the glide plane (y)")
+    parser.add_argument(
+        "--within",
+        type=float,
+        nargs=2,
+        default=[float("-inf"), float("inf")],
+        metavar="Å",
+        help="bounds along the normal that leave surfaces out",
+    )
+    _add_outputs(parser)
+    parser.set_defaults(run=_line)
+
+
+def _line(arguments: argparse.Namespace) -> int:
+    from .analysis.line import line_velocity
+
+    (trajectory,) = _trajectories(arguments)
+    report = line_velocity(
+        trajectory,
+        cutoff=arguments.cutoff,
+        glide="xyz".index(arguments.glide),
+        normal="xyz".index(arguments.normal),
+        within=tuple(arguments.within),
+    )
+    return _finish(report, arguments)

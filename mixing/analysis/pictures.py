@@ -62,6 +62,11 @@ def _draw_arrhenius(axes: Axes, report: Report) -> None:
     axes.set_title(f"{report['activation energy']}")
 
 
+def _draw_line(axes: Axes, report: Report) -> None:
+    axes.plot(report.curves["time_ps"], report.curves["place_A"], color="black", lw=1)
+    axes.set(xlabel="ps", ylabel="place of the line (Å)", title=str(report["velocity"]))
+
+
 def _draw_results(axes: Axes, report: Report) -> None:
     """All results of one unit, with their errors, side by side."""
     unit = report.results[0].units
@@ -80,6 +85,7 @@ def _draw_results(axes: Axes, report: Report) -> None:
 _KINDS: dict[str, Callable[[Axes, Report], None]] = {
     "diffusion": _draw_diffusion,
     "arrhenius": _draw_arrhenius,
+    "line": _draw_line,
     "temperature": _draw_results,
     "drift": _draw_results,
     "flux": _draw_results,

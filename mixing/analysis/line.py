@@ -1,0 +1,165 @@
+"""Where a dislocation line in a bcc crystal is, and how fast it glides."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from ..errors import MixpiError
+from ..regions.centre import RegionCentre
+from ..regions.pairs import Pairs, pairs_within
+from ..regions.periodic import PeriodicCell
+from .results import Report, Result
+from .statistics import mean
+from .tracks import FAR
+from .trajectories import Trajectory, periodic_cell, require_even
+
+
+#: Neighbours in the two shells of bcc, and how many of them have 6 and 4 neighbours in common.
+BCC, SIX, FOUR = 14, 8, 6
+#: Windows that the glide is cut into.
+WINDOWS = 40
+#: Å/ps in m/s.
+M_PER_S = 100.0
+
+
+def is_bcc(pairs: Pairs, atoms: int, cutoff: float) -> np.ndarray:
+    """Which atoms have the surroundings of bcc, by common neighbour analysis.
+
+    Of 14 neighbours eight have six in common with the atom, with six bonds among these, and six
+    have four with four (J. D. Honeycutt and H. C. Andersen, J. Phys. Chem. 91, 4950, 1987).
+
+    Parameters
+    ----------
+    pairs : Pairs
+        Within the cutoff.
+    atoms : int
+        How many there are.
+    cutoff : float
+        Å; between the second and the third shell of neighbours, 1.207 lattice constants.
+
+    Returns
+    -------
+    ndarray of bool, shape (atoms,)
+    """
+    count = np.bincount(pairs.first, minlength=atoms)
+    full = count == BCC
+    vectors = pairs.vectors[full[pairs.first]].reshape(-1, BCC, 3)
+    squares = np.sum((vectors[:, :, None] - vectors[:, None]) ** 2, axis=-1)
+    bonded = ((squares < cutoff**2) & (squares > 0.0)).astype(np.int16)
+    common = bonded.sum(axis=-1)
+    bonds = np.sum((bonded @ bonded) * bonded, axis=-1) // 2
+    six = np.count_nonzero((common == 6) & (bonds == 6), axis=1)
+    four = np.count_nonzero((common == 4) & (bonds == 4), axis=1)
+    found = np.zeros(atoms, dtype=bool)
+    found[full] = (six == SIX) & (four == FOUR)
+    return found
+
+
+def line_atoms(
+    positions: np.ndarray, cell: PeriodicCell, cutoff: float, inside: np.ndarray
+) -> np.ndarray:
+    """The largest group of neighbours that are not bcc.
+
+    Parameters
+    ----------
+    positions : ndarray, shape (n, 3)
+        Å.
+    cell : PeriodicCell
+    cutoff : float
+        Å; as for :func:`is_bcc`.
+    inside : ndarray of bool, shape (n,)
+        Atoms that can belong to it: not those of surfaces.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        Nowhere true in a perfect crystal.
+    """
+    n = len(positions)
+    pairs = pairs_within(positions, cell, cutoff)
+    odd = inside & ~is_bcc(pairs, n, cutoff)
+    both = odd[pairs.first] & odd[pairs.second]
+    bonds = (np.ones(np.count_nonzero(both)), (pairs.first[both], pairs.second[both]))
+    _, group = connected_components(coo_array(bonds, shape=(n, n)), directed=False)
+    if not odd.any():
+        return odd
+    return odd & (group == np.argmax(np.bincount(group[odd])))
+
+
+def line_velocity(
+    trajectory: Trajectory,
+    *,
+    cutoff: float,
+    glide: int = 0,
+    normal: int = 1,
+    within: tuple[float, float] = (-np.inf, np.inf),
+) -> Report:
+    """How fast a dislocation line glides.
+
+    Its place is the mean of the largest group of atoms that are not bcc, followed through the
+    boundaries. The velocity is the mean of those in windows beside one another, whose
+    differences, and their autocorrelation, give the error.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+        Of a bcc crystal with one dislocation.
+    cutoff : float
+        Å; as for :func:`is_bcc`.
+    glide, normal : int
+        Axes of the glide and of the normal of its plane: 0, 1 or 2.
+    within : tuple of float
+        Å; bounds along the normal that leave surfaces out.
+
+    Returns
+    -------
+    Report
+        ``velocity`` in m/s.
+
+    Raises
+    ------
+    MixpiError
+        If there are too few frames, or the line is lost or was never there.
+    """
+    path = trajectory.path
+    times: list[float] = []
+    places: list[float] = []
+    sizes: list[int] = []
+    cell: PeriodicCell | None = None
+    centre = RegionCentre()
+    for time, atoms in trajectory.frames():
+        cell = periodic_cell(atoms, path, cell)
+        height = atoms.positions[:, normal]
+        inside = (height > within[0]) & (height < within[1])
+        found = line_atoms(atoms.positions, cell, cutoff, inside)
+        if not found.any():
+            raise MixpiError(
+                f"{path}: all atoms are bcc at {time:g} fs: there is no line, or the cutoff or the "
+                "bounds are wrong"
+            )
+        place = centre.follow(atoms.positions, cell.vectors, found.astype(float))[glide]
+        width = float(np.linalg.norm(cell.vectors[glide]))
+        if places and abs(place - places[-1]) > FAR * width:
+            raise MixpiError(
+                f"{path}: the line has moved by {abs(place - places[-1]):.3g} Å before {time:g} "
+                "fs: it is lost. Write frames more often, or leave surfaces out"
+            )
+        times.append(time)
+        places.append(float(place))
+        sizes.append(int(found.sum()))
+    even = require_even(path, times, WINDOWS + 1)
+    ends = np.linspace(0, len(even) - 1, WINDOWS + 1).astype(int)
+    speed = mean(np.diff(np.array(places)[ends]) / np.diff(even[ends]))
+    unit = 1e3 * M_PER_S
+    return Report(
+        "line",
+        (str(path),),
+        (
+            Result("velocity", speed.value * unit, speed.error * unit, "m/s", speed.independent),
+            Result("glided", places[-1] - places[0], np.inf, "Å"),
+        ),
+        (f"the line has {min(sizes)} to {max(sizes)} atoms",),
+        {"time_ps": even / 1e3, "place_A": places},
+    )
