@@ -95,6 +95,9 @@ def _add_diffusion(kinds: argparse._SubParsersAction) -> None:
     parser.add_argument("--lattice", help="bcc, fcc, diamond, sc or a file of the perfect crystal")
     parser.add_argument("--host", help="species that the crystal is of")
     parser.add_argument("--cutoff", type=float, metavar="Å", help="of neighbours")
+    parser.add_argument(
+        "--averaged", type=int, default=3, metavar="FRAMES", help="of coordination (default: 3)"
+    )
     parser.add_argument("--from", dest="first", type=float, metavar="fs", help="shortest lag")
     parser.add_argument("--to", dest="last", type=float, metavar="fs", help="longest lag")
     parser.add_argument("--jump", type=float, metavar="Å", help="length, for a bound without jumps")
@@ -120,9 +123,13 @@ def _diffusion(arguments: argparse.Namespace) -> int:
                 raise MixpiError("--defect sites needs --lattice: bcc, fcc, diamond, sc or a file")
             tracks.append(follow_by_sites(trajectory, arguments.lattice, arguments.host))
         elif arguments.defect == "coordination":
+            if arguments.averaged < 1:
+                raise MixpiError("--averaged is a number of frames, 1 at least")
             if arguments.cutoff is None:
                 raise MixpiError("--defect coordination needs --cutoff, such as 3.3 for iron")
-            tracks.append(follow_by_coordination(trajectory, arguments.cutoff))
+            tracks.append(
+                follow_by_coordination(trajectory, arguments.cutoff, averaged=arguments.averaged)
+            )
         else:
             tracks.append(
                 follow_atoms(

@@ -41,7 +41,8 @@ def compare(
         If there are fewer than two runs, or they have nothing in common.
     """
     labels = list(reports)
-    reference = labels[-1] if reference is None and labels else reference
+    if reference is None:
+        reference = labels[-1] if labels else "missing"
     if len(labels) < 2 or reference not in reports:
         raise MixpiError(
             f"two runs at least are compared, one of them the reference: there are "

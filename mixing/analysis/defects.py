@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from ase import Atoms
@@ -11,7 +12,7 @@ from scipy.spatial import cKDTree
 
 from ..errors import MixpiError
 from ..regions.centre import RegionCentre
-from ..regions.pairs import pairs_within
+from ..regions.pairs import Pairs, pairs_within
 from ..regions.periodic import PeriodicCell
 from ..structure import read_frames
 from .tracks import FAR, FEWEST, Track
@@ -25,8 +26,10 @@ SEVERAL = 0.1
 #: By coordination number how much an atom is one of a dumbbell in bcc, where a perfect site has
 #: 14 neighbours within 1.15 lattice constants (F. Birks et al., arXiv:2502.19081).
 DUMBBELL = {11: 1.0, 12: 1.0, 13: 0.5}
-#: Frames that scores are averaged over.
+#: Frames that scores are averaged over, as in the paper.
 AVERAGED = 3
+#: Cutoffs from where a dumbbell was within which it is looked for first.
+REACH = 2.0
 
 
 class Sites:
@@ -189,9 +192,15 @@ def _occupation(atoms: int, sites: int, path: Path) -> int:
 
 
 def follow_by_coordination(
-    trajectory: Trajectory, cutoff: float, scores: dict[int, float] | None = None
+    trajectory: Trajectory,
+    cutoff: float,
+    scores: dict[int, float] | None = None,
+    averaged: int = AVERAGED,
 ) -> Track:
-    """Follow a dumbbell as the middle of the two atoms whose coordination is most unlike.
+    """Follow a dumbbell as the middle of the two neighbours whose coordination is most unlike.
+
+    They are looked for near where it was, else everywhere. This and that they are neighbours is
+    more than the paper asks: vibrations give many atoms the coordination of a defect.
 
     Parameters
     ----------
@@ -199,7 +208,9 @@ def follow_by_coordination(
     cutoff : float
         Å; of neighbours.
     scores : dict of int to float, optional
-        By coordination number (default: :data:`DUMBBELL`); averaged over three frames.
+        By coordination number (default: :data:`DUMBBELL`).
+    averaged : int
+        Frames that scores are averaged over.
 
     Returns
     -------
@@ -209,43 +220,82 @@ def follow_by_coordination(
     Raises
     ------
     MixpiError
-        If there are no such atoms in a frame, or it is lost between frames.
+        If there are no such atoms in a frame, there are several places, or it is lost.
     """
     table = np.zeros(max(scores or DUMBBELL) + 2)
-    for number, score in (scores or DUMBBELL).items():
-        table[number] = score
+    for number, share in (scores or DUMBBELL).items():
+        table[number] = share
     times: list[float] = []
     places: list[np.ndarray] = []
     cell: PeriodicCell | None = None
-    window: list[tuple[float, np.ndarray, np.ndarray, np.ndarray]] = []
-    centre, drift = RegionCentre(), np.zeros(3)
+    window: list[_Scored] = []
+    centre, drift, unclear = RegionCentre(), np.zeros(3), 0
     for time, atoms in trajectory.frames():
         cell = periodic_cell(atoms, trajectory.path, cell)
         pairs = pairs_within(atoms.positions, cell, cutoff)
         count = np.bincount(pairs.first, minlength=len(atoms))
         if window:
-            drift = drift + cell.fold(atoms.positions - window[-1][2]).mean(axis=0)
-        window = [*window[1 - AVERAGED :], (time, table[np.minimum(count, len(table) - 1)],
-                                            atoms.positions, drift)]  # fmt: skip
-        if len(window) < AVERAGED:
+            drift = drift + cell.fold(atoms.positions - window[-1].positions).mean(axis=0)
+        score = table[np.minimum(count, len(table) - 1)]
+        window = [*window, _Scored(time, atoms.positions, drift, pairs, score)][-averaged:]
+        if len(window) < averaged:
             continue
-        mean = np.mean([score for _, score, _, _ in window], axis=0)
-        at, _, positions, moved = window[AVERAGED // 2]
-        two = np.argsort(-mean, kind="stable")[:2]
-        if not mean[two].all():
+        middle = window[averaged // 2]
+        mean = np.mean([frame.score for frame in window], axis=0)
+        two, agreed = _most_unlike(middle, mean, cell, centre.last, REACH * cutoff)
+        unclear += not agreed
+        if not len(two) or not mean[two].all():
             raise MixpiError(
-                f"{trajectory.path}: no two atoms have the coordination of a defect at {at:g} fs: "
-                f"is the cutoff of {cutoff:g} Å between the shells of neighbours?"
+                f"{trajectory.path}: no two neighbours have the coordination of a defect at "
+                f"{middle.time:g} fs: is the cutoff of {cutoff:g} Å between the shells of "
+                "neighbours?"
             )
         weights = np.zeros(len(atoms))
         weights[two] = 1.0
-        place = centre.follow(positions, cell.vectors, weights) - moved
+        place = centre.follow(middle.positions, cell.vectors, weights) - middle.drift
         if places:
-            _not_lost(place - places[-1], cell, trajectory, at)
-        times.append(at)
+            _not_lost(place - places[-1], cell, trajectory, middle.time)
+        times.append(middle.time)
         places.append(place)
     even = require_even(trajectory.path, times, FEWEST)
+    if unclear > SEVERAL * len(times):
+        raise MixpiError(
+            f"{trajectory.path}: in {unclear} of {len(times)} frames atoms far from one another "
+            f"have the coordination of a defect, averaged over {averaged}: average over more "
+            "(--averaged), or find the defect by sites"
+        )
     return Track(str(trajectory.path), even, (np.array(places) - places[0])[:, None])
+
+
+class _Scored(NamedTuple):
+    """A frame, with how much each atom (n,) looks like a defect's."""
+
+    time: float
+    positions: np.ndarray
+    drift: np.ndarray
+    pairs: Pairs
+    score: np.ndarray
+
+
+def _most_unlike(
+    frame: _Scored, mean: np.ndarray, cell: PeriodicCell, last: np.ndarray, reach: float
+) -> tuple[np.ndarray, bool]:
+    """The two neighbours of the largest scores near the last place, and whether all agree.
+
+    They do not where two far away look as much like a defect.
+    """
+    pairs = frame.pairs
+    sums = mean[pairs.first] + mean[pairs.second]
+    if not np.isfinite(last).all():
+        best = np.argsort(-sums, kind="stable")[:1]
+        return np.concatenate([pairs.first[best], pairs.second[best]]), True
+    middles = frame.positions[pairs.first] + pairs.vectors / 2.0
+    away = np.linalg.norm(cell.fold(middles - last), axis=1)
+    near, far = np.where(away < reach, sums, 0.0), np.where(away < reach, 0.0, sums)
+    agreed = bool(near.max(initial=0.0) > far.max(initial=0.0) + 1e-9)
+    # of equal ones the nearest
+    best = np.lexsort((away, -(near if near.any() else sums)))[:1]
+    return np.concatenate([pairs.first[best], pairs.second[best]]), agreed
 
 
 def _not_lost(step: np.ndarray, cell: PeriodicCell, trajectory: Trajectory, time: float) -> None:

@@ -24,8 +24,8 @@ WINDOWS = 25
 #: Starts that are gone on behind the first that serves: a bias that is just no longer seen is
 #: still there.
 FURTHER = 2
-#: A line is rejected where chance would give a worse one less often.
-STRAIGHT = 0.05
+#: Where chance would give a worse line less often, nothing is said of its error.
+STRAIGHT = 0.01
 #: Standard errors from zero within which a coefficient is only bounded.
 SEEN = 2.0
 
@@ -231,7 +231,7 @@ def diffusion(
                 "error: the run is too short, or this is no diffusion"
             )
     values = np.array([line.coefficient for line in lines])
-    errors = np.array([line.error for line in lines])
+    errors = np.array([line.error if line.chance > STRAIGHT else np.inf for line in lines])
     if len(lines) == 1:
         results = [_one("D", lines[0])]
     else:
@@ -260,6 +260,8 @@ def diffusion(
 
 
 def _one(name: str, line: Line) -> Result:
+    if line.chance <= STRAIGHT:
+        return _result(name, line.coefficient, np.inf, None)
     return _result(name, line.coefficient, line.error, line.interval)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from numpy.typing import ArrayLike
 
 from ..errors import MixpiError
 from .results import Report, Result
@@ -103,7 +104,7 @@ def _along(
     return np.array(found)
 
 
-def _unit(direction: Sequence[float]) -> np.ndarray:
+def _unit(direction: ArrayLike) -> np.ndarray:
     vector = np.asarray(direction, dtype=float)
     if vector.shape != (3,) or not 0.0 < np.linalg.norm(vector) < np.inf:
         raise MixpiError(f"a direction has three components that are not all 0, not {direction}")

@@ -195,6 +195,24 @@ def test_a_dumbbell_is_followed_by_coordination(tmp_path):
     assert np.median(off) < 0.15
 
 
+def test_a_defect_that_is_not_the_only_one_of_its_coordination_is_refused(tmp_path):
+    frames, _ = dumbbell_run(np.random.default_rng(17), 60)
+    far = 2.87 * np.array([2.5, 2.5, 2.5])
+    for atoms in frames:
+        atoms.append("Fe")
+        atoms.positions[-1] = atoms.positions[0] + far + [0.0, 0.0, 0.4]
+    write(tmp_path / "mix.extxyz", frames)
+    with pytest.raises(MixpiError, match="far from one another"):
+        follow_by_coordination(Trajectory(tmp_path / "mix.extxyz"), 1.6, {1: 1.0})
+
+
+def test_what_is_no_line_has_no_error():
+    turns = np.array([[np.cos(angle), np.sin(angle), 0.0] for angle in np.arange(400) / 20.0])
+    report = diffusion([track(turns[:, None])])
+    assert report["D"].error == np.inf and report["D"].interval is None
+    assert "is a line within its error" in str(report)
+
+
 def test_arrhenius():
     temperatures = np.array([400.0, 600.0, 800.0, 1000.0])
     rng = np.random.default_rng(13)
