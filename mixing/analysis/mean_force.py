@@ -107,7 +107,7 @@ def _along(
 def _unit(direction: ArrayLike) -> np.ndarray:
     vector = np.asarray(direction, dtype=float)
     if vector.shape != (3,) or not 0.0 < np.linalg.norm(vector) < np.inf:
-        raise MixpiError(f"a direction has three components that are not all 0, not {direction}")
+        raise MixpiError(f"a direction has three components that are not all 0, not {vector}")
     return vector / np.linalg.norm(vector)
 
 

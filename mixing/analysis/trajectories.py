@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from ..regions.periodic import PeriodicCell
 
 #: Relative; frames that are further from even spacing are refused.
 UNEVEN = 1e-3
+#: Quantity and unit in i-PI's comment of a frame.
+_IPI = re.compile(r"(\w+)\{(\w*)\}")
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Trajectory:
         """
         numbers, begin = None, 0.0
         for index, atoms in enumerate(self._whole_frames()):
+            self._require_positions(atoms)
             time = self._time(index, atoms)
             if numbers is None:
                 numbers, begin = atoms.numbers, time
@@ -81,6 +85,15 @@ class Trajectory:
             return bool(read_atoms(self.path, index))
         except Exception:
             return False
+
+    def _require_positions(self, atoms: Atoms) -> None:
+        """Refuse what i-PI has written in the same form, but is something else."""
+        told = _IPI.search(str(atoms.info.get("ipi_comment", "")))
+        if told and (told[1] != "positions" or told[2] not in ("ase", "angstrom")):
+            raise MixpiError(
+                f"{self.path} holds {told[1]} in {told[2] or 'atomic units'}, where positions in Å "
+                "are needed: let i-PI write <trajectory format='ase'> positions </trajectory>"
+            )
 
     def _time(self, index: int, atoms: Atoms) -> float:
         if self.spacing is not None:

@@ -288,6 +288,24 @@ def test_bad_input_is_named(tmp_path):
         follow_atoms(Trajectory(path), species="He")
 
 
+def test_what_ipi_writes_beside_positions_is_refused(tmp_path):
+    frames = frames_of(gaussian(np.random.default_rng(18), 40, 2, 0.05), 10.0)
+    path = tmp_path / "md.extxyz"
+    for told, fits in (
+        ("positions{ase}  cell{ase}", True),
+        ("velocities{ase}  cell{ase}", False),
+        ("positions{atomic_unit}  cell{atomic_unit}", False),
+    ):
+        for number, atoms in enumerate(frames):
+            atoms.info = {"ipi_comment": f"Step:  {number}  Bead:  0 {told}"}
+        write(path, frames)
+        if fits:
+            assert follow_atoms(Trajectory(path, spacing=10.0), species="He").spacing == 10.0
+        else:
+            with pytest.raises(MixpiError, match="positions in Å are needed"):
+                follow_atoms(Trajectory(path, spacing=10.0), species="He")
+
+
 def test_the_frame_that_a_running_simulation_has_half_written_is_left_out(tmp_path):
     rng = np.random.default_rng(16)
     path = tmp_path / "mix.extxyz"
