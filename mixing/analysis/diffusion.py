@@ -211,8 +211,8 @@ def diffusion(
     first, last : float, optional
         Lags between which the line is fitted, fs.
     jump : float, optional
-        Å; length of a jump, for a bound where none was seen. Three of them would have been seen
-        with 95 %.
+        Å; length of a jump, for a bound where none was seen: more than −ln 0.05 ≈ 3 in that time
+        would have shown one with 95 %.
 
     Returns
     -------

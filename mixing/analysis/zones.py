@@ -23,7 +23,21 @@ PS = 1e3
 
 
 def zones_of(atoms: Atoms, path: object, frame_time: float) -> dict[str, np.ndarray]:
-    """Masks (n,) of the zones of a frame, of both that are cheap alone, and of all atoms.
+    """The zones of a frame, both of them that are cheap alone, and all atoms.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        With ``mix_region``.
+    path : path-like
+        For the message.
+    frame_time : float
+        fs; for the message.
+
+    Returns
+    -------
+    dict
+        Name to mask, ndarray of bool, shape (n,).
 
     Raises
     ------
@@ -41,9 +55,22 @@ def zones_of(atoms: Atoms, path: object, frame_time: float) -> dict[str, np.ndar
 
 
 def velocities_of(atoms: Atoms, path: object, frame_time: float) -> np.ndarray:
-    """Velocities (n, 3) of a frame in ASE's units.
+    """Velocities of a frame.
 
     mixpi's frames have ``velocities`` in Å/fs; momenta that ASE's formats know are used, too.
+
+    Parameters
+    ----------
+    atoms : Atoms
+    path : path-like
+        For the message.
+    frame_time : float
+        fs; for the message.
+
+    Returns
+    -------
+    ndarray, shape (n, 3)
+        In ASE's units, √(eV/u).
 
     Raises
     ------
