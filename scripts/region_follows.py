@@ -25,7 +25,7 @@ def sharing_a_site(atoms: Atoms) -> np.ndarray:
     """The atoms that are nearest to a site of the bcc crystal to which others are nearest, too."""
     edge = atoms.cell.lengths()
     cells = round((len(atoms) // 2) ** (1 / 3))
-    sites = (bulk("Fe", "bcc", a=edge[0] / cells, cubic=True) * (cells,) * 3).positions
+    sites = (bulk("Fe", "bcc", a=edge[0] / cells, cubic=True) * (cells, cells, cells)).positions
     tree, offset = cKDTree(sites % edge, boxsize=edge), np.zeros(3)
     for _ in range(2):  # the crystal drifts, and its middle is where its atoms are
         _, nearest = tree.query((atoms.positions - offset) % edge)
