@@ -39,9 +39,7 @@ def cluster_of(case: str):
     folder = ROOT / "ipi_inputs" / case
     config, atoms = load_config(folder / "mixing.yaml"), read_structure(folder / "init.extxyz")
     atoms.positions += np.random.default_rng(0).normal(0, 0.06, atoms.positions.shape)
-    regions = build_regions(
-        atoms.positions, atoms.cell.array, config.seeds, **config.regions.radii
-    )
+    regions = build_regions(atoms.positions, atoms.cell.array, config.seeds, **config.regions.radii)
     cluster = extract_cluster(regions, atoms.numbers)
     return cluster.numbers, cluster.positions(atoms.positions), atoms.cell.array
 
