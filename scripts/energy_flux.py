@@ -3,6 +3,8 @@
 python scripts/energy_flux.py seam WORK     Si vacancy, 511 atoms: widths, profiles, moving or not
 python scripts/energy_flux.py sources WORK  the same: buffers, partial evaluation, potentials
 python scripts/energy_flux.py helium WORK   a moving seed: He in W, hysteresis
+python scripts/energy_flux.py fast WORK     as seam, a fast potential in place of the model
+python scripts/energy_flux.py moving WORK   as helium, likewise, in 432 W
 python scripts/energy_flux.py large WORK    Si vacancy, 7,999 atoms
 python scripts/energy_flux.py tables WORK   what was found; --json and --figure write it
 
@@ -21,15 +23,18 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from ase import units
+from ase import Atoms, units
+from ase.build import bulk
 from mixed_lammps import run_large, settle_large
 from mixed_work import ROOT, System, Way, run_piece, settle, thermal
 
 
 #: ps of a piece, and left out at the beginning of each chain.
 PIECE, SKIPPED = 1.0, 0.5
-#: ps between which the variance of the heat must grow like a random walk's.
-LAGS = (0.25, 1.0)
+#: ps over which the heat is averaged: what vibrations take out they put back.
+SMOOTHED = 0.25
+#: ps between which its variance then grows like a random walk's.
+LAGS = (0.3, 1.2)
 #: ps of a block, for error bars.
 BLOCK = 2.0
 POTENTIALS = ROOT / "ipi_inputs" / "potentials"
@@ -38,6 +43,14 @@ EAM_UF3 = (
     f"pair_coeff * * eam/alloy {POTENTIALS}/si-eam-uf3.eam.alloy Si",
     f"pair_coeff * * uf3 {POTENTIALS}/si-eam-uf3.uf3 Si",
     "pair_coeff 1 1 zbl 14 14",
+)
+W_UF3 = (
+    "pair_style hybrid/overlay uf3 3 uf3 3 zbl 1.264 2.107 zbl 0.84 1.4",
+    f"pair_coeff * * uf3 1 {POTENTIALS}/w-uf3.uf3 He W",
+    f"pair_coeff * * uf3 2 {POTENTIALS}/w-he.uf3 He W",
+    "pair_coeff 1 1 zbl 2 2 2",
+    "pair_coeff 1 2 zbl 2 2 74",
+    "pair_coeff 2 2 zbl 1 74 74",
 )
 SNAP_FAST = (
     "pair_style hybrid/overlay snap zbl 1.153 1.922",
@@ -65,34 +78,51 @@ def seam_ways() -> list[Way]:
     return first + [way for way in abrupt + blended + wider if way not in first]
 
 
+def fast_ways() -> list[Way]:
+    """Of the same, those that differ."""
+    frozen = [Way(3.0, 3.0, every=0), Way(3.0, 0.0, every=0), Way(4.0, 4.0, every=0)]
+    frozen += [
+        Way(3.0, blend, profile, 0)
+        for blend, profile in product((4.0, 6.0), ("linear", "cubic", "smooth"))
+    ]
+    frozen += [Way(3.0, 8.0, every=0), Way(3.0, 3.0, "smooth", every=0)]
+    return [*frozen, Way(3.0, 3.0), Way(3.0, 4.0, "smooth")]
+
+
 def source_ways() -> list[Way]:
     """One thing changed at a time."""
     base = Way(3.0, 3.0, every=0)
-    approximate = [(6.0,), (8.0,), (10.0,), (4.5, 3.0), (5.0, 4.0)]
+    approximate = [(6.0,), (8.0,), (4.5, 3.0), (5.0, 4.0)]
     ways = [replace(base, expensive=radii) for radii in approximate]
-    ways += [replace(base, every=1, expensive=radii) for radii in ((6.0,), (4.5, 3.0))]
     ways += [replace(base, cheap=name) for name in ("eam-uf3", "snap-fast")]
     return [base, replace(base, every=1), *ways]
 
 
-def helium_ways() -> list[Way]:
-    base = Way(6.0, 4.0)
+def helium_ways(core: float, blend: float) -> list[Way]:
+    """Profiles and hysteresis."""
+    base = Way(core, blend)
     ways = [replace(base, profile=profile) for profile in ("cubic", "smooth")]
-    ways += [Way(6.0, 2.0, profile) for profile in ("linear", "cubic", "smooth")]
-    ways += [Way(6.0, 0.0)]
-    ways += [replace(base, leave=leave) for leave in (6.5, 7.0)]
-    ways += [replace(base, every=10), replace(base, profile="smooth", every=10)]
+    ways += [Way(core, 0.0), replace(base, leave=core + 1.0)]
+    ways += [replace(base, profile=profile, every=10) for profile in ("linear", "smooth")]
     ways += [
         replace(base, profile=profile, tau_in=tau, tau_out=tau)
         for profile, tau in product(("linear", "smooth"), (20.0, 100.0, 500.0))
     ]
-    ways += [replace(base, tau_out=500.0), Way(6.0, 0.0, tau_in=100.0, tau_out=100.0)]
+    ways += [replace(base, tau_out=500.0), Way(core, 0.0, tau_in=100.0, tau_out=100.0)]
     return [base, *ways]
 
 
+def helium_in_tungsten() -> Atoms:
+    """432 atoms around a tetrahedral site."""
+    a = 3.18806
+    atoms = bulk("W", a=a, cubic=True) * (6, 6, 6)
+    return Atoms("He", [[9.5 * a, 9.25 * a, 9.0 * a]], cell=atoms.cell, pbc=True) + atoms
+
+
 def large_ways() -> list[Way]:
-    """The recommended one, and such as reach no further."""
-    return [Way(3.0, 6.0, "smooth"), Way(3.0, 3.0), Way(4.0, 4.0), Way(3.0, 3.0, "smooth")]
+    """The widest one moves the atoms, the others reach no further."""
+    blends = [Way(3.0, blend) for blend in (8.0, 6.0, 4.0, 3.0)]
+    return [*blends, Way(3.0, 8.0, "cubic"), Way(3.0, 5.0, "smooth"), Way(4.0, 4.0)]
 
 
 @dataclass(frozen=True)
@@ -104,8 +134,10 @@ class Study:
     timestep: float
     temperature: float
     cheap: dict[str, Sequence[str]]
-    around: tuple[float, float, float] | None = None
+    around: tuple[float, float, float, float] | None = None
     large: bool = False
+    expensive: Sequence[str] | None = None
+    atoms: Atoms | None = None
 
 
 STUDIES = {
@@ -114,15 +146,27 @@ STUDIES = {
         "si_vacancy_md", source_ways(), 3.0, 300.0, {"eam-uf3": EAM_UF3, "snap-fast": SNAP_FAST}
     ),
     "fine": Study("si_vacancy_md", seam_ways(), 1.0, 300.0, {}),
-    "large": Study("si_vacancy_md_8000", large_ways(), 2.0, 300.0, {}, (5.0, 4.0, 9.0), large=True),
-    "helium": Study("w_he_md", helium_ways(), 2.0, 600.0, {}, (6.0, 5.0, 10.5)),
+    "fast": Study("si_vacancy_md", fast_ways(), 3.0, 300.0, {}, expensive=EAM_UF3),
+    "large": Study(
+        "si_vacancy_md_8000", large_ways(), 2.0, 300.0, {}, (5.0, 4.0, 3.0, 8.0), large=True
+    ),
+    "helium": Study("w_he_md", helium_ways(6.0, 4.0), 2.0, 600.0, {}, (6.0, 5.0, 10.5, 0.0)),
+    "moving": Study(
+        "w_he_md",
+        helium_ways(5.0, 3.0),
+        2.0,
+        600.0,
+        {},
+        expensive=W_UF3,
+        atoms=helium_in_tungsten(),
+    ),
 }
 
 
 def advance(name: str, work: Path, chains: Sequence[int], picoseconds: float) -> None:
     """Add pieces until there are enough, the shortest chain first."""
     study = STUDIES[name]
-    system = System(study.case, study.cheap, study.around)
+    system = System(study.case, study.cheap, study.around, study.expensive, study.atoms)
     steps = round(1e3 * PIECE / study.timestep)
     for number, chain in product(range(round(picoseconds / PIECE)), chains):
         begin = work / f"{name}-{chain}-begin.npz"
@@ -197,6 +241,8 @@ def walk(series: list[np.ndarray], timestep: float, temperature: float) -> tuple
     """
     dt = 1e-3 * timestep
     short, long = (round(lag / dt) for lag in LAGS)
+    window = np.hanning(round(SMOOTHED / dt) + 2)
+    series = [np.convolve(x, window / window.sum(), "valid") for x in series]
     duration = dt * sum(len(x) - 1 for x in series)
     drift = sum(x[-1] - x[0] for x in series) / duration
     block = round(BLOCK / dt)

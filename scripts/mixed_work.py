@@ -15,9 +15,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from ase import units
+from ase import Atoms, units
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
 from mixpi.blend.blending import without_net_force
 from mixpi.blend.clusters import extract_cluster
@@ -32,6 +33,8 @@ from mixpi.structure import read_structure
 ROOT = Path(__file__).parent.parent
 #: Of the expensive forces: those of the whole cell, or of what is evaluated around all ways.
 EXACT = "exact"
+#: Atomic number of seeds in structures that are no example's.
+SEED = 2
 
 
 @dataclass(frozen=True)
@@ -101,31 +104,46 @@ class System:
     cheap : mapping of str to sequence of str, optional
         Further cheap potentials: LAMMPS lines, files relative to the folder.
     around : tuple of float, optional
-        Instead of the whole cell: site energies and features (Å) of partial evaluation
-        around all atoms closer than the third number (Å) to a seed.
+        Instead of the whole cell: site energies and features (Å) of partial evaluation, and the
+        core and blend (Å) of the region that it is around.
+    expensive : sequence of str, optional
+        LAMMPS lines of a potential that stands in for the model, to have longer trajectories.
+    atoms : Atoms, optional
+        Others than the example's; the seeds are then its helium.
     """
 
     def __init__(
         self,
         case: str,
         cheap: Mapping[str, Sequence[str]] | None = None,
-        around: tuple[float, float, float] | None = None,
+        around: tuple[float, float, float, float] | None = None,
+        expensive: Sequence[str] | None = None,
+        atoms: Atoms | None = None,
     ) -> None:
         self.folder = folder = ROOT / "ipi_inputs" / case
         self.config = load_config(folder / "mixing.yaml")
-        self.atoms = read_structure(folder / "init.extxyz")
+        self.atoms = read_structure(folder / "init.extxyz") if atoms is None else atoms
         self.seeds = np.asarray(self.config.seed_indices)
+        if atoms is not None:
+            self.seeds = np.flatnonzero(atoms.numbers == SEED)
         self.numbers, self.cell = self.atoms.numbers, self.atoms.cell.array
         self.masses = self.atoms.get_masses()
-        self.engine = SymmetrixEngine(folder / self.config.expensive.mace.model)
         section = self.config.cheap.lammps
+        species = section.species
+        self.engine: Any
+        if expensive:
+            self.engine = LammpsClusterEngine(expensive, species=species, folder=folder)
+        else:
+            self.engine = SymmetrixEngine(folder / self.config.expensive.mace.model)
         lines = {"": section.potential, **(cheap or {})}
         self.cheap = {
-            name: LammpsClusterEngine(given, species=section.species, folder=folder)
+            name: LammpsClusterEngine(given, species=species, folder=folder)
             for name, given in lines.items()
         }
         self._around = around
-        self._fill = self.engine.mean_features(self.numbers, self.atoms.positions, self.cell)
+        self._fill = None
+        if not expensive:
+            self._fill = self.engine.mean_features(self.numbers, self.atoms.positions, self.cell)
 
     def ask(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Expensive forces (n, 3) and site energies (n,); NaN where they were not asked."""
@@ -134,9 +152,9 @@ class System:
                 self.numbers, positions, self.cell
             )
             return forces, sites
-        *radii, reach = self._around
-        inside = build_regions(positions, self.cell, self.seeds, core=reach, blend=0.0, buffer=0.0)
-        return self._part(positions, inside.weights, tuple(radii), keep=True)
+        sites, features, core, blend = self._around
+        inside = build_regions(positions, self.cell, self.seeds, core=core, blend=blend, buffer=0.0)
+        return self._part(positions, inside.weights, (sites, features), keep=True)
 
     def know(self, positions: np.ndarray) -> Known:
         """Ask all potentials."""
@@ -354,7 +372,11 @@ def temperature_of(state: State, masses: np.ndarray) -> float:
 def settle(
     system: System, way: Way, state: State, temperature: float, seed: int, timestep: float
 ) -> State:
-    """Bring a state to equilibrium: 3 ps of the cheap potential, 1 ps of mixed forces."""
+    """Bring a state to equilibrium: 3 ps of the cheap potential, 1 ps of mixed forces.
+
+    2 ps of these alone where there are several species: the cheap potential may not know one.
+    """
+    knows_all = len(np.unique(system.numbers)) == 1
     bath = (temperature, 100.0, np.random.default_rng([seed, 1]))
     engine = system.cheap[way.cheap]
 
@@ -362,7 +384,8 @@ def settle(
         return engine.evaluate(system.numbers, positions, system.cell)[1]
 
     length = {"timestep": timestep, "bath": bath}
-    move(state, system.masses, by_cheap, steps=round(3000 / timestep), **length)
+    if knows_all:
+        move(state, system.masses, by_cheap, steps=round(3000 / timestep), **length)
     works = Works(system, [way], system.know(state.positions), timestep)
 
     def by_both(step: int, positions: np.ndarray) -> np.ndarray:
@@ -370,7 +393,13 @@ def settle(
         forces = known.cheap_forces[way.cheap] + works.add(step + 1, known)
         return without_net_force(forces, system.masses)[0]
 
-    move(state, system.masses, by_both, steps=round(1000 / timestep), **length)
+    move(
+        state,
+        system.masses,
+        by_both,
+        steps=round((1000 if knows_all else 2000) / timestep),
+        **length,
+    )
     centre = system.masses @ state.velocities / system.masses.sum()
     state.velocities -= centre
     return state
