@@ -44,6 +44,11 @@ EAM_UF3 = (
     f"pair_coeff * * uf3 {POTENTIALS}/si-eam-uf3.uf3 Si",
     "pair_coeff 1 1 zbl 14 14",
 )
+UF3 = (
+    "pair_style hybrid/overlay uf3 3 zbl 1.153 1.922",
+    f"pair_coeff * * uf3 {POTENTIALS}/si-uf3.uf3 Si",
+    "pair_coeff 1 1 zbl 14 14",
+)
 W_UF3 = (
     "pair_style hybrid/overlay uf3 3 uf3 3 zbl 1.264 2.107 zbl 0.84 1.4",
     f"pair_coeff * * uf3 1 {POTENTIALS}/w-uf3.uf3 He W",
@@ -98,6 +103,12 @@ def source_ways() -> list[Way]:
     return [base, replace(base, every=1), *ways]
 
 
+def buffer_ways() -> list[Way]:
+    """What the surroundings that are missing do; the first has a wide part of them."""
+    base = Way(3.0, 3.0, every=0)
+    return [base, *(replace(base, expensive=radii) for radii in ((6.0,), (8.0,), (4.5, 3.0)))]
+
+
 def helium_ways(core: float, blend: float) -> list[Way]:
     """Profiles and hysteresis."""
     base = Way(core, blend)
@@ -116,7 +127,18 @@ def helium_in_tungsten() -> Atoms:
     """432 atoms around a tetrahedral site."""
     a = 3.18806
     atoms = bulk("W", a=a, cubic=True) * (6, 6, 6)
-    return Atoms("He", [[9.5 * a, 9.25 * a, 9.0 * a]], cell=atoms.cell, pbc=True) + atoms
+    atoms = Atoms("He", [[3.5 * a, 3.25 * a, 3.0 * a]], cell=atoms.cell, pbc=True) + atoms
+    atoms.info["seeds"] = [0]
+    return atoms
+
+
+def small_vacancy() -> Atoms:
+    """215 silicon atoms around a vacancy."""
+    atoms = bulk("Si", a=5.46526, cubic=True) * (3, 3, 3)
+    near = np.argsort(atoms.get_distances(0, range(len(atoms)), mic=True))[1:5] - 1
+    del atoms[0]
+    atoms.info["seeds"] = near.tolist()
+    return atoms
 
 
 def large_ways() -> list[Way]:
@@ -145,7 +167,8 @@ STUDIES = {
     "sources": Study(
         "si_vacancy_md", source_ways(), 3.0, 300.0, {"eam-uf3": EAM_UF3, "snap-fast": SNAP_FAST}
     ),
-    "fine": Study("si_vacancy_md", seam_ways(), 1.0, 300.0, {}),
+    "small": Study("si_vacancy_md", fast_ways(), 4.0, 300.0, {}, atoms=small_vacancy()),
+    "buffers": Study("si_vacancy_md", buffer_ways(), 4.0, 300.0, {}, (5.0, 4.0, 3.0, 3.0)),
     "fast": Study("si_vacancy_md", fast_ways(), 3.0, 300.0, {}, expensive=EAM_UF3),
     "large": Study(
         "si_vacancy_md_8000", large_ways(), 2.0, 300.0, {}, (5.0, 4.0, 3.0, 8.0), large=True

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms, units
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
 from mixpi.blend.blending import without_net_force
 from mixpi.blend.clusters import extract_cluster
 from mixpi.config import load_config
@@ -33,8 +32,6 @@ from mixpi.structure import read_structure
 ROOT = Path(__file__).parent.parent
 #: Of the expensive forces: those of the whole cell, or of what is evaluated around all ways.
 EXACT = "exact"
-#: Atomic number of seeds in structures that are no example's.
-SEED = 2
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,7 @@ class System:
     expensive : sequence of str, optional
         LAMMPS lines of a potential that stands in for the model, to have longer trajectories.
     atoms : Atoms, optional
-        Others than the example's; the seeds are then its helium.
+        Others than the example's; ``info`` has the seeds.
     """
 
     def __init__(
@@ -123,9 +120,9 @@ class System:
         self.folder = folder = ROOT / "ipi_inputs" / case
         self.config = load_config(folder / "mixing.yaml")
         self.atoms = read_structure(folder / "init.extxyz") if atoms is None else atoms
-        self.seeds = np.asarray(self.config.seed_indices)
-        if atoms is not None:
-            self.seeds = np.flatnonzero(atoms.numbers == SEED)
+        self.seeds = np.asarray(
+            self.config.seed_indices if atoms is None else self.atoms.info["seeds"]
+        )
         self.numbers, self.cell = self.atoms.numbers, self.atoms.cell.array
         self.masses = self.atoms.get_masses()
         section = self.config.cheap.lammps
@@ -319,11 +316,11 @@ class State:
 
 def thermal(system: System, temperature: float, seed: int) -> State:
     """At rest in the crystal with twice the temperature: half becomes potential energy."""
-    atoms = system.atoms.copy()
-    generator = np.random.default_rng(seed)
-    MaxwellBoltzmannDistribution(atoms, temperature_K=2 * temperature, rng=generator)
-    Stationary(atoms)
-    return State(atoms.positions.copy(), atoms.get_velocities())
+    m = system.masses[:, None]
+    width = np.sqrt(units.kB * 2.0 * temperature / m)
+    velocities = width * np.random.default_rng(seed).standard_normal((len(m), 3))
+    velocities -= (m * velocities).sum(axis=0) / m.sum()
+    return State(system.atoms.positions.copy(), velocities)
 
 
 def move(
