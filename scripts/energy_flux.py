@@ -287,9 +287,9 @@ def walk(series: list[np.ndarray], timestep: float, temperature: float) -> tuple
         return grown / (2.0 * units.kB * temperature)
 
     n = len(counts[short])
-    found = rate(np.arange(n))
     if n < 2:
-        return found, np.inf
+        return np.nan, np.inf
+    found = rate(np.arange(n))
     left_out = np.array([rate(np.delete(np.arange(n), k)) for k in range(n)])
     return found, float(np.sqrt((n - 1) * np.mean((left_out - left_out.mean()) ** 2)))
 
@@ -354,42 +354,25 @@ def table(name: str, work: Path) -> dict:
 
 
 def draw(found: dict, path: Path) -> None:
+    """Work against the atoms that are expensive, by profile."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), width_ratios=(3, 4))
-    at = {row["way"]: (1e3 * row["rate"], 1e3 * row["error"]) for row in found["seam"]["ways"]}
-    colours = {"linear": "#1f77b4", "cubic": "#2ca02c", "smooth": "#d62728"}
-    for shift, (profile, colour) in enumerate(colours.items()):
-        for kind, mark in (("", "o"), (", frozen", "x")):
-            names = [
-                (width, f"{profile if width else 'abrupt'} 3/{width:g}{kind}")
-                for width in (0.0, 2.0, 3.0, 4.0, 6.0)
-            ]
-            x = [width + 0.12 * (shift - 1) for width, name in names if name in at]
-            y, error = zip(*(at[name] for _, name in names if name in at), strict=True)
-            label = f"{profile}{kind or ', moving'}"
-            left.errorbar(x, y, error, fmt=f"-{mark}", color=colour, label=label, markersize=5,
-                          alpha=0.6 if kind else 1.0, linewidth=1)  # fmt: skip
-    left.set(xlabel="width of the blend, Å", ylabel="heat, meV/ps", yscale="log",
-             title="Si vacancy, 300 K, core 3 Å, exact forces")  # fmt: skip
-    left.legend(fontsize=7)
-    bars = [("sources", row) for row in found.get("sources", {}).get("ways", ())]
-    bars += [("helium", row) for row in found.get("helium", {}).get("ways", ())]
-    places = np.arange(len(bars))[::-1]
-    right.barh(
-        places,
-        [1e3 * row["rate"] for _, row in bars],
-        xerr=[1e3 * row["error"] for _, row in bars],
-        color=["#888888" if name == "sources" else "#9467bd" for name, _ in bars],
-    )
-    right.set_yticks(places, [f"{'Si' if name == 'sources' else 'He in W'}: {row['way']}"
-                              for name, row in bars], fontsize=7)  # fmt: skip
-    right.set(xlabel="heat, meV/ps", xscale="log")
-    for panel in (left, right):
-        panel.grid(alpha=0.3, which="both")
+    studies = [name for name in ("seam", "fast") if name in found]
+    figure, panels = plt.subplots(1, len(studies), figsize=(5.5 * len(studies), 4), squeeze=False)
+    colours = {"abrupt": "k", "linear": "#1f77b4", "cubic": "#2ca02c", "smooth": "#d62728"}
+    for panel, study in zip(panels[0], studies, strict=True):
+        for profile, colour in colours.items():
+            mine = [row for row in found[study]["ways"] if row["way"].startswith(profile)]
+            x, y, error = ([row[key] for row in mine] for key in ("weighted", "mean", "mean_error"))
+            scaled = [1e3 * np.array(values) for values in (y, error)]
+            panel.errorbar(x, *scaled, fmt="o", color=colour, label=profile, markersize=4)
+        panel.set(title=study, xlabel="atoms of positive weight", ylabel="work, meV/ps")
+        panel.axhline(0.0, color="k", linewidth=0.5)
+        panel.grid(alpha=0.3)
+    panels[0, 0].legend()
     figure.tight_layout()
     figure.savefig(path, dpi=130)
 
