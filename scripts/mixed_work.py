@@ -24,8 +24,9 @@ from mixpi.blend.clusters import extract_cluster
 from mixpi.config import load_config
 from mixpi.drivers.lammps_cluster import LammpsClusterEngine
 from mixpi.drivers.symmetrix_engine import SymmetrixEngine
-from mixpi.regions.following import FixedSeeds, Following
+from mixpi.regions.following import Following
 from mixpi.regions.growth import build_regions, surround
+from mixpi.regions.seed_rules import FixedSeeds
 from mixpi.structure import read_structure
 
 
@@ -232,17 +233,18 @@ class Works:
 
     def _following(self, way: Way, timestep: float) -> Following:
         radii = {"core": way.core, "blend": way.blend, "profile": way.profile}
-        seeds = FixedSeeds(self._system.seeds, len(self._system.numbers))
-        return Following(
-            seeds,
-            len(self._system.numbers),
+        n = len(self._system.numbers)
+        following = Following(
+            FixedSeeds(np.isin(np.arange(n), self._system.seeds)),
+            n,
             radii,
             every=way.every,
             tau_in=way.tau_in,
             tau_out=way.tau_out,
             leave=way.leave,
-            timestep=timestep,
         )
+        following.timestep = timestep
+        return following
 
     def _offset(self, known: Known, name: str) -> np.ndarray:
         """By how much the site energies (n,) of each species differ; median over all."""
