@@ -102,7 +102,7 @@ def fit(track: Track, first: float | None = None, last: float | None = None) -> 
     longest = int(LONGEST * frames) if last is None else round(last / track.spacing)
     most = (frames - 1) // WINDOWS
     if first is None:
-        starts = [lag for lag in (1, 2, 3, 5, 8, 12, 18, 27, 40, 60, 90, 135, 200) if lag <= most]
+        starts = _growing(most)
     else:
         starts = [round(first / track.spacing)]
     if not starts or not 1 <= starts[0] <= most or not starts[0] + 2 <= longest < frames:
@@ -119,6 +119,15 @@ def fit(track: Track, first: float | None = None, last: float | None = None) -> 
             lines.append(_line(track, lags))
     serves = next(k for k, line in enumerate(lines) if _stays(line, lines[k + 1 :]))
     return lines[min(serves + FURTHER, len(lines) - 1)]
+
+
+def _growing(most: int) -> list[int]:
+    """Lags from 1 on, each about half as much again as the one before."""
+    found, lag = [], 1
+    while lag <= most:
+        found.append(lag)
+        lag += max(1, lag // 2)
+    return found
 
 
 def _stays(line: Line, later: Sequence[Line]) -> bool:

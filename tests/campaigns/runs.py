@@ -279,7 +279,8 @@ def step_of(path: Path) -> int | None:
     """The step of a whole RESTART or checkpoint of i-PI's; None for anything else."""
     try:
         text = path.read_text()
-        root = ElementTree.fromstring(text) if text.rstrip().endswith("</simulation>") else None
+        whole = text.partition("<!-- mixpi")[0].rstrip().endswith("</simulation>")
+        root = ElementTree.fromstring(text) if whole else None
     except (OSError, ValueError, ElementTree.ParseError):
         return None
     if root is None or root.find(".//beads") is None:  # an input has no positions in it

@@ -12,7 +12,7 @@ from .surroundings import CAMPAIGN
 KINDS = 10
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_surroundings(tmp_path):
     tried = run_campaign(CAMPAIGN, tries=KINDS, seed=0, folder=tmp_path, jobs=2)
     assert len({one.kind for one in tried}) == KINDS

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import PES, clean_environment, faulty_driver
+from conftest import PES, clean_environment, faulty_driver, the_rest_slow
 from ipi.engine.outputs import CheckpointOutput
 from mixpi.output.records import read_steps
 from mixpi.output.whole_checkpoints import keep_checkpoints_whole
@@ -47,7 +47,7 @@ InputSimulation.write = at("half", InputSimulation.write)
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("moment", ["empty", "half"])
+@pytest.mark.parametrize("moment", the_rest_slow(["empty", "half"], "half"))
 def test_killed_in_a_checkpoint(make_case, moment):
     """In the third checkpoint, of step 10: that of step 5 is there, and the run goes on from it."""
     case = make_case(steps=20, stride=5, checkpoint=5)
@@ -85,7 +85,7 @@ def checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(CheckpointOutput, "write", CheckpointOutput.write)
     monkeypatch.setattr("ipi.engine.outputs.get_identification_info_xml", lambda: "")
     said = []
-    keep_checkpoints_whole(said.append)
+    keep_checkpoints_whole(said.append, lambda: None)
 
     def make(name="state", **options):
         output = CheckpointOutput(name, 1, **options)

@@ -134,8 +134,8 @@ def test_evaluations_counted_at_the_drivers(make_case, beads, contracted, slow, 
 
 
 RESTARTS = [
-    pytest.param("langevin", {"slow": True}, id="mts"),
-    pytest.param("pile", {"beads": 4}, id="pimd"),
+    pytest.param("langevin", {"slow": True}, id="mts", marks=pytest.mark.slow),
+    pytest.param("pile", {"beads": 4}, id="pimd", marks=pytest.mark.slow),
     pytest.param("pile", {"beads": 4, "contracted": 1}, id="contraction", marks=pytest.mark.slow),
     pytest.param("pile", {"beads": 4, "contracted": 2, "slow": True}, id="contraction-mts"),
     pytest.param("gle", {"beads": 4, "contracted": 2}, id="piglet"),

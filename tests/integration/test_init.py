@@ -179,11 +179,12 @@ def test_radii_to_begin_with_are_near_those_that_were_calibrated(name, radii, tm
         structure=folder / "init.extxyz",
         model=folder / config.expensive.mace.model,
         potential=str(folder / "mixing.yaml"),
-        seeds=config.seeds,
+        seeds=config.seed_indices,
     )
     assert (case.radii.core, case.radii.blend, case.radii.buffer) == radii
     chosen, shipped = load_config(case.folder / "mixing.yaml").regions, config.regions
-    assert chosen.core == shipped.core and chosen.blend == shipped.blend
+    if shipped.profile == chosen.profile:
+        assert chosen.core == shipped.core and chosen.blend == shipped.blend
     assert abs(chosen.buffer - shipped.buffer) <= 0.5
     assert not any("the cluster is" in note for note in case.notes)
 

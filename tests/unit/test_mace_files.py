@@ -180,7 +180,7 @@ def test_models_with_one_head(tiny_model):
         MaceEngine(tiny_model, head="dft")
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_the_head_reaches_the_driver(torch, tmp_path, make_case, capsys):
     path = tmp_path / "two heads.model"
     torch.save(two_heads(torch, "dft", "cc"), path)
