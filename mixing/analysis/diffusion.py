@@ -101,10 +101,7 @@ def fit(track: Track, first: float | None = None, last: float | None = None) -> 
     frames = len(track.times)
     longest = int(LONGEST * frames) if last is None else round(last / track.spacing)
     most = (frames - 1) // WINDOWS
-    if first is None:
-        starts = _growing(most)
-    else:
-        starts = [round(first / track.spacing)]
+    starts = _growing(most) if first is None else [round(first / track.spacing)]
     if not starts or not 1 <= starts[0] <= most or not starts[0] + 2 <= longest < frames:
         raise MixpiError(
             f"{track.name}: lags from {first if first is not None else track.spacing:g} to "
@@ -126,7 +123,7 @@ def _growing(most: int) -> list[int]:
     found, lag = [], 1
     while lag <= most:
         found.append(lag)
-        lag += max(1, lag // 2)
+        lag += (lag + 1) // 2
     return found
 
 
