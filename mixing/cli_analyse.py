@@ -63,10 +63,11 @@ def _trajectories(arguments: argparse.Namespace) -> list[Trajectory]:
     from .analysis.trajectories import Trajectory
 
     paths = arguments.trajectory
-    return [
-        Trajectory(path, arguments.spacing, arguments.skip)
-        for path in (paths if isinstance(paths, list) else [paths])
-    ]
+    paths = paths if isinstance(paths, list) else [paths]
+    for number, path in enumerate(paths):
+        if path.resolve() in {other.resolve() for other in paths[:number]}:
+            raise MixpiError(f"{path} is given twice: runs must know nothing of one another")
+    return [Trajectory(path, arguments.spacing, arguments.skip) for path in paths]
 
 
 def _finish(report: Report, arguments: argparse.Namespace) -> int:

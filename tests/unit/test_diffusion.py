@@ -253,6 +253,25 @@ def test_the_command(tmp_path, capsys):
     assert energy["value"] == pytest.approx(exact, abs=4 * energy["error"])
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("diffusion a.extxyz a.extxyz --species He", "a.extxyz is given twice"),
+        ("diffusion a.extxyz --defect sites", "needs --lattice"),
+        ("diffusion a.extxyz --defect coordination", "needs --cutoff"),
+        ("diffusion a.extxyz --species He --picture a.txt", "a picture is a .png, .pdf or .svg"),
+        ("diffusion b.extxyz --species He", "b.extxyz: it does not exist"),
+        ("arrhenius a.json", "'a.json' is not T=FILE"),
+        ("arrhenius 300=b.json", "No such file"),
+    ],
+)
+def test_the_command_says_what_is_wrong(tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    write("a.extxyz", frames_of(gaussian(np.random.default_rng(19), 60, 2, 0.1), 20.0))
+    assert main(["analyse", *words.split()]) == 1
+    assert message in capsys.readouterr().err
+
+
 def test_bad_input_is_named(tmp_path):
     rng = np.random.default_rng(15)
     frames = frames_of(gaussian(rng, 60, 2, 0.05), 10.0)
