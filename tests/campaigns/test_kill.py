@@ -8,6 +8,7 @@ from .campaign import run_campaign, table
 from .kill import CAMPAIGN, ROLES
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_signals(tmp_path):
     tried = run_campaign(CAMPAIGN, tries=len(ROLES), seed=4, folder=tmp_path, jobs=2)

@@ -727,6 +727,7 @@ def test_environment_script_puts_the_package_before_a_clone(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_an_earlier_run_is_offered(make_case):
     case = make_case(steps=4)
     assert case.mixpi("run", "input.xml", "--no-reference", "--quiet").returncode == 0

@@ -63,7 +63,7 @@ def evaluated(case) -> dict[str, int]:
     return found
 
 
-@pytest.mark.parametrize("beads", [1, 3])
+@pytest.mark.parametrize("beads", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_both_together_are_the_mixed_forces(make_case, beads):
     """The same trajectory, whether the correction is a force of its own or not."""
     one = make_case(folder="one", steps=30, beads=beads, dynamics=NVE, **TOYS)
@@ -138,7 +138,7 @@ RESTARTS = [
     pytest.param("pile", {"beads": 4}, id="pimd", marks=pytest.mark.slow),
     pytest.param("pile", {"beads": 4, "contracted": 1}, id="contraction", marks=pytest.mark.slow),
     pytest.param("pile", {"beads": 4, "contracted": 2, "slow": True}, id="contraction-mts"),
-    pytest.param("gle", {"beads": 4, "contracted": 2}, id="piglet"),
+    pytest.param("gle", {"beads": 4, "contracted": 2}, id="piglet", marks=pytest.mark.slow),
 ]
 
 

@@ -269,6 +269,7 @@ def lonsdaleite() -> Atoms:
     return Atoms("Si4", scaled_positions=scaled, cell=cell, pbc=True)
 
 
+@pytest.mark.slow
 def test_unstable_crystal_is_not_handed_over_and_the_advice_helps(tmp_path):
     """A basis that has just enough functions for the constraint has none left for the forces."""
 

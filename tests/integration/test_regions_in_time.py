@@ -149,6 +149,7 @@ def test_a_state_without_ours_says_what_starts_anew(make_case):
     assert "Anew starts the energy estimate" in said and "what the regions remember" in said
 
 
+@pytest.mark.slow
 def test_a_memory_that_comes_later_starts_anew(make_case):
     case = make_case(steps=8, checkpoint=6, **moving(regions=PLAIN))
     done(case)
@@ -157,6 +158,7 @@ def test_a_memory_that_comes_later_starts_anew(make_case):
     assert "Anew starts what the regions remember" in said
 
 
+@pytest.mark.slow
 def test_a_state_of_another_system_is_refused(make_case):
     case = make_case(steps=8, checkpoint=6, **moving())
     done(case)

@@ -192,6 +192,7 @@ def test_the_spread_of_a_run_is_that_of_the_models(make_case, mace_tiny, committ
         assert wanted.max() > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.full
 @pytest.mark.parametrize("beads", the_rest_slow([1, 2], 2))
 def test_a_restart_goes_on_exactly(make_case, mace_tiny, beads):
@@ -259,6 +260,7 @@ def test_what_needs_seeds_before_a_run_says_so(make_case, mace_tiny):
     assert "known in a run alone, after its first evaluation" in " ".join(ended.stderr.split())
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_the_speed_up_is_that_of_the_region_as_it_was_found(make_case, mace_tiny):
     """At the start of such a run nobody knows it."""
