@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -96,15 +97,8 @@ class PartialEngine:
         """
         if depths is None:
             return self._engine.evaluate(numbers, positions, cell)
-        require_buffer(buffer, self.needs_buffer)
         return self._engine.evaluate_partial(
-            numbers,
-            positions,
-            cell,
-            distance=depths,
-            fill=self._fill,
-            places=places,
-            **self._radii,
+            numbers, positions, cell, **self._part(depths, buffer, places)
         )
 
     def evaluate_with_sites(
@@ -121,15 +115,8 @@ class PartialEngine:
             result, sites = evaluate_with_sites(self._engine, numbers, positions, cell)
             assert sites is not None  # layered engines have them
             return *result, sites
-        require_buffer(buffer, self.needs_buffer)
         energy, forces, sites = self._engine.partial_sites(
-            numbers,
-            positions,
-            cell,
-            distance=depths,
-            fill=self._fill,
-            places=places,
-            **self._radii,
+            numbers, positions, cell, **self._part(depths, buffer, places)
         )
         return energy, forces, NO_VIRIAL.copy(), sites
 
@@ -146,16 +133,14 @@ class PartialEngine:
         assert isinstance(self._engine, Committee)  # of one that has a spread
         if depths is None:
             return self._engine.evaluate_with_spread(numbers, positions, cell)
-        require_buffer(buffer, self.needs_buffer)
         return self._engine.partial_with_spread(
-            numbers,
-            positions,
-            cell,
-            distance=depths,
-            fill=self._fill,
-            places=places,
-            **self._radii,
+            numbers, positions, cell, **self._part(depths, buffer, places)
         )
+
+    def _part(self, depths: np.ndarray, buffer: float, places: np.ndarray | None) -> dict[str, Any]:
+        """What is to be evaluated of a cluster, if its buffer is wide enough."""
+        require_buffer(buffer, self.needs_buffer)
+        return {"distance": depths, "fill": self._fill, "places": places, **self._radii}
 
 
 def bulk_means(engine: LayeredEngine, atoms: Atoms) -> np.ndarray:
