@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import MixpiError
 from .averaging import TimeAverage
 from .classifiers import Classifier
+from .seed_state import of_another_system, require_parts
 
 
 class ClassifiedSeeds:
@@ -135,18 +136,11 @@ class ClassifiedSeeds:
         """
         if not state:
             return
-        missing = [name for name in ("mask", "step", "beads", "taken", "sums") if name not in state]
-        if missing:
-            raise MixpiError(
-                f"the state of the seeds lacks {', '.join(missing)}: it is no state of classified "
-                "seeds"
-            )
+        names = ("mask", "step", "beads", "taken", "sums")
+        require_parts(state, names, "it is no state of classified seeds")
         beads, sums = int(state["beads"]), np.shape(state["sums"])
         if np.shape(state["mask"]) != (self._count,) or sums not in ((0,), (beads, self._count)):
-            raise MixpiError(
-                f"the state of the seeds is that of {np.size(state['mask'])} atoms, the structure "
-                f"has {self._count}: it belongs to another system"
-            )
+            raise of_another_system(state, self._count)
         self._mask = _fixed(state["mask"])
         self._step, self._beads = int(state["step"]), beads
         self._average.restore(state)

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..errors import MixpiError
 from .averaging import TimeAverage
 from .periodic import PeriodicCell
+from .seed_state import of_another_system, require_parts
 
 
 #: A step before all others.
@@ -204,18 +204,10 @@ class SpreadSeeds:
         MixpiError
             If it is none.
         """
-        missing = [name for name in self.state() if name not in state]
-        if missing:
-            raise MixpiError(
-                f"the state of the seeds lacks {', '.join(missing)}: it is not one of seeds by "
-                "spread"
-            )
+        require_parts(state, self.state(), "it is not one of seeds by spread")
         n, found = len(self._mask), {np.shape(state[name]) for name in ("mask", "spread", "seen")}
         if found != {(n,)}:
-            raise MixpiError(
-                f"the state of the seeds is that of {np.size(state['mask'])} atoms, the structure "
-                f"has {n}: it belongs to another system"
-            )
+            raise of_another_system(state, n)
         self._mask = np.array(state["mask"], dtype=bool)
         self._spread = np.array(state["spread"], dtype=float)
         self._seen, self._since = (np.array(state[name], dtype=int) for name in ("seen", "since"))
