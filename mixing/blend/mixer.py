@@ -276,7 +276,7 @@ class WorkOfCorrection:
 
     @property
     def done(self) -> list[float]:
-        """EV done so far, one a geometry."""
+        """Done so far, eV, one a geometry."""
         return list(self._work)
 
     def resume(self, work: Sequence[float]) -> None:

@@ -9,11 +9,12 @@ import numpy as np
 from ase.units import Bohr, Hartree
 
 from ..blend.levels import CHEAP, CHEAP_ON_CLUSTER, EXPENSIVE, PARTS
-from ..blend.mixer import Mixed, Plan, WorkOfCorrection
+from ..blend.mixer import Mixed, Mixer, Plan, WorkOfCorrection
 from ..errors import MixpiError
 from ..output.frames import Evaluated
 from ..output.records import CHEAP_LAYER, StepRecord
 from ..regions.centre import RegionCentre
+from ..regions.following import part_of
 from ..sockets.server import say_aloud
 from .agreement import require_same_system
 from .asking import Asking, Replies
@@ -23,7 +24,7 @@ from .geometries import Geometries
 from .limits import Limits
 from .region_thermostat import attach_when_bound, coupling
 from .run_files import RunFiles
-from .run_regions import PREFIX, make_mixer, regions_in
+from .run_regions import PREFIX, make_mixer
 from .session import Session
 from .simulation import RunningSimulation, running_simulation
 
@@ -53,7 +54,12 @@ class Layer:
         self._session, self._part, self._levels = session, part, PARTS[part]
         self._pes = pes
         self._config = session.config
-        self._mixer = make_mixer(self._config, session.structure)  # says what is wrong with seeds
+        numbers, radii = session.structure.numbers, session.config.regions.radii
+        self._mixer = (
+            make_mixer(session.config, session.structure)  # says what is wrong with seeds
+            if EXPENSIVE in self._levels
+            else Mixer(numbers, [], **radii)  # whose seeds need not be looked for
+        )
         self._simulation: RunningSimulation | None = None
         self._files: RunFiles | None = None
         self._centre = RegionCentre()
@@ -90,7 +96,7 @@ class Layer:
 
     def _go_on(self, step: int) -> None:
         """Let the regions go on from the state before, and say what starts anew."""
-        before, following = regions_in(self._state_before), self._mixer.following
+        before, following = part_of(self._state_before, PREFIX), self._mixer.following
         anew = [] if self._state_before else ["the energy estimate, and i-PI's conserved quantity"]
         if following and before:
             following.restore(before)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 from ase import Atoms
 
 from ..blend.mixer import Mixer
@@ -81,10 +79,3 @@ def read_groups(config: MixingConfig, atoms: Atoms) -> Groups | None:
             f"groups: {Path(config.structure).name} has no array '{name}'; it has {there}"
         )
     return Groups(atoms.arrays[name])
-
-
-def regions_in(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The part of a run's state that is the regions'."""
-    return {
-        name.removeprefix(PREFIX): value for name, value in state.items() if name.startswith(PREFIX)
-    }

@@ -182,7 +182,7 @@ class RunningSimulation:
 
     @property
     def timestep(self) -> float:
-        """Fs of a whole step; 0 for motions without any."""
+        """Of a whole step, fs; 0 for motions without any."""
         motion = self._system.motion
         motion = getattr(motion, "mlist", [motion])[0]
         return float(unit_to_user("time", "femtosecond", float(getattr(motion, "dt", 0.0))))

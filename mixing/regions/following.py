@@ -19,6 +19,15 @@ from .seed_rules import SeedRule
 
 #: Weights that fall below, or rise above, are there (Birks et al., as their code has it).
 SNAP_TO_ZERO, SNAP_TO_ONE = 0.01, 0.99
+#: How the parts of a state that are the seed rule's are named.
+RULE = "rule."
+
+
+def part_of(state: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The part of a state whose names begin with a prefix, without it."""
+    return {
+        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
+    }
 
 
 def relax_weights(
@@ -150,7 +159,7 @@ class Following:
     def state(self) -> dict[str, np.ndarray]:
         """All that later steps depend on, after the last one."""
         own = {"weights": self._weights, "core": self._core, "seeds": self._seed_mask}
-        rule = {f"rule.{name}": value for name, value in self._seeds.state().items()}
+        rule = {f"{RULE}{name}": value for name, value in self._seeds.state().items()}
         return {**own, **rule, "step": np.array(-1 if self._step is None else self._step)}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
@@ -169,8 +178,7 @@ class Following:
         self._seed_mask = np.array(state["seeds"], dtype=bool)
         step = int(state["step"])
         self._step = None if step < 0 else step
-        rule = {name.removeprefix("rule."): state[name] for name in state if "rule." in name}
-        self._seeds.restore(rule)
+        self._seeds.restore(part_of(state, RULE))
 
     def _go_on(
         self, step: int, geometries: Sequence[np.ndarray], cells: Sequence[np.ndarray]
