@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ._version import __version__
-from .blend.blending import blend_forces
-from .blend.calculator import MixingCalculator
-from .blend.clusters import Cluster, extract_cluster
-from .blend.mixer import Mixer
-from .errors import MixpiError
-from .regions.growth import Regions, build_regions
 
 
 if TYPE_CHECKING:
+    from .blend.blending import blend_forces
+    from .blend.calculator import MixingCalculator
+    from .blend.clusters import Cluster, extract_cluster
+    from .blend.mixer import Mixer
+    from .errors import MixpiError
     from .init.initialising import init_case
+    from .regions.growth import Regions, build_regions
 
 
 __all__ = [
@@ -30,11 +31,21 @@ __all__ = [
     "init_case",
 ]
 
+_WHERE = {
+    "Cluster": "blend.clusters",
+    "Mixer": "blend.mixer",
+    "MixingCalculator": "blend.calculator",
+    "MixpiError": "errors",
+    "Regions": "regions.growth",
+    "blend_forces": "blend.blending",
+    "build_regions": "regions.growth",
+    "extract_cluster": "blend.clusters",
+    "init_case": "init.initialising",
+}
+
 
 def __getattr__(name: str) -> object:
-    # only when it is asked for: drivers and i-PI import the package and start without it
-    if name == "init_case":
-        from .init.initialising import init_case
-
-        return init_case
+    # only when it is asked for: each driver is a process that imports the package and needs none
+    if name in _WHERE:
+        return getattr(import_module(f".{_WHERE[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

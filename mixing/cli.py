@@ -18,7 +18,7 @@ from .cli_drivers import add_driver_commands
 from .cli_paths import add_path_commands
 from .errors import MixpiError
 from .output.checkpoints import way_on
-from .regions.seeds import GRAMMAR
+from .regions.grammar import GRAMMAR
 from .run.stopping import Stops, ending_as_ctrl_c
 from .streams import Unbreakable, unbreakable_output, wait_for_no_reader
 

@@ -287,7 +287,7 @@ class MixingConfig(Section):
         Parameters
         ----------
         words : str or list of int
-            As in :data:`mixpi.regions.seeds.GRAMMAR`; places are those in the file.
+            As in :data:`mixpi.regions.grammar.GRAMMAR`; places are those in the file.
         key : str
             Where they stand, for messages.
 

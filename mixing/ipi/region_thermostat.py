@@ -59,7 +59,7 @@ def coupling(acts_on: str | Sequence[int], structure: Path, expensive: Weights) 
     ----------
     acts_on : str or sequence of int
         "cheap": 1 − w; "expensive": w; else atoms in words or by number
-        (:data:`mixpi.regions.seeds.GRAMMAR`), which feel all of it.
+        (:data:`mixpi.regions.grammar.GRAMMAR`), which feel all of it.
     structure : Path
         The structure's file, in whose frame coordinates in words are.
     expensive : callable
