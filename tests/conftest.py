@@ -243,7 +243,11 @@ def two_layers(
 
 def the_rest_slow(values, *now):
     """Parameters of which all but a few are tried before a release only."""
-    return [v if v in now else pytest.param(v, marks=pytest.mark.slow) for v in values]
+    slow = pytest.mark.slow
+    return [
+        v if v in now else pytest.param(*(v if isinstance(v, tuple) else (v,)), marks=slow)
+        for v in values
+    ]
 
 
 def command_driver(kind: str) -> str:

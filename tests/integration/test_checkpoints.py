@@ -128,7 +128,9 @@ def test_what_is_there_of_another_run_is_kept(checkpoint):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("asked", [False, True], ids=["i-PI's file", "RESTART, after EXIT"])
+@pytest.mark.parametrize(
+    "asked", the_rest_slow([False, True], True), ids=["i-PI's file", "RESTART, after EXIT"]
+)
 def test_files_that_become_too_large(make_case, asked):
     """i-PI's own output stops the run in order; a stop that leaves no RESTART is a failure."""
     stride, limit = (1000, 17) if asked else (1, 49)  # KiB

@@ -219,6 +219,7 @@ def test_hexagonal_crystal_and_equality(tmp_path):
     assert max(abs(e) for e in numbers["constrained"]["elastic_error_percent"].values()) < 0.1
 
 
+@pytest.mark.slow
 def test_crystal_that_relaxes_to_less_symmetry(tmp_path):
     """L1_0 given in a cube becomes tetragonal: the strains follow the relaxed crystal."""
     path = write_case(
@@ -250,6 +251,7 @@ def test_poor_fit_is_called_so(tmp_path):
     assert any("of the constrained fit is off by" in note for note in result.notes)
 
 
+@pytest.mark.slow
 def test_two_species(tmp_path):
     path = write_case(tmp_path, basis={"snap": {"cutoff": 4.5, "twojmax": 5}})
     alloy = bulk("Cu", "fcc", a=3.75, cubic=True)

@@ -233,6 +233,7 @@ def test_a_host_that_says_nothing_is_not_waited_for_longer_than_asked():
             one.close()
 
 
+@pytest.mark.slow
 def test_sites_that_lammps_computes_alone(make_case):
     """With sites to the cutoff a run is the one whose clusters are computed whole."""
     pytest.importorskip("lammps")

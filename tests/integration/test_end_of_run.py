@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import clean_environment, command_driver, faulty_driver, mixpi, silicon
+from conftest import clean_environment, command_driver, faulty_driver, mixpi, silicon, the_rest_slow
 from mixpi import build_regions
 
 
@@ -43,7 +43,7 @@ def go_on(case, total: int) -> None:
     path.write_text(text)
 
 
-@pytest.mark.parametrize("beads", [1, 2])
+@pytest.mark.parametrize("beads", the_rest_slow([1, 2], 2))
 def test_speed_up_is_that_of_the_drivers(make_case, beads):
     """Drivers that take so long an atom: all of them against the cluster."""
     case = make_case(
@@ -131,7 +131,7 @@ def test_external_drivers_cannot_be_started_again(make_case):
     assert "speed-up not measured: the expensive drivers are external" in output
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", the_rest_slow([signal.SIGINT, signal.SIGTERM], signal.SIGINT))
 def test_stopped_while_it_is_measured(make_case, signum):
     """The run is done by then: its results are there, and its exit code says so."""
     case = make_case(
@@ -164,6 +164,7 @@ def test_inet_sockets_are_used_again(make_case):
     assert report_of(case)["speed_up"] > 0.0
 
 
+@pytest.mark.slow
 def test_parts_of_a_run_that_was_continued_twice(make_case):
     case = make_case(steps=60)
     done = case.mixpi("run", "input.xml", "--no-reference", "--quiet")

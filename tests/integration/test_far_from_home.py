@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ase.build import bulk, make_supercell
-from conftest import TERSOFF, silicon
+from conftest import TERSOFF, silicon, the_rest_slow
 from mixpi.drivers.mace import MaceEngine
 from mixpi.ipi.folding import HomeImages
 from mixpi.output.records import read_steps
@@ -64,7 +64,7 @@ def forces_of(make_case, mace_tiny):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("system", [silicon, triclinic])
+@pytest.mark.parametrize("system", the_rest_slow([silicon, triclinic], triclinic))
 def test_images_do_not_change_the_forces(forces_of, system):
     atoms = system()
     home = forces_of(atoms, "home").forces()
@@ -78,7 +78,7 @@ def test_images_do_not_change_the_forces(forces_of, system):
         np.testing.assert_allclose(case.positions()[0], there, rtol=0, atol=1e-7)
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_single_precision_does_not_lose_digits_far_away(forces_of):
     atoms = silicon()
     near = forces_of(atoms, "near", dtype="float32", seeds=range(8))

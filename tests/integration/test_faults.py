@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.io import read
-from conftest import command_driver, evaluations, faulty_driver, wait_for
+from conftest import command_driver, evaluations, faulty_driver, the_rest_slow, wait_for
 from mixpi.output.records import read_steps
 
 
@@ -174,7 +174,9 @@ def test_work_of_a_hanging_driver_goes_to_another(make_case):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "signum", the_rest_slow([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], signal.SIGTERM)
+)
 def test_signal_stops_everything_and_the_rest_can_be_run(make_case, signum):
     reference = make_case(folder="reference", steps=40, stride=1)
     assert run(reference).returncode == 0
@@ -364,7 +366,7 @@ def test_only_a_silent_client(make_case):
     assert case.nothing_left()
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_hung_driver_behind_a_script_is_ended(make_case):
     case = make_case()
     script = case.folder / "wrapper.sh"

@@ -89,6 +89,7 @@ def test_helium_that_the_cheap_potential_leaves_alone(tmp_path):
     runs_when_moved(case.folder, tmp_path / "moved")
 
 
+@pytest.mark.slow
 def test_turned_skew_cell_with_fixed_atoms_and_isotopes(tmp_path):
     """Seeds are chosen in the file's own frame; what ASE knows goes into the XML."""
     atoms = bulk("Si", a=5.465) * (5, 5, 5)

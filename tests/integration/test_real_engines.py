@@ -55,6 +55,7 @@ def test_each_engine_killed_in_mid_run(case):
     assert disturbed.nothing_left()
 
 
+@pytest.mark.slow
 def test_restart_continues_where_it_stopped(case):
     reference, stopped = case("reference"), case("stopped")
     assert run(reference).returncode == 0

@@ -79,7 +79,7 @@ def test_weights_change_every_so_many_steps(make_case):
 
 
 @pytest.mark.parametrize("beads", the_rest_slow([1, 3], 1))
-@pytest.mark.parametrize("layers", ["force", "delta"])
+@pytest.mark.parametrize("layers", the_rest_slow(["force", "delta"], "delta"))
 def test_a_restart_from_any_checkpoint_is_exact(make_case, beads, layers):
     """Step 7 lies between two rebuilds, and hysteresis is under way."""
     given = moving(dynamics=PILE if beads > 1 else LANGEVIN, checkpoint=7, beads=beads)

@@ -58,7 +58,9 @@ def test_multiple_time_steps_are_counted_in_steps(make_case, mix, other, per_ste
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("mix, other", [("[1,0]", "[0,1]"), ("[0,1]", None)])
+@pytest.mark.parametrize(
+    "mix, other", [pytest.param("[1,0]", "[0,1]", marks=pytest.mark.slow), ("[0,1]", None)]
+)
 def test_multiple_time_steps_continue_with_the_right_number(make_case, mix, other):
     reference = make_case(folder="reference", steps=30, dynamics=MTS)
     with_mts(reference, mix, other)
@@ -299,6 +301,7 @@ def test_a_trajectory_that_cannot_be_cut_back_is_named(make_case):
     assert steps_in(case.folder / "md.pos_0.extxyz") == list(range(7))
 
 
+@pytest.mark.slow
 def test_a_new_run_from_the_state_of_an_old_one(make_case):
     """Its positions are not those of the structure, and need not be."""
     old = make_case(folder="old", steps=4)
@@ -363,7 +366,7 @@ def test_velocities_of_a_contracted_ring_polymer_are_not_promised(make_case):
     assert "will hold no velocities" in done.stderr
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_files_of_a_system_with_a_prefix(make_case):
     case = make_case(steps=6)
     edit(case, "<system>", "<system prefix='si'>")

@@ -10,7 +10,7 @@ import subprocess
 import numpy as np
 import pytest
 from ase.io import read
-from conftest import command_driver
+from conftest import command_driver, the_rest_slow
 from mixpi import MixpiError
 from mixpi.check.checking import check
 from test_faults import run
@@ -58,7 +58,9 @@ def test_without_a_region_it_is_i_pi_s_own(make_case):
     np.testing.assert_array_equal(*rows)
 
 
-@pytest.mark.parametrize(("acts_on", "still"), [("cheap", 1.0), ("expensive", 0.0)])
+@pytest.mark.parametrize(
+    ("acts_on", "still"), the_rest_slow([("cheap", 1.0), ("expensive", 0.0)], ("cheap", 1.0))
+)
 def test_atoms_where_it_does_not_act_move_as_without(make_case, acts_on, still):
     """No forces: what moves an atom otherwise is the thermostat."""
     found = {}
@@ -97,7 +99,9 @@ def test_plain_i_pi_has_it_too(make_case):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("mode", "beads"), [("langevin", 1), ("pile_l", 2)])
+@pytest.mark.parametrize(
+    ("mode", "beads"), the_rest_slow([("langevin", 1), ("pile_l", 2)], ("langevin", 1))
+)
 def test_a_run_that_was_stopped_goes_on_exactly(make_case, mode, beads):
     def make(folder):
         case = make_case(folder=folder, steps=30, beads=beads, dynamics=nvt(mode))

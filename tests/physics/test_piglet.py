@@ -49,7 +49,7 @@ def test_matrices_are_right_for_harmonic_oscillators_and_at_other_temperatures(t
     np.testing.assert_allclose(table(cold), [ratios, here, white], atol=1.1e-4)
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_quantum_kinetic_energy_in_i_pi(tmp_path):
     """The input with other forces: helium on springs of ten times kT, about as stiff as in W."""
     atoms, thermal = Atoms("He100", np.zeros((100, 3)), cell=[50.0] * 3, pbc=True), 300 * units.kB

@@ -64,7 +64,7 @@ def test_lammps_data_is_the_structure(tmp_path, make):
         assert f"mass {k} {masses[symbol]:.8g}" in text
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_folders_with_odd_names(make_case, tiny_model):
     """Characters that shells and LAMMPS take for something else, through all of a run."""
     potential = next(f for f in lammps.potential_folders()) / "Si.tersoff.modc"
