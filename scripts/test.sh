@@ -16,6 +16,8 @@ case ${1:-} in
     slow) chosen="slow" && shift ;;
     *) chosen="not slow" ;;
 esac
+# hundreds of processes load the package: compile it once, also where Python is told to keep nothing
+python -m compileall -q mixing drivers
 ruff check .
 ruff format --check .
 mypy
