@@ -24,6 +24,8 @@ SMALLEST_STEP, LARGEST_STEP = 0.05, 10.0
 NO_STEP = 1e-6
 #: K; above, a temperature without units was taken for atomic units (315,775 K each).
 HOTTEST = 20_000.0
+#: Relative; a temperature in matrices that were printed with few digits is still the ensemble's.
+SAME_TEMPERATURE = 1e-3
 #: Modes of <dynamics> that a thermostat is for.
 THERMOSTATTED = ("nvt", "nvt-cc")
 #: i-PI's warnings that are no news: what the input asks for, and what only costs time.
@@ -300,6 +302,14 @@ def _check_temperature(ipi_input: IpiInput, view: IpiView) -> Iterator[str]:
         raise MixpiError(f"{file}: the <temperature> of the ensemble is negative ({given:g} K)")
     if given == 0 and thermostatted:
         yield f"warning: the <temperature> of {file} is 0 K: the thermostat will cool to rest"
+    for centroid in [m.centroid_temperature for m in view.motions if m.centroid_temperature]:
+        if thermostatted and abs(centroid / max(given, 1e-9) - 1) > SAME_TEMPERATURE:
+            yield (
+                f"warning: the matrices of the thermostat in {file} are for {centroid:.4g} K, and "
+                f"the <temperature> is {given:.4g} K: the centroids will have the former, and "
+                "nothing of what is sampled is that of the latter. Multiply A and C by "
+                f"{given / centroid:.6g} (scripts/piglet.py prints them)"
+            )
     for what, value in (
         ("<temperature> of the ensemble", given),
         ("temperature of the first velocities", view.kinetic_temperature),

@@ -28,6 +28,7 @@ import numpy as np
 from ase.units import Bohr
 from ipi.engine.properties import getall
 from ipi.engine.simulation import Simulation
+from ipi.engine.thermostats import ThermoNMGLE
 from ipi.inputs.simulation import InputSimulation
 from ipi.pes.dummy import Dummy_driver
 from ipi.utils.inputvalue import Input, InputAttribute, InputRaw
@@ -311,8 +312,16 @@ def _motion(motion: Any) -> dict[str, Any]:
         "nmts": [int(n) for n in getattr(motion, "nmts", [])],
         "thermostat": type(thermostat).__name__ if thermostat is not None else None,
         "tau": _fs(tau) if tau is not None else None,
+        "centroid_temperature": _centroid_temperature(thermostat),
         "fixed": [int(dof) for dof in motion.fixatoms_dof],
     }
+
+
+def _centroid_temperature(thermostat: Any) -> float | None:
+    """What covariances of an input of its own say, K; None if the ensemble's counts."""
+    if not isinstance(thermostat, ThermoNMGLE):
+        return None
+    return _kelvin(np.array(thermostat.C)[0, 0, 0] / thermostat.nb)
 
 
 def _force(force: Any) -> dict[str, Any]:

@@ -43,6 +43,9 @@ class Motion:
         i-PI's class; "Thermostat" is none at all.
     tau : float or None
         fs.
+    centroid_temperature : float or None
+        K; to which a thermostat of generalized Langevin equations on normal modes takes the
+        centroid, by its own matrix of covariances.
     fixed : list of int
         Degrees of freedom that do not move (3 × atom + axis).
     """
@@ -53,6 +56,7 @@ class Motion:
     nmts: list[int]
     thermostat: str | None
     tau: float | None
+    centroid_temperature: float | None
     fixed: list[int]
 
 

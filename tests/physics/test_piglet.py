@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from ase import Atoms, units
 from ase.io import write
-from conftest import ROOT, clean_environment
+from conftest import ROOT, clean_environment, mixpi
 from ipi.scripting import read_output
 from mixpi.analysis.statistics import mean
 
@@ -47,6 +48,20 @@ def test_matrices_are_right_for_harmonic_oscillators_and_at_other_temperatures(t
     cold = tmp_path / "cold.xml"
     cold.write_text(text.replace(">1.0</timestep>", ">3.0</timestep>"))
     np.testing.assert_allclose(table(cold), [ratios, here, white], atol=1.1e-4)
+
+
+def test_matrices_of_another_temperature_are_named(tmp_path):
+    folder = shutil.copytree(INPUT.parent, tmp_path / "case")
+    cold = folder / "cold.xml"
+    cold.write_text(INPUT.read_text().replace("'kelvin'>300</temp", "'kelvin'>100</temp"))
+    found = {}
+    for name in ("piglet.xml", "cold.xml"):
+        done = mixpi("check", "--fast", name, cwd=folder)
+        assert done.returncode == 0, done.stderr
+        found[name] = [line for line in done.stdout.splitlines() if "matrices" in line]
+    assert not found["piglet.xml"]
+    [line] = found["cold.xml"]
+    assert "300 K" in line and "100 K" in line and "0.333333" in line
 
 
 @pytest.mark.slow
