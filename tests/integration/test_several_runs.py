@@ -1,0 +1,226 @@
+"""``mixpi run --runs``: real i-PI, sockets and processes; each run is as it would be alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.io import read
+from conftest import (
+    Case,
+    command_driver,
+    evaluations,
+    faulty_driver,
+    mixpi,
+    silicon,
+    wait_for,
+)
+from mixpi.output.records import read_steps
+from mixpi.runs.folders import seed_of_run
+
+
+POTENTIALS = Path(__file__).parents[2] / "ipi_inputs" / "potentials"
+STEPS = 12
+
+
+def several(case, *arguments, runs=3, timeout=120.0):
+    words = ["run", "input.xml", "--quiet", "--runs", str(runs), *arguments]
+    return mixpi(*words, cwd=case.folder, timeout=timeout)
+
+
+def run_of(case, number):
+    """A run as a case of its own, to look at."""
+    return Case(case.folder / "runs" / str(number), case.config)
+
+
+def report(case):
+    return json.loads((case.folder / "runs" / "mixpi.report.json").read_text())
+
+
+@pytest.fixture
+def toys(make_case):
+    """Toy drivers on both sides, at the addresses that are theirs by default."""
+
+    def make(folder="case", *, expensive=None, **xml):
+        case = make_case(silicon(1), folder=folder, **{"steps": STEPS, "stride": 1, **xml})
+        case.config["cheap"] = {"command": command_driver("zero")}
+        case.config["expensive"] = expensive or {"command": command_driver("toy")}
+        case.write()
+        return case
+
+    return make
+
+
+@pytest.fixture
+def lammps(make_case):
+    """A distilled potential everywhere, another one near the seed, both by LAMMPS."""
+
+    def make(folder):
+        case = make_case(
+            silicon(2),
+            folder=folder,
+            steps=STEPS,
+            stride=1,
+            temperature=600.0,
+            regions={"core": 2.6, "blend": 2.0, "buffer": 3.5},
+        )
+        for name in ("si-uf3.uf3", "si-snap-fast.snapcoeff", "si-snap-fast.snapparam"):
+            shutil.copy(POTENTIALS / name, case.folder)
+        uf3 = ["pair_style uf3 3", "pair_coeff * * si-uf3.uf3 Si"]
+        snap = ["pair_style snap", "pair_coeff * * si-snap-fast.snapcoeff si-snap-fast.snapparam Si"]
+        case.config["cheap"] = {"lammps": {"potential": uf3}}
+        case.config["expensive"] = {"lammps_cluster": {"potential": snap}}
+        case.write()
+        return case
+
+    return make
+
+
+def same(first: Path, second: Path) -> None:
+    """The same trajectory, to the last digit that is written."""
+    for name in ("md.out", "md.pos_0.extxyz", "md.for_0.extxyz"):
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
+
+
+def test_each_run_is_as_it_would_be_alone(lammps):
+    case = lammps("case")
+    done = several(case, "--at-once", "3")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("finished") == 3 and "shared expensive-0: " in done.stdout
+    assert not case.processes()
+    found = report(case)
+    assert [run["steps"] for run in found["runs"]] == [STEPS] * 3
+    shared = found["shared"]["expensive-0"]
+    assert shared["evaluations"] == 3 * (STEPS + 1) and 0.0 < shared["share"] <= 1.0
+    ends = [run_of(case, number).positions()[-1] for number in (1, 2, 3)]
+    assert np.abs(ends[0] - ends[1]).max() > 0.01 < np.abs(ends[1] - ends[2]).max()
+    # the second one again, with an own driver, in a folder that only has the other seed
+    alone = lammps("alone")
+    text = alone.input.read_text()
+    alone.input.write_text(text.replace("31415", str(seed_of_run(31415, 2))))
+    done = mixpi("run", "input.xml", "--no-reference", "--quiet", cwd=alone.folder)
+    assert done.returncode == 0, done.stderr
+    same(case.folder / "runs" / "2", alone.folder)
+    # and what was one of several is a folder like any other
+    done = mixpi("check", "--fast", "RESTART", cwd=case.folder / "runs" / "2")
+    assert done.returncode == 0, done.stderr
+
+
+def test_finished_runs_are_left_and_others_added(toys):
+    case = toys()
+    assert several(case, runs=2).returncode == 0
+    before = {path: path.stat().st_mtime_ns for path in case.folder.glob("runs/?/md.out")}
+    done = several(case, runs=3)
+    assert done.returncode == 0, done.stderr
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert [run["steps"] for run in report(case)["runs"]] == [STEPS] * 3
+    assert report(case)["runs"][0]["message"] == "it was finished before"
+    assert len(read(case.folder / "runs" / "3" / "mix.extxyz", ":")) == STEPS // 10 + 1
+    done = several(case, runs=3)  # there is nothing to do
+    assert done.returncode == 0 and not case.processes()
+
+
+def test_stopped_runs_go_on_as_if_nothing_had_been(toys):
+    reference, case = toys("reference", steps=40), toys("case", steps=40)
+    assert several(reference, runs=3).returncode == 0
+    case.config["expensive"] = {"command": faulty_driver("slow", 0.03)}
+    case.write()
+    process = case.start("--runs", "3", "--at-once", "2", "--quiet")
+    wait_for(lambda: min(evaluations(run_of(case, number)) for number in (1, 2)) > 5)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, output
+    assert "run 1, 2: interrupted: stopped by SIGTERM" in output
+    assert "run 3: interrupted: not started" in output
+    assert "the same command continues what is not finished" in output
+    assert not case.processes()
+    done = several(case, "--at-once", "2")
+    assert done.returncode == 0, done.stderr
+    for number in (1, 2, 3):
+        found, wanted = run_of(case, number), run_of(reference, number)
+        np.testing.assert_array_equal(
+            read_steps(found.folder / "mix.steps")["step"], np.arange(41)
+        )
+        np.testing.assert_allclose(found.positions(), wanted.positions(), rtol=0, atol=1e-8)
+
+
+def test_a_run_that_is_killed_takes_no_other_with_it(toys):
+    case = toys(steps=40, expensive={"command": faulty_driver("slow", 0.03)})
+    process = case.start("--runs", "2", "--quiet")
+    first, second = run_of(case, 1), run_of(case, 2)
+    wait_for(lambda: evaluations(first) > 5)
+    os.kill(first.pid_in("."), signal.SIGKILL)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "run 1: failed: i-PI was killed by SIGKILL" in output
+    assert evaluations(second) == 41
+    assert [run["status"] for run in report(case)["runs"]] == ["failed", "finished"]
+    assert not case.processes()
+
+
+def test_a_shared_driver_that_dies_is_replaced(toys, tmp_path):
+    case = toys(expensive={"command": faulty_driver("die", 9, tmp_path / "died")})
+    done = several(case, runs=2)
+    assert done.returncode == 0, done.stderr
+    assert "driver expensive-0 was killed by SIGKILL; starting it again" in done.stderr
+    assert report(case)["restarts"] == {"expensive-0": 1}
+    assert [evaluations(run_of(case, number)) for number in (1, 2)] == [STEPS + 1] * 2
+
+
+def test_drivers_that_cannot_start_end_all(toys):
+    case = toys(expensive={"command": f"{sys.executable} -c 'raise SystemExit(3)'"})
+    done = several(case, runs=2)
+    assert done.returncode == 1
+    assert "run 1, 2: failed: driver expensive-0 ended with exit code 3" in done.stderr
+    assert not case.processes()
+
+
+def test_nan_for_one_run_is_no_matter_for_the_others(toys):
+    """The relay hands on what a driver says; the run judges it, and the others go on."""
+    case = toys(expensive={"command": faulty_driver("nan", 8)})
+    done = several(case, "--at-once", "1", runs=2)
+    assert done.returncode == 1
+    assert "run 1, 2: failed: the expensive driver returned NaN or infinity" in done.stderr
+    assert 0 < evaluations(run_of(case, 1)) < STEPS
+
+
+def test_without_seeds_there_is_nothing_to_share(toys):
+    case = toys()
+    case.config["seeds"] = "none"
+    case.write()
+    done = several(case, runs=2)
+    assert done.returncode == 0, done.stderr
+    assert report(case)["shared"] == {} and not (case.folder / "runs/logs/relay.log").exists()
+
+
+def test_killed_launcher_leaves_states_and_no_process(toys):
+    case = toys(steps=400, expensive={"command": faulty_driver("slow", 0.03)})
+    process = case.start("--runs", "2", "--quiet")
+    wait_for(lambda: min(evaluations(run_of(case, number)) for number in (1, 2)) > 5)
+    process.kill()
+    process.wait()
+    wait_for(lambda: not case.processes())
+    for number in (1, 2):
+        assert (run_of(case, number).folder / "RESTART").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--runs", "0"], "at least one run is needed"),
+        (["--folder", "x"], "--folder is for several runs"),
+        (["--at-once", "2"], "--at-once is for several runs"),
+        (["--runs", "2", "--reference"], "--reference is for one run"),
+    ],
+)
+def test_wrong_usage(toys, arguments, message):
+    case = toys()
+    done = mixpi("run", "input.xml", *arguments, cwd=case.folder)
+    assert done.returncode == 1 and message in done.stderr
+    assert not (case.folder / "runs").exists()
