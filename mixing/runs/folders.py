@@ -27,6 +27,7 @@ from ..errors import MixpiError
 from ..files.replacing import replace_text
 from ..ipi.input import IpiInput, read_ipi_input
 from ..output.checkpoints import RESTART, read_checkpoint
+from ..run.locking import LOGS
 
 
 #: Says what the runs in a folder are of.
@@ -145,43 +146,44 @@ class RunFolders:
     def _folder(self, number: int) -> Path:
         return self.folder / str(number)
 
-    def make(self) -> None:
-        """Make those that are not there, and look whether the others are of this input.
+    def look(self) -> None:
+        """Look whether what is there already is of this input.
 
         Raises
         ------
         MixpiError
-            If one is of another, or nothing can be written.
+            If it is not.
         """
-        wanted = self._record()
         path = self.folder / RECORD
+        there = [] if not self.folder.exists() else sorted(p.name for p in self.folder.iterdir())
         if path.exists():
-            self._require_same(path, wanted)
-        elif others := sorted(p.name for p in self.folder.iterdir() if p.name != "logs"):
+            self._require_same(path)
+        elif others := [name for name in there if name != LOGS]:
             raise MixpiError(
                 f"{self.folder} holds other things ({', '.join(others[:3])}) and no {RECORD}: "
                 "give a new folder for the runs (--folder)"
             )
-        else:
-            replace_text(path, json.dumps(wanted, indent=1) + "\n")
         for run in self.runs:
-            text = self._text(run)
-            if not run.input.exists():
-                self._make(run, text)
-            elif run.input.read_text(encoding="utf-8") != text:
+            if run.input.exists() and run.input.read_text(encoding="utf-8") != self._text(run):
                 raise MixpiError(
                     f"{run.input} is not what {self._input.path} gives for run {run.number}: one "
                     "of them has changed since. Put it back, or begin new runs in another "
                     "folder (--folder)"
                 )
-        more = sorted(int(p.name) for p in self.folder.iterdir() if p.name.isdecimal())
-        more = [number for number in more if number > len(self.runs)]
-        if more:
-            self.notes.append(
-                f"runs {', '.join(map(str, more))} in {self.folder} are left as they are"
-            )
+        further = sorted(int(name) for name in there if name.isdecimal())
+        if more := [str(number) for number in further if number > len(self.runs)]:
+            self.notes.append(f"runs {', '.join(more)} in {self.folder} are left as they are")
 
-    def _require_same(self, path: Path, wanted: dict[str, Any]) -> None:
+    def make(self) -> None:
+        """Make those that are not there; the folder that they are in is."""
+        path = self.folder / RECORD
+        if not path.exists():
+            replace_text(path, json.dumps(self._record(), indent=1) + "\n")
+        for run in self.runs:
+            if not run.input.exists():
+                self._make(run)
+
+    def _require_same(self, path: Path) -> None:
         """Refuse runs that are of something else.
 
         Raises
@@ -191,23 +193,23 @@ class RunFolders:
         """
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-            differences = list(_differences(found, json.loads(json.dumps(wanted))))
         except (OSError, ValueError):
             raise MixpiError(f"{path} cannot be read: give a new folder (--folder)") from None
-        if differences:
+        differences = _differences(found, json.loads(json.dumps(self._record())))
+        if first := next(differences, None):
             raise MixpiError(
-                f"the runs in {self.folder} were begun with another {differences[0]}. Put it back, "
-                "or begin new runs in another folder (--folder)"
+                f"the runs in {self.folder} were begun with another {first}. Put it back, or begin "
+                "new runs in another folder (--folder)"
             )
 
-    def _make(self, run: RunFolder, text: str) -> None:
+    def _make(self, run: RunFolder) -> None:
         run.folder.mkdir(exist_ok=True)
         for name, target in self._files.items():
             link = run.folder / name
             link.parent.mkdir(parents=True, exist_ok=True)
             if not os.path.lexists(link):
                 link.symlink_to(os.path.relpath(target, link.parent.resolve()))
-        replace_text(run.input, text)  # the last: what has it is whole
+        replace_text(run.input, self._text(run))  # the last: what has it is whole
 
     def _text(self, run: RunFolder) -> str:
         """The input with the seed of a run."""

@@ -143,7 +143,8 @@ class SeveralRuns:
         if at_once is not None and at_once < 1:
             raise MixpiError(f"--at-once {at_once}: at least one run at a time is needed")
         self.at_once = min(at_once or sensible_at_once(self.ipi_input, count), count)
-        self.notes = list(check(path, drivers=False))
+        self._folders.look()
+        self.notes = [*self._folders.notes, *check(path, drivers=False)]
         self._atoms = read_structure(
             self.ipi_input.config_path.parent / self.ipi_input.config.structure
         )
@@ -154,7 +155,6 @@ class SeveralRuns:
             raise MixpiError(f"cannot make {self.folder}: {error.strerror}") from None
         self._lock = lock(self.logs)
         self._folders.make()
-        self.notes += self._folders.notes
         self._shares = SHARED in self.ipi_input.pools
         self._failure: str | None = None
         #: A run looks at its folder one at a time: LAMMPS, which may look for seeds, changes there.

@@ -18,7 +18,7 @@ import os
 import selectors
 import socket
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -141,14 +141,14 @@ class Relay:
         self._lines: list[Line] = []
         self._asked: dict[Line, Request] = {}
         self._knocked = 0.0
-        self._began: float | None = None
+        self._began = self._answered = 0.0
         self._selector = selectors.DefaultSelector()
         self._selector.register(pool, selectors.EVENT_READ)
 
     @property
     def elapsed(self) -> float:
-        """s since a run has asked for something for the first time."""
-        return 0.0 if self._began is None else time.monotonic() - self._began
+        """s from when a run has asked for something for the first time to the last answer."""
+        return max(self._answered - self._began, 0.0)
 
     def turn(self, seconds: float) -> None:
         """Wait for at most so many seconds, then do what can be done.
@@ -202,10 +202,11 @@ class Relay:
     def _answer(self, line: Line, reply: Reply) -> None:
         with self._guarding(line):
             line.answer(reply)
+            self._answered = time.monotonic()
             self._selector.modify(line, line.events)
 
     @contextlib.contextmanager
-    def _guarding(self, line: Line) -> Generator[None, None, None]:
+    def _guarding(self, line: Line) -> Iterator[None]:
         """Leave a run that has ended; what it has asked for nobody wants any more."""
         try:
             yield

@@ -181,8 +181,7 @@ def test_drivers_that_cannot_start_end_all(toys):
     assert not case.processes()
 
 
-def test_nan_for_one_run_is_no_matter_for_the_others(toys):
-    """The relay hands on what a driver says; the run judges it, and the others go on."""
+def test_runs_judge_for_themselves_what_a_shared_driver_says(toys):
     case = toys(expensive={"command": faulty_driver("nan", 8)})
     done = several(case, "--at-once", "1", runs=2)
     assert done.returncode == 1

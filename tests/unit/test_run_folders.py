@@ -27,6 +27,7 @@ def case(make_case):
 
 def folders(case, count=3, name="runs"):
     found = RunFolders(read_ipi_input(case.input), case.folder / name, count)
+    found.look()
     found.folder.mkdir(exist_ok=True)
     found.make()
     return found
