@@ -65,7 +65,7 @@ class Progressed:
 
 @dataclass(frozen=True)
 class Served:
-    """What a driver that several runs share has done: evaluations, in s, since the first request."""
+    """What a driver that several runs share has done, in how many s; and s since it was asked."""
 
     driver: str
     evaluations: int
@@ -76,8 +76,7 @@ class Served:
 Event = Connected | Dropped | Warned | Failed | Progressed | Served
 #: An event's name in the file → what it is.
 _KINDS: dict[str, type[Event]] = {
-    kind.__name__.lower(): kind
-    for kind in (Connected, Dropped, Warned, Failed, Progressed, Served)
+    kind.__name__.lower(): kind for kind in (Connected, Dropped, Warned, Failed, Progressed, Served)
 }
 
 

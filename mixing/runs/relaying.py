@@ -38,12 +38,12 @@ def main() -> None:
     stopped: list[int] = []
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda n, _frame: stopped.append(n))
-    runs = {int(number): Path(path) for number, _, path in (r.partition("=") for r in arguments.runs)}
+    parts = [word.partition("=") for word in arguments.runs]
+    places = {int(n): unix_path(shared_address(Path(path))) for n, _, path in parts}
     driver = getattr(load_config(arguments.config), SHARED)
     pool = DriverPool(SHARED, driver, launched_by=own_family())
     try:
         pool.open()
-        places = {number: unix_path(shared_address(path)) for number, path in runs.items()}
         relay = Relay(pool, places, lines=driver.count)
         told = 0.0
         while not stopped:

@@ -200,9 +200,7 @@ class SeveralRuns:
         configs = {run.number: run.folder / name for run in runs}
         return SharedDrivers(self.ipi_input, self._atoms, self.logs, configs, say_on_stderr)
 
-    def _run_all(
-        self, runs: list[RunFolder], shared: SharedDrivers | None
-    ) -> list[OneOfSeveral]:
+    def _run_all(self, runs: list[RunFolder], shared: SharedDrivers | None) -> list[OneOfSeveral]:
         try:
             with self._progress, ThreadPoolExecutor(self.at_once) as threads:
                 if shared:

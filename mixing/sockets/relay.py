@@ -147,7 +147,7 @@ class Relay:
 
     @property
     def elapsed(self) -> float:
-        """s from when a run has asked for something for the first time to the last answer."""
+        """Time (s) from the first request of a run to the last answer."""
         return max(self._answered - self._began, 0.0)
 
     def turn(self, seconds: float) -> None:

@@ -217,7 +217,7 @@ class Server:
             raise RequestFailed(
                 request,
                 f"the {self.name} driver returned forces for {error.found} atoms, "
-                f"{request.atoms} were asked for: it was started for another structure"
+                f"{request.atoms} were asked for: it was started for another structure",
             ) from None
 
     def _drop(self, connection: Connection, lost: Lost) -> None:
@@ -347,7 +347,7 @@ class Server:
                 raise RequestFailed(
                     request,
                     f"{MAX_ATTEMPTS} {self.name} drivers in a row were lost while computing the "
-                    f"same structure, the last because it {self.last_reason}; see their logs"
+                    f"same structure, the last because it {self.last_reason}; see their logs",
                 )
             self._require_right_structure(connection, request)
             self.queue.popleft()
@@ -389,5 +389,5 @@ class Server:
                 request,
                 f"the atoms of the region have changed, but the {self.name} driver does not ask "
                 f"what they are (NEEDINIT) before each evaluation: it can compute one structure "
-                f"only. {ONE_STRUCTURE}"
+                f"only. {ONE_STRUCTURE}",
             )

@@ -73,7 +73,10 @@ def lammps(make_case):
         for name in ("si-uf3.uf3", "si-snap-fast.snapcoeff", "si-snap-fast.snapparam"):
             shutil.copy(POTENTIALS / name, case.folder)
         uf3 = ["pair_style uf3 3", "pair_coeff * * si-uf3.uf3 Si"]
-        snap = ["pair_style snap", "pair_coeff * * si-snap-fast.snapcoeff si-snap-fast.snapparam Si"]
+        snap = [
+            "pair_style snap",
+            "pair_coeff * * si-snap-fast.snapcoeff si-snap-fast.snapparam Si",
+        ]
         case.config["cheap"] = {"lammps": {"potential": uf3}}
         case.config["expensive"] = {"lammps_cluster": {"potential": snap}}
         case.write()
@@ -144,9 +147,7 @@ def test_stopped_runs_go_on_as_if_nothing_had_been(toys):
     assert done.returncode == 0, done.stderr
     for number in (1, 2, 3):
         found, wanted = run_of(case, number), run_of(reference, number)
-        np.testing.assert_array_equal(
-            read_steps(found.folder / "mix.steps")["step"], np.arange(41)
-        )
+        np.testing.assert_array_equal(read_steps(found.folder / "mix.steps")["step"], np.arange(41))
         np.testing.assert_allclose(found.positions(), wanted.positions(), rtol=0, atol=1e-8)
 
 
