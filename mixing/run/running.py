@@ -53,6 +53,8 @@ class Run:
     shares_drivers : bool
         Whether it is one of several runs whose expensive drivers are those of all: the relay
         (:mod:`mixpi.sockets.relay`) connects in their place.
+    checked : bool
+        Whether the input, or one that differs by its seed alone, has been checked already.
     say : callable
         Told what users should know while it runs.
 
@@ -68,11 +70,12 @@ class Run:
         *,
         logs: str = LOGS,
         shares_drivers: bool = False,
+        checked: bool = False,
         say: Callable[[str], None] = say_on_stderr,
     ) -> None:
         self.ipi_input: IpiInput = read_ipi_input(path)
         self._shares_drivers, self._say = shares_drivers, say
-        self.notes = list(check(path, drivers=False))
+        self.notes = [] if checked else list(check(path, drivers=False))
         self.atoms = read_structure(
             self.ipi_input.config_path.parent / self.ipi_input.config.structure
         )

@@ -192,10 +192,13 @@ class RunFolders:
             What the difference is.
         """
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            found = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
             raise MixpiError(f"{path} cannot be read: give a new folder (--folder)") from None
-        differences = _differences(found, json.loads(json.dumps(self._record())))
+        now = json.loads(json.dumps(self._record()))
+        # a word that was no file may have become the name of one
+        now["files"] = {n: h for n, h in now["files"].items() if n in found.get("files", ())}
+        differences = _differences(found, now)
         if first := next(differences, None):
             raise MixpiError(
                 f"the runs in {self.folder} were begun with another {first}. Put it back, or begin "

@@ -239,9 +239,11 @@ class SeveralRuns:
                 found.outcome.status, found.outcome.message = "interrupted", "not started"
                 return self._ended(found)
             with self._looking:
+                begin = place.begin()
                 run = Run(
-                    place.begin(),
+                    begin,
                     shares_drivers=self._shares,
+                    checked=begin == place.input,
                     say=lambda text: say_on_stderr(f"run {place.number}: {text}"),
                 )
             first, total = run.ipi_input.first_step, run.ipi_input.total_steps

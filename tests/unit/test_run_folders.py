@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 import yaml
 from conftest import silicon
+from mixpi.cli import main
 from mixpi.errors import MixpiError
 from mixpi.ipi.input import read_ipi_input
 from mixpi.runs.folders import RECORD, RunFolders, seed_of_run
@@ -193,3 +194,18 @@ def test_the_record_says_what_the_runs_are_of(case):
 def test_how_many_at_once(case, monkeypatch, cores, count, wanted):
     monkeypatch.setattr("mixpi.runs.several.cores_here", lambda: cores)
     assert sensible_at_once(read_ipi_input(case.input), count) == wanted
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--runs", "0"], "at least one run is needed"),
+        (["--folder", "x"], "--folder is for several runs"),
+        (["--at-once", "2"], "--at-once is for several runs"),
+        (["--runs", "2", "--reference"], "--reference is for one run"),
+    ],
+)
+def test_wrong_usage(case, capsys, arguments, message):
+    assert main(["run", str(case.input), *arguments]) == 1
+    assert message in capsys.readouterr().err
+    assert not (case.folder / "runs").exists()

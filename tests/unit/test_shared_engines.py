@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import ROOT, silicon
+from conftest import ROOT, silicon, the_rest_slow
 from mixpi import build_regions, extract_cluster
 from mixpi.blend.clusters import depths_of
 from mixpi.drivers.lammps_cluster import LammpsClusterEngine
@@ -68,7 +68,7 @@ ENGINES = {
 }
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", the_rest_slow(ENGINES, *(n for n in ENGINES if "mace" not in n)))
 def test_another_run_in_between_changes_no_bit(name, tiny_model):
     runs = {1: trajectory(1), 2: trajectory(2)}
 
