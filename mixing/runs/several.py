@@ -157,6 +157,7 @@ class SeveralRuns:
         self._folders.make()
         self._shares = SHARED in self.ipi_input.pools
         self._failure: str | None = None
+        self._said: set[str] = set()
         #: A run looks at its folder one at a time: LAMMPS, which may look for seeds, changes there.
         self._looking = threading.Lock()
 
@@ -244,7 +245,7 @@ class SeveralRuns:
                     begin,
                     shares_drivers=self._shares,
                     checked=begin == place.input,
-                    say=lambda text: say_on_stderr(f"run {place.number}: {text}"),
+                    say=lambda text: self._say(place.number, text),
                 )
             first, total = run.ipi_input.first_step, run.ipi_input.total_steps
             progress = self._progress.of_run(place.number, first=first, total=total)
@@ -257,6 +258,13 @@ class SeveralRuns:
         except OSError as error:
             found.outcome.message = found.outcome.message or f"{error.strerror}: {error.filename}"
         return self._ended(found)
+
+    def _say(self, number: int, text: str) -> None:
+        """Say what users should know of a run; the same warning only of the first one."""
+        if text not in self._said:
+            say_on_stderr(f"run {number}: {text}")
+        if text.startswith("warning: "):
+            self._said.add(text)
 
     def _ended(self, found: OneOfSeveral) -> OneOfSeveral:
         state = read_checkpoint(found.folder / RESTART)
