@@ -126,9 +126,8 @@ class ProgressOfOne:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.show()
         if bar := self._all.bar:
-            bar.stop_task(self._task)
+            bar.remove_task(self._task)
         self._all.end(self)
 
     def hear(self, event: Progressed) -> None:
