@@ -163,16 +163,30 @@ class RunFolders:
                 f"{self.folder} holds other things ({', '.join(others[:3])}) and no {RECORD}: "
                 "give a new folder for the runs (--folder)"
             )
-        for run in self.runs:
-            if run.input.exists() and run.input.read_text(encoding="utf-8") != self._text(run):
-                raise MixpiError(
-                    f"{run.input} is not what {self._input.path} gives for run {run.number}: one "
-                    "of them has changed since. Put it back, or begin new runs in another "
-                    "folder (--folder)"
-                )
+        for run in [run for run in self.runs if run.input.exists()]:
+            self._require_own(run)
         further = sorted(int(name) for name in there if name.isdecimal())
         if more := [str(number) for number in further if number > len(self.runs)]:
             self.notes.append(f"runs {', '.join(more)} in {self.folder} are left as they are")
+
+    def _require_own(self, run: RunFolder) -> None:
+        """Refuse a folder that is not of this input.
+
+        Raises
+        ------
+        MixpiError
+            Which file is another.
+        """
+        if run.input.read_text(encoding="utf-8") != self._text(run):
+            raise MixpiError(
+                f"{run.input} is not what {self._input.path} gives for run {run.number}: one of "
+                "them has changed since. Put it back, or begin new runs in another folder "
+                "(--folder)"
+            )
+        for name, target in self._files.items():
+            own = run.folder / name
+            if not (own.exists() and own.samefile(target)):
+                raise MixpiError(f"{own} is not {target} any more: make it a link to that again")
 
     def make(self) -> None:
         """Make those that are not there; the folder that they are in is."""

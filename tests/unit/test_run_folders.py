@@ -178,6 +178,17 @@ def test_what_has_changed_is_refused(case):
         folders(case)
 
 
+def test_a_run_that_reads_another_file_is_refused(case):
+    link = folders(case).runs[1].folder / "mixing.yaml"
+    text = link.read_text()
+    link.unlink()
+    with pytest.raises(MixpiError, match=r"2/mixing\.yaml is not .* any more"):
+        folders(case)
+    link.write_text(text)
+    with pytest.raises(MixpiError, match=r"2/mixing\.yaml is not .* any more"):
+        folders(case)
+
+
 def test_the_record_says_what_the_runs_are_of(case):
     record = json.loads((folders(case).folder / RECORD).read_text())
     assert record["seed"] == 31415 and record["input"] == "input.xml"
