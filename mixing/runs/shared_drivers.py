@@ -45,8 +45,6 @@ class SharedDrivers:
     ----------
     served : dict of str to Served
         What each driver has done.
-    warnings : list of str
-        What was suspicious about them.
     """
 
     def __init__(
@@ -66,7 +64,6 @@ class SharedDrivers:
         config = ipi_input.config.model_copy(update={SHARED: patient})
         self._crew = Crew(replace(ipi_input, config=config), atoms, logs, (SHARED,), say)
         self.served: dict[str, Served] = {}
-        self.warnings: list[str] = []
         self._relay: Child | None = None
 
     @property
@@ -134,7 +131,6 @@ class SharedDrivers:
                 case Served():
                     self.served[event.driver] = event
                 case Warned(text):
-                    self.warnings.append(text)
                     self._say(f"warning: {text}")
                 case Failed(reason):
                     raise MixpiError(reason + self._crew.stories())
