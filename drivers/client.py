@@ -213,6 +213,7 @@ def serve(
     species = np.empty(0, dtype=int) if numbers is None else numbers
     needs_species = getattr(engine, "needs_species", True)
     takes_depths, more = getattr(engine, "takes_depths", False), {}
+    turn_to = getattr(engine, "turn_to", None)
     reach = getattr(engine, "force_range", None)
     about: dict[str, float | list | str] = {} if reach is None else {"force_range": float(reach)}
     wants_sites = wants_spread = False
@@ -235,6 +236,8 @@ def serve(
                         "server's token file (--token FILE)"
                     )
                 more = _depths_from(told) if takes_depths else {}
+                if turn_to is not None:
+                    turn_to(_system_in(told))
                 wants_sites, wants_spread = (told.get(k) is True for k in ("sites", "spread"))
                 _refuse_batches(text)
                 need_init = False
@@ -407,6 +410,14 @@ def _depths_from(told: dict) -> dict:
             "the server told depths that are no numbers, no buffer, or no places of the atoms"
         ) from None
     return {"depths": depths, "buffer": buffer, "places": places}
+
+
+def _system_in(told: dict) -> int:
+    """Which of several runs a structure is of, where drivers are shared; 0 elsewhere."""
+    system = told.get("system", 0)
+    if not isinstance(system, int):
+        raise MixpiError("the server told a system that is no number")
+    return system
 
 
 def _refuse_batches(text: str) -> None:

@@ -142,6 +142,11 @@ class Committee(LayeredEngine):
         """Mean energies of the single atoms (m,), eV; their sum is the energy."""
         return np.mean([one.site_energies(numbers, positions, cell) for one in self._models], 0)
 
+    def turn_to(self, system: int) -> None:
+        """See :meth:`LayeredEngine.turn_to`."""
+        for one in self._models:
+            one.turn_to(system)
+
     def partial_sites(
         self, numbers: ArrayLike, positions: ArrayLike, cell: ArrayLike, **part: Any
     ) -> tuple[float, np.ndarray, np.ndarray]:

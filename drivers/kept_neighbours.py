@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import numpy as np
 
 from ..regions.periodic import PeriodicCell
@@ -11,6 +13,33 @@ from .neighbours import Graph, checked, received_graph
 #: Å; pairs that are so much further apart than the cutoff are kept as well. A wider one is found
 #: more seldom and looked through more slowly.
 SKIN = 1.0
+#: Systems of which they are kept; of more, of those that were asked for last.
+MOST_SYSTEMS = 64
+
+
+class NeighboursOfSystems:
+    """Kept neighbours of several systems, each as if it were the only one.
+
+    Several runs may share a driver. What one sees does then not depend on the others, to the last
+    bit, and neighbours are not looked for again because the others have moved.
+
+    Parameters
+    ----------
+    cutoff : float
+        Å.
+    """
+
+    def __init__(self, cutoff: float) -> None:
+        self._cutoff = cutoff
+        self._systems: OrderedDict[int, KeptNeighbours] = OrderedDict()
+
+    def of(self, system: int) -> KeptNeighbours:
+        """Those of a system."""
+        found = self._systems.setdefault(system, KeptNeighbours(self._cutoff))
+        self._systems.move_to_end(system)
+        if len(self._systems) > MOST_SYSTEMS:
+            self._systems.popitem(last=False)
+        return found
 
 
 class KeptNeighbours:

@@ -35,6 +35,8 @@ _FIRST_BOX = 30.0
 #: What is computed in each call. Lists are new each time, so a skin would be wasted.
 _COMMANDS = (
     "neighbor 0.0 bin",
+    # sums over neighbours have one order, whatever was computed before, be it of another run
+    "atom_modify sort 0 0.0",
     "compute virial all pressure NULL virial",
     "compute sites all pe/atom",
     "compute total all reduce sum c_sites",

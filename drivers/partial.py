@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import MixpiError
-from .kept_neighbours import KeptNeighbours
+from .kept_neighbours import KeptNeighbours, NeighboursOfSystems
 from .neighbours import Graph, neighbour_graph, received_graph
 from .trained import NO_VIRIAL, TrainedEngine
 
@@ -165,7 +165,12 @@ class LayeredEngine(TrainedEngine):
     has_site_energies = True
     has_masked_forces = True
     cutoff: float
-    _kept: KeptNeighbours | None = None
+    _kept: NeighboursOfSystems | None = None
+    _system = 0
+
+    def turn_to(self, system: int) -> None:
+        """Let the structures with ``places`` that follow be of this system."""
+        self._system = system
 
     def site_energies(
         self, numbers: ArrayLike, positions: ArrayLike, cell: ArrayLike
@@ -270,8 +275,8 @@ class LayeredEngine(TrainedEngine):
     ) -> tuple[float, np.ndarray, np.ndarray]:
         """As :meth:`evaluate_partial`: energy, forces, and site energies (m,), NaN for others."""
         layers, types = self._layers(), self._types(numbers)
-        if places is not None and self._kept is None:
-            self._kept = KeptNeighbours(self.cutoff)
+        if self._kept is None:
+            self._kept = NeighboursOfSystems(self.cutoff)
         part = choose(
             positions,
             cell,
@@ -279,7 +284,7 @@ class LayeredEngine(TrainedEngine):
             distance=distance,
             sites=sites,
             features=features,
-            kept=self._kept,
+            kept=None if places is None else self._kept.of(self._system),
             places=places,
         )
         forces, found = np.zeros((len(types), 3)), np.full(len(types), np.nan)

@@ -63,6 +63,10 @@ class PartialEngine:
         """What the model is, and the buffer that it needs."""
         return {**self._engine.facts(), "needs_buffer": self.needs_buffer}
 
+    def turn_to(self, system: int) -> None:
+        """See :meth:`LayeredEngine.turn_to`."""
+        self._engine.turn_to(system)
+
     def require(self, symbols: Iterable[str]) -> None:
         """See :meth:`LayeredEngine.require`."""
         self._engine.require(symbols)

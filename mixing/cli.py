@@ -16,6 +16,7 @@ from ._version import __version__
 from .cli_analyse import add_analyse_command
 from .cli_drivers import add_driver_commands
 from .cli_paths import add_path_commands
+from .cli_runs import add_options_of_several, refuse_options_of_several, run_several
 from .errors import MixpiError
 from .output.checkpoints import way_on
 from .regions.grammar import GRAMMAR
@@ -100,6 +101,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         help="at the end, measure mixed and all-expensive evaluations in turns, for the speed-up "
         f"in the report (default: up to {LARGEST_TIMED} atoms)",
     )
+    add_options_of_several(run)
     run.set_defaults(run=_run)
 
     check = commands.add_parser("check", help="validate everything without running")
@@ -241,6 +243,9 @@ def _run(arguments: argparse.Namespace) -> int:
     from .run.running import Run
 
     wait_for_no_reader()
+    if arguments.runs is not None:
+        return run_several(arguments)
+    refuse_options_of_several(arguments)
     run = Run(arguments.input)
     for note in run.notes:
         print(f"mixpi: {note}", file=sys.stderr)
@@ -268,18 +273,14 @@ def _report(run: Run, outcome: Outcome, arguments: argparse.Namespace, *, timed:
     """
     from rich.console import Console
 
-    from .analysis.report import make_report, write_report
+    from .analysis.report import report_run, write_report
     from .analysis.report_text import show
 
     folder = run.ipi_input.folder
     try:
         if not run.evidence.is_new(run.ipi_input.config.output.steps):
             raise MixpiError("the run did not get as far as its first forces")
-        report = make_report(run.ipi_input)
-        report["status"] = outcome.status
-        report["driver_restarts"] = outcome.restarts
-        report["warnings"] = outcome.warnings
-        report["wall_s"] = outcome.seconds
+        report = report_run(run.ipi_input, outcome)
         path = write_report(report, folder)
         if timed and _reference_wanted(arguments, run):
             _add_reference(report, run, quiet=arguments.quiet)

@@ -379,15 +379,12 @@ def load_config(path: str | os.PathLike) -> MixingConfig:
     path = Path(path)
     config = read_yaml(path, MixingConfig, help_command="mixpi config")
     config._home = path.parent
-    # the folder is resolved, the file is not: two folders may link to one file
-    identity = str(path.parent.resolve() / path.name)
-    tag = f"mixpi-{hashlib.sha256(os.fsencode(identity)).hexdigest()[:10]}"
     if config.cheap_cluster is None:
         config = config.model_copy(update={"cheap_cluster": config.cheap.on_cluster()})
     there = [pool for pool in POOLS if getattr(config, pool) is not None]
     config = config.model_copy(
         update={
-            pool: _with_socket(getattr(config, pool), f"{tag}-{pool}", path.parent)
+            pool: _with_socket(getattr(config, pool), default_address(path, pool), path.parent)
             for pool in there
         }
     )
@@ -401,6 +398,13 @@ def load_config(path: str | os.PathLike) -> MixingConfig:
                 "another 'address' or 'port'"
             )
     return config
+
+
+def default_address(path: Path, pool: str) -> str:
+    """The name of the unix socket of a pool, by the configuration's file."""
+    # the folder is resolved, the file is not: two folders may link to one file
+    identity = str(path.parent.resolve() / path.name)
+    return f"mixpi-{hashlib.sha256(os.fsencode(identity)).hexdigest()[:10]}-{pool}"
 
 
 def without_quotes(name: str) -> str:

@@ -22,6 +22,7 @@ from .statistics import mean, settled_from
 
 
 if TYPE_CHECKING:
+    from ..run.outcome import Outcome
     from ..run.speed_up import SpeedUp
 
 
@@ -94,6 +95,17 @@ def make_report(ipi_input: IpiInput) -> dict:
             "evaluations": len(rows["step"]),
             **_physics(ipi_input, rows, n_atoms, first=start if start else -1),
         },
+    }
+
+
+def report_run(ipi_input: IpiInput, outcome: Outcome) -> dict:
+    """As :func:`make_report`, with what the launcher knows of the run."""
+    return {
+        **make_report(ipi_input),
+        "status": outcome.status,
+        "driver_restarts": outcome.restarts,
+        "warnings": outcome.warnings,
+        "wall_s": outcome.seconds,
     }
 
 

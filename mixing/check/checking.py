@@ -12,7 +12,7 @@ from ..errors import MixpiError
 from ..ipi.input import IpiInput, read_ipi_input
 from ..ipi.run_regions import make_mixer
 from ..ipi.view import ask_ipi
-from ..output.checkpoints import newest_checkpoint, read_checkpoint, way_on
+from ..output.checkpoints import Checkpoint, newest_checkpoint, read_checkpoint, way_on
 from ..output.continuing import OutputFile, last_steps
 from ..regions.growth import Regions
 from ..structure import read_structure
@@ -73,14 +73,20 @@ def _earlier_run(ipi_input: IpiInput) -> Iterator[str]:
     """Offer the newest state of a run that was begun here and has not ended."""
     if read_checkpoint(ipi_input.path):
         return  # it is being continued
-    folder, config = ipi_input.folder, ipi_input.config
-    steps = OutputFile(folder / config.output.steps, frames=False, stride=1)
-    done = max(last_steps(steps), default=0)
-    if newest := newest_checkpoint(folder, ipi_input.checkpoint_names, up_to=done):
+    if newest := newest_state(ipi_input):
+        way = way_on(newest, ipi_input.folder, inside=True)
         yield (
             f"note: an earlier run here has done {newest.step} of {newest.total_steps} steps: "
-            f"'{way_on(newest, folder, inside=True)}' continues it; a new one puts its files aside"
+            f"'{way}' continues it; a new one puts its files aside"
         )
+
+
+def newest_state(ipi_input: IpiInput) -> Checkpoint | None:
+    """The newest whole state of a run that was begun in a folder and has not ended."""
+    folder = ipi_input.folder
+    steps = OutputFile(folder / ipi_input.config.output.steps, frames=False, stride=1)
+    done = max(last_steps(steps), default=0)
+    return newest_checkpoint(folder, ipi_input.checkpoint_names, up_to=done)
 
 
 def starting_regions(ipi_input: IpiInput, atoms: Atoms) -> Regions:

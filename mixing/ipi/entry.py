@@ -14,7 +14,7 @@ from ipi.utils.softexit import softexit
 from ..errors import MixpiError
 from ..run.journal import journal
 from ..run.stopping import hear_once
-from .session import fail
+from .session import fail, share_drivers
 from .simulation import hand_over
 
 
@@ -22,11 +22,16 @@ def main() -> None:
     """Run an i-PI input to its end."""
     parser = argparse.ArgumentParser(prog="python -m mixpi.ipi.entry", description=__doc__)
     parser.add_argument("--journal", required=True, metavar="FILE", help="the launcher's")
+    parser.add_argument(
+        "--shared-drivers", action="store_true", help="be one of several runs that share drivers"
+    )
     # the last word, as i-PI's own program has it: who continues a run looks there
     parser.add_argument("input", help="the i-PI input, or a RESTART")
     arguments = parser.parse_args()
 
     journal.open(arguments.journal)
+    if arguments.shared_drivers:
+        share_drivers()
     softexit.register_function(journal.flush)
     hear_once(softexit)
     try:

@@ -29,6 +29,7 @@ from ..run.journal import Failed, journal
 from ..run.locking import hold_lock
 from ..sockets.pool import DriverPool
 from ..sockets.server import say_aloud
+from ..sockets.shared import with_shared_drivers
 from ..structure import read_oriented
 from .simulation import keep_restarts_readable
 
@@ -40,6 +41,8 @@ FAILURE_FILE = "mixpi.failure"
 _sessions: dict[Path, Session] = {}
 #: Why this process has given up, if it has.
 _failures: list[str] = []
+#: Whether this is one of several runs that share drivers.
+_shares_drivers = False
 
 
 class Session:
@@ -79,6 +82,8 @@ class Session:
         keep_restarts_readable()
         keep_checkpoints_whole(say_aloud, lambda: self._remember() if self._remember else None)
         self.config = load_config(config)
+        if _shares_drivers:
+            self.config = with_shared_drivers(self.config, Path(config))
         check_plain_start(self.config, Path(config))
         self.structure_path = Path(config).parent / self.config.structure
         self.structure, self.rotation = read_oriented(self.structure_path)
@@ -171,6 +176,12 @@ class Session:
         """Leave word of what each driver has done."""
         loads = {n: load for pool in self.pools.values() for n, load in pool.loads.items()}
         write_loads(Path("."), self._left - self._measured_from, loads)
+
+
+def share_drivers() -> None:
+    """Take part in several runs of one case, whose expensive drivers are those of all."""
+    global _shares_drivers
+    _shares_drivers = True
 
 
 def join(config: str, part: str) -> Session:

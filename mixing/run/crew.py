@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -99,6 +98,10 @@ class Crew:
         Its structure.
     logs : Path
         Where logs and drivers' folders are.
+    pools : sequence of str
+        Whose drivers these are.
+    say : callable
+        Told what users should know.
 
     Attributes
     ----------
@@ -109,6 +112,8 @@ class Crew:
     ipi_input: IpiInput
     atoms: Atoms
     logs: Path
+    pools: Sequence[str]
+    say: Callable[[str], None]
     restarts: dict[str, int] = field(default_factory=dict)
     _watched: dict[str, Watched] = field(default_factory=dict)
     _restarted: dict[str, list[float]] = field(default_factory=dict)
@@ -131,7 +136,7 @@ class Crew:
         MixpiError
             If a socket does not come, or a driver cannot be started.
         """
-        for pool in self.ipi_input.pools:
+        for pool in self.pools:
             driver: DriverConfig = getattr(self.ipi_input.config, pool)
             deadline = time.monotonic() + driver.socket.connect_deadline
             while not is_listening(driver.socket):
@@ -145,7 +150,7 @@ class Crew:
                 time.sleep(0.02)
             if driver.external:
                 where = describe(driver.socket)
-                print(f"mixpi: waiting for {pool} drivers at {where}", file=sys.stderr)
+                self.say(f"waiting for {pool} drivers at {where}")
                 continue
             for number in range(driver.count):
                 name = f"{pool}-{number}"
@@ -176,7 +181,7 @@ class Crew:
             self._unknown.add(pool)
 
     def _end(self, child: Child, why: str) -> None:
-        print(f"mixpi: driver {child.name} {why}; ended", file=sys.stderr)
+        self.say(f"driver {child.name} {why}; ended")
         child.signal(signal.SIGKILL)
         child.wait(5.0)
 
@@ -237,7 +242,7 @@ class Crew:
         self._restarted[name] = [*recent, time.monotonic()]
         self.restarts[name] = self.restarts.get(name, 0) + 1
         child.signal(signal.SIGKILL)  # its own children, if it was only a launcher
-        print(f"mixpi: driver {name} {describe_end(code)}; starting it again", file=sys.stderr)
+        self.say(f"driver {name} {describe_end(code)}; starting it again")
         self._start(pool, name)
 
     def stop(self) -> None:

@@ -63,10 +63,20 @@ class Progressed:
     buffer: int
 
 
-Event = Connected | Dropped | Warned | Failed | Progressed
+@dataclass(frozen=True)
+class Served:
+    """What a driver that several runs share has done, in how many s; and s since it was asked."""
+
+    driver: str
+    evaluations: int
+    seconds: float
+    elapsed: float
+
+
+Event = Connected | Dropped | Warned | Failed | Progressed | Served
 #: An event's name in the file → what it is.
 _KINDS: dict[str, type[Event]] = {
-    kind.__name__.lower(): kind for kind in (Connected, Dropped, Warned, Failed, Progressed)
+    kind.__name__.lower(): kind for kind in (Connected, Dropped, Warned, Failed, Progressed, Served)
 }
 
 

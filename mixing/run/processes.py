@@ -12,6 +12,7 @@ import time
 import uuid
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO
 
@@ -31,8 +32,8 @@ PYTHON_OUTPUT = {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
 #: What stands above the last line of a traceback.
 _FRAMES = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*", re.M)
 
-#: Marks of the families that are being guarded, the innermost last.
-_guarded: list[str] = []
+#: Mark of the family that this thread guards, the innermost; several runs have a thread each.
+_guarded: ContextVar[str] = ContextVar("_guarded", default="")
 
 
 def describe_end(code: int | None) -> str:
@@ -124,7 +125,7 @@ def run_to_end(
 
 @contextlib.contextmanager
 def guarded(*, keep: Iterable[IO] = (), sockets: Iterable[str | Path] = ()) -> Iterator[str]:
-    """Let no :class:`Child` that is started inside outlive this, whatever becomes of us.
+    """Let no :class:`Child` that this thread starts inside outlive this, whatever becomes of us.
 
     If this process is killed, a small process of its own ends them in order: i-PI first.
 
@@ -154,11 +155,11 @@ def guarded(*, keep: Iterable[IO] = (), sockets: Iterable[str | Path] = ()) -> I
                 start_new_session=True,
                 pass_fds=[file.fileno() for file in keep],
             )
-    _guarded.append(family)
+    before = _guarded.set(family)
     try:
         yield family
     finally:
-        _guarded.remove(family)
+        _guarded.reset(before)
         guardian.kill(family)
         if watcher is not None:
             assert watcher.stdin is not None
@@ -209,7 +210,7 @@ class Child:
         keep: Iterable[IO] = (),
     ) -> None:
         self.name, self.log = name, log
-        self.mark = (_guarded[-1] if _guarded else _new_family()) + name
+        self.mark = (_guarded.get() or _new_family()) + name
         try:
             held_back = guardian.warnings_held_back() if LINUX else contextlib.nullcontext()
             with log.open("ab") as stream, held_back:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import Self
+from typing import Protocol, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -23,6 +23,27 @@ Tell = Callable[[str, float], None]
 
 def silent(_what: str, _share: float) -> None:
     """The ``Tell`` of those who do not want to know."""
+
+
+class ShowsProgress(Protocol):
+    """Who shows how far a run is, inside a ``with`` block."""
+
+    @property
+    def last(self) -> Progressed | None:
+        """What was heard last; None before the first evaluation."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def hear(self, event: Progressed) -> None:
+        """Take note of how far the run is."""
+        ...
+
+    def show(self) -> None:
+        """Show what was heard."""
+        ...
 
 
 class _WithBar:

@@ -7,20 +7,23 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from ..check.checking import check
 from ..errors import MixpiError
 from ..ipi.input import IpiInput, read_ipi_input
 from ..sockets.addresses import claim, unix_path
+from ..sockets.shared import SHARED, with_shared_drivers
 from ..structure import read_structure
 from .crew import LOOK_EVERY, STOPPED_LOOKS, Crew
 from .guardian import FIRST, STOP_PATIENCE
-from .journal import Failed, JournalReader, Progressed, Warned
+from .journal import Connected, Dropped, Failed, JournalReader, Progressed, Warned
 from .locking import LOGS, lock
 from .outcome import Evidence, Outcome, judge
 from .processes import PYTHON_OUTPUT, Child, describe_end, guarded
-from .progress import Progress
+from .progress import Progress, ShowsProgress
 from .starting import unix_sockets
 from .stopping import Stops
 
@@ -33,6 +36,11 @@ JOURNAL = "journal.jsonl"
 SHORT_PATIENCE = 10.0
 
 
+def say_on_stderr(text: str) -> None:
+    """Tell the user."""
+    print(f"mixpi: {text}", file=sys.stderr)
+
+
 class Run:
     """One simulation with its processes.
 
@@ -42,6 +50,13 @@ class Run:
         The i-PI input, or a RESTART of one.
     logs : str
         Folder for logs and drivers' files, beside the input.
+    shares_drivers : bool
+        Whether it is one of several runs whose expensive drivers are those of all: the relay
+        (:mod:`mixpi.sockets.relay`) connects in their place.
+    checked : bool
+        Whether the input, or one that differs by its seed alone, has been checked already.
+    say : callable
+        Told what users should know while it runs.
 
     Raises
     ------
@@ -49,22 +64,44 @@ class Run:
         If something is wrong that can be seen without starting anything.
     """
 
-    def __init__(self, path: str | Path, *, logs: str = LOGS) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        logs: str = LOGS,
+        shares_drivers: bool = False,
+        checked: bool = False,
+        say: Callable[[str], None] = say_on_stderr,
+    ) -> None:
         self.ipi_input: IpiInput = read_ipi_input(path)
-        self.notes = list(check(path, drivers=False))
+        self._shares_drivers, self._say = shares_drivers, say
+        self.notes = [] if checked else list(check(path, drivers=False))
         self.atoms = read_structure(
             self.ipi_input.config_path.parent / self.ipi_input.config.structure
         )
+        own = list(self.ipi_input.pools)
+        if shares_drivers:
+            config, config_path = self.ipi_input.config, self.ipi_input.config_path
+            self.ipi_input = replace(
+                self.ipi_input, config=with_shared_drivers(config, config_path)
+            )
+            own.remove(SHARED)
         self.logs = self.ipi_input.folder / logs
         self._lock = lock(self.logs)
         self.evidence = Evidence(self.ipi_input)
         self._ipi: Child | None = None
-        self._crew = Crew(self.ipi_input, self.atoms, self.logs)
+        self._crew = Crew(self.ipi_input, self.atoms, self.logs, own, say)
         self._outcome = Outcome(restarts=self._crew.restarts)
         self._failure: str | None = None
         self._looked, self._stopped = 0.0, 0
 
-    def execute(self, *, quiet: bool = False, stops: Stops | None = None) -> Outcome:
+    def execute(
+        self,
+        *,
+        quiet: bool = False,
+        stops: Stops | None = None,
+        progress: ShowsProgress | None = None,
+    ) -> Outcome:
         """Run to the end; everything that was started has ended when this returns.
 
         Parameters
@@ -73,6 +110,8 @@ class Run:
             No progress bar.
         stops : Stops, optional
             That the caller has entered, and which is then told of signals.
+        progress : ShowsProgress, optional
+            Shows how far it is, in place of a progress bar.
 
         Returns
         -------
@@ -80,7 +119,7 @@ class Run:
         """
         start = time.perf_counter()
         config = self.ipi_input.config
-        self._progress = Progress(
+        self._progress: ShowsProgress = progress or Progress(
             first=self.ipi_input.first_step, total=self.ipi_input.total_steps, quiet=quiet
         )
         with self._lock, contextlib.nullcontext(stops) if stops else Stops() as self._stops:
@@ -110,6 +149,7 @@ class Run:
         self._journal = JournalReader(self.logs / JOURNAL)
         # -P: what lies beside the input is no part of Python
         program = [sys.executable, "-P", "-m", ENTRY, "--journal", str(self._journal.path)]
+        program += ["--shared-drivers"] * self._shares_drivers
         self._ipi = Child(
             FIRST,
             [*program, "--", self.ipi_input.path.name],
@@ -142,13 +182,12 @@ class Run:
             raise MixpiError(self.evidence.surroundings())
         was, self._stopped = self._stopped, self._stopped + 1 if ipi.state == "T" else 0
         if self._stopped == STOPPED_LOOKS:
-            print(
-                f"mixpi: warning: i-PI (process {ipi.pid}) is stopped (SIGSTOP), and the run "
-                f"with it: 'kill -CONT {ipi.pid}' lets it go on, Ctrl-C ends it",
-                file=sys.stderr,
+            self._say(
+                f"warning: i-PI (process {ipi.pid}) is stopped (SIGSTOP), and the run "
+                f"with it: 'kill -CONT {ipi.pid}' lets it go on, Ctrl-C ends it"
             )
         elif was >= STOPPED_LOOKS and not self._stopped:
-            print("mixpi: i-PI goes on", file=sys.stderr)
+            self._say("i-PI goes on")
 
     def _listen(self) -> None:
         """Do what the mixing layer's journal asks for."""
@@ -158,10 +197,10 @@ class Run:
                     self._progress.hear(event)
                 case Warned(text):
                     self._outcome.warnings.append(text)
-                    print(f"mixpi: warning: {text}", file=sys.stderr)
+                    self._say(f"warning: {text}")
                 case Failed(reason):
                     self._failure = self._failure or reason
-                case _:
+                case Connected() | Dropped():
                     self._crew.hear(event)
 
     def _stop(self) -> None:

@@ -3,8 +3,7 @@
 A driver is asked for its state (STATUS), told what the atoms are if it asks for that
 (INIT, and STATUS once more), and given positions together with the question for forces (POSDATA,
 GETFORCE). All of it is sent at once, so that nobody waits for the other between the messages.
-Bytes are sent and taken as the socket allows; what comes is parsed piece by piece, each
-piece no larger than what was asked for permits.
+What comes is parsed piece by piece, each piece no larger than what was asked for permits.
 """
 
 from __future__ import annotations
@@ -12,10 +11,8 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-import selectors
 import socket
 import time
-from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass
 from enum import Enum
@@ -24,35 +21,20 @@ import numpy as np
 
 from ..drivers.proof import is_proven
 from .peers import Peer
+from .stream import Lost, Stream
 
 
 #: Bytes of the name that begins a message.
 HEADER = 12
 #: Under which name what a driver is told travels in its INIT message.
 INIT_KEY = "mixpi"
+#: Extras of a reply without forces (NaN) say under this name why there are none.
+FAILURE = "failure"
 #: s for an answer to STATUS by a driver that has nothing to compute, and for a reply to
 #: come to its end once it has begun.
 ANSWER = 30.0
 #: bytes; what i-PI calls extras, of which only a short proof is of use here.
 MOST_EXTRAS = 1 << 24
-#: bytes taken at a time.
-PIECE = 1 << 20
-
-
-class Lost(Exception):
-    """A driver that cannot be worked with any longer.
-
-    Parameters
-    ----------
-    reason : str
-        As the end of "a cheap driver …".
-    gone : bool
-        Whether its process has closed the connection by itself.
-    """
-
-    def __init__(self, reason: str, *, gone: bool = False) -> None:
-        super().__init__(reason)
-        self.gone = gone
 
 
 class WrongAtoms(Exception):
@@ -82,6 +64,8 @@ class Request:
         Drivers lost on it.
     given : float
         When it was last handed to a driver (``time.perf_counter``), s.
+    wanted : bool
+        Whether anybody still waits for it.
     """
 
     atoms: int
@@ -91,6 +75,7 @@ class Request:
     reply: Reply | None = None
     attempts: int = 0
     given: float = 0.0
+    wanted: bool = True
 
 
 @dataclass(frozen=True)
@@ -115,7 +100,7 @@ def message(name: str) -> bytes:
     return name.encode().ljust(HEADER)
 
 
-class Connection:
+class Connection(Stream):
     """One connected driver.
 
     Parameters
@@ -147,29 +132,17 @@ class Connection:
     _limit: float
     _expected: Generator[int, bytearray, str | Reply]
     _begun: bool
-    _piece: bytearray
-    _have: int
 
     def __init__(
         self, sock: socket.socket, peer: Peer, *, patience: float, token: bytes | None = None
     ) -> None:
-        sock.setblocking(False)
-        self._sock, self.peer, self._patience = sock, peer, patience
+        super().__init__(sock)
+        self.peer, self._patience = peer, patience
         self._token, self._nonce = token, ""
         self.wants_init = self.introduced = False
         self.request: Request | None = None
         self.told: str | None = None
-        self._outgoing: deque[memoryview] = deque()
         self._ask(patience)
-
-    def fileno(self) -> int:
-        """For selectors."""
-        return self._sock.fileno()
-
-    @property
-    def events(self) -> int:
-        """What it waits for, for selectors."""
-        return selectors.EVENT_READ | (selectors.EVENT_WRITE if self._outgoing else 0)
 
     def give(self, request: Request) -> None:
         """Hand over a structure; the driver must be free.
@@ -191,26 +164,6 @@ class Connection:
             self._send(_positions(request))
             self._await(State.WORKING, _reply(request.atoms), self._patience)
 
-    def send(self) -> None:
-        """Send what the socket takes.
-
-        Raises
-        ------
-        Lost
-            If the other end is closed.
-        """
-        while self._outgoing:
-            try:
-                done = self._sock.send(self._outgoing[0])
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:
-                raise Lost(f"has closed the connection ({error.strerror})", gone=True) from None
-            if done < len(self._outgoing[0]):
-                self._outgoing[0] = self._outgoing[0][done:]
-            else:
-                self._outgoing.popleft()
-
     def receive(self) -> None:
         """Take what has come, up to the end of a message; a reply goes into its request.
 
@@ -222,27 +175,19 @@ class Connection:
             If it has computed another number of atoms.
         """
         while True:
-            if self._have < len(self._piece):
-                room = memoryview(self._piece)[self._have : self._have + PIECE]
-                try:
-                    count = self._sock.recv_into(room)
-                except (BlockingIOError, InterruptedError):
+            if not self._is_whole:
+                if not self._take():
                     return
-                except OSError as error:
-                    raise Lost(f"has closed the connection ({error.strerror})", gone=True) from None
-                if not count:
-                    raise Lost("has closed the connection", gone=True)
                 if self.state is State.FREE:
                     raise Lost("speaks without being asked")
                 if self.state is State.WORKING and not self._begun:
                     self._begun = True
                     self.deadline = min(self.deadline, time.monotonic() + ANSWER)
-                self._have += count
                 continue
-            piece, self._have = self._piece, 0
             try:
-                self._piece = bytearray(self._expected.send(piece))
+                self._expect(self._expected.send(self._piece))
             except StopIteration as end:
+                self._expect(1)  # whatever is asked for next may not get out any more
                 self._understand(end.value)
                 return
 
@@ -259,10 +204,6 @@ class Connection:
             self._sock.shutdown(socket.SHUT_WR)
         self.close()
 
-    def close(self) -> None:
-        """Close the socket."""
-        self._sock.close()
-
     def _init_text(self, request: Request) -> bytes:
         text = request.init
         if self._token is not None:
@@ -275,16 +216,12 @@ class Connection:
         self._send(message("STATUS"))
         self._await(State.ASKED, _answer(), patience)
 
-    def _send(self, data: bytes) -> None:
-        self._outgoing.append(memoryview(data))
-        self.send()
-
     def _await(
         self, state: State, expected: Generator[int, bytearray, str | Reply], patience: float
     ) -> None:
         self.state, self._expected, self._limit = state, expected, patience
         self.deadline, self._begun = time.monotonic() + patience, False
-        self._piece, self._have = bytearray(next(expected)), 0
+        self._expect(next(expected))
 
     def _understand(self, found: str | Reply) -> None:
         if isinstance(found, Reply):
@@ -306,7 +243,7 @@ class Connection:
             raise Lost("says that it has forces before it was given positions")
         self.wants_init = found == "NEEDINIT"
         self.state, self.deadline = State.FREE, float("inf")
-        self._piece, self._have = bytearray(1), 0  # nothing is expected but its end
+        self._expect(1)  # nothing but its end
 
     def _require_proof(self, request: Request, reply: Reply) -> None:
         if self._token is None:

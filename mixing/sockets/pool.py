@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import selectors
 import threading
@@ -17,7 +18,7 @@ from ..drivers.config import DriverConfig
 from ..drivers.packed import packed
 from ..errors import MixpiError
 from .addresses import claim, describe
-from .connection import Request
+from .connection import FAILURE, Request
 from .load import Load
 from .server import PoolError, Server
 
@@ -111,8 +112,6 @@ class DriverPool:
         request
             For :meth:`result`.
         """
-        if not self._server.queue:
-            self._idle_since = time.monotonic()  # nobody has looked since the last evaluation
         positions = np.ascontiguousarray(positions, dtype=float)
         geometry = b"".join(
             [
@@ -123,8 +122,20 @@ class DriverPool:
             ]
         )
         request = Request(len(positions), geometry, key, init)
-        self._server.queue.append(request)
+        self.hand(request)
         return request
+
+    def hand(self, request: Request) -> None:
+        """Hand a request to the next free driver."""
+        if not self._server.queue:
+            self._idle_since = time.monotonic()  # nobody has looked since the last evaluation
+        self._server.queue.append(request)
+
+    def forget(self, request: Request) -> None:
+        """Take a request back; if a driver computes it already, nobody will care."""
+        request.wanted = False
+        with contextlib.suppress(ValueError):
+            self._server.queue.remove(request)
 
     def poll(self) -> None:
         """Do what can be done without waiting.
@@ -144,7 +155,8 @@ class DriverPool:
             if self._server.has_drivers or had_drivers:
                 self._idle_since = time.monotonic()
             elif (
-                not self._server.expects_drivers
+                self._server.queue
+                and not self._server.expects_drivers
                 and time.monotonic() - self._idle_since > self.config.connect_deadline
             ):
                 raise PoolError(
@@ -159,11 +171,13 @@ class DriverPool:
         Raises
         ------
         PoolError
-            If the energy or a force is NaN or infinite.
+            If the energy or a force is NaN or infinite; who sends them may say why.
         """
         assert request.reply is not None  # it is finished
         energy, forces = request.reply.energy, request.reply.forces
         if not (np.isfinite(energy) and np.isfinite(forces).all()):
+            if isinstance(why := self.told(request).get(FAILURE), str):
+                raise PoolError(why)
             bad = np.flatnonzero(~np.isfinite(forces).all(axis=1))
             where = f"forces on {len(bad)} atoms, first {bad[0]}" if len(bad) else "energy"
             raise PoolError(

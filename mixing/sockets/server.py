@@ -22,10 +22,11 @@ from ..run.guardian import belongs_to, mark_of
 from ..run.journal import Connected, Dropped, Warned, journal
 from .addresses import describe, unix_path
 from .config import SocketConfig
-from .connection import Connection, Lost, Request, State, WrongAtoms
+from .connection import Connection, Request, State, WrongAtoms
 from .load import Load, computing_seconds
 from .peers import Peer, is_loopback, peer_of
 from .silence import bear_no_silence
+from .stream import Lost
 
 
 #: A request whose drivers keep dying is given up: the structure is what kills them.
@@ -54,6 +55,22 @@ def say_aloud(text: str) -> None:
 
 class PoolError(MixpiError):
     """A pool cannot deliver: no driver, or a driver that replies nonsense."""
+
+
+class RequestFailed(PoolError):
+    """A structure cannot be computed; others may be.
+
+    Parameters
+    ----------
+    request : Request
+        Of the structure.
+    message : str
+        Why.
+    """
+
+    def __init__(self, request: Request, message: str) -> None:
+        super().__init__(message)
+        self.request = request
 
 
 class Server:
@@ -196,9 +213,11 @@ class Server:
             self._drop(connection, lost)
         except WrongAtoms as error:
             assert request is not None  # whose reply it was to be
-            raise PoolError(
+            self._remove(connection)  # what it sends after that is not understood
+            raise RequestFailed(
+                request,
                 f"the {self.name} driver returned forces for {error.found} atoms, "
-                f"{request.atoms} were asked for: it was started for another structure"
+                f"{request.atoms} were asked for: it was started for another structure",
             ) from None
 
     def _drop(self, connection: Connection, lost: Lost) -> None:
@@ -212,7 +231,7 @@ class Server:
         self.lost += 1
         self.last_reason = reason
         request = connection.request
-        if request is not None and request.reply is None:
+        if request is not None and request.reply is None and request.wanted:
             request.attempts += 1
             self.queue.appendleft(request)
         self._remove(connection)
@@ -325,9 +344,10 @@ class Server:
                 continue
             request = self.queue[0]
             if request.attempts >= MAX_ATTEMPTS:
-                raise PoolError(
+                raise RequestFailed(
+                    request,
                     f"{MAX_ATTEMPTS} {self.name} drivers in a row were lost while computing the "
-                    f"same structure, the last because it {self.last_reason}; see their logs"
+                    f"same structure, the last because it {self.last_reason}; see their logs",
                 )
             self._require_right_structure(connection, request)
             self.queue.popleft()
@@ -365,8 +385,9 @@ class Server:
                 f"{ONE_STRUCTURE}"
             )
         elif connection.told != request.init:
-            raise PoolError(
+            raise RequestFailed(
+                request,
                 f"the atoms of the region have changed, but the {self.name} driver does not ask "
                 f"what they are (NEEDINIT) before each evaluation: it can compute one structure "
-                f"only. {ONE_STRUCTURE}"
+                f"only. {ONE_STRUCTURE}",
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from mixpi import MixpiError
-from mixpi.drivers.kept_neighbours import KeptNeighbours
+from mixpi.drivers.kept_neighbours import MOST_SYSTEMS, KeptNeighbours, NeighboursOfSystems
 from mixpi.drivers.neighbours import received_graph
 from mixpi.drivers.partial import choose
 from mixpi.regions.periodic import PeriodicCell
@@ -100,3 +100,12 @@ def test_what_is_no_structure():
         np.zeros((0, 3)), np.eye(3), np.zeros(0, int), receivers=0, seen=0, spare=0
     )
     assert len(nobody.senders) == 0
+
+
+def test_the_systems_that_were_asked_for_last_are_kept():
+    kept = NeighboursOfSystems(CUTOFF)
+    first, second = kept.of(0), kept.of(1)
+    assert kept.of(0) is first is not second
+    for system in range(2, MOST_SYSTEMS + 1):
+        kept.of(system)
+    assert kept.of(0) is first and kept.of(1) is not second

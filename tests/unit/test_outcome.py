@@ -187,7 +187,7 @@ def looks(seconds, state="S", busy=False, deadline=100.0):
 
 def test_who_has_connected_and_gone_hides_nobody(tmp_path):
     """As long as a connection may be that of a driver, none is said not to have connected."""
-    crew = Crew(None, None, tmp_path)
+    crew = Crew(None, None, tmp_path, (), print)
     gone = subprocess.Popen(["true"])
     gone.wait()
     crew._note_connection("cheap", gone.pid)

@@ -262,7 +262,7 @@ def test_neighbours_that_are_kept_change_nothing(engine):
         rows.add(len(sent))
         if step == 5:  # a structure without places is no part of that system
             engine.evaluate_partial(*structure, distance=distance[sent], sites=5, features=5)
-    assert len(rows) > 2 and engine._kept.searches < 6
+    assert len(rows) > 2 and engine._kept.of(0).searches < 6
 
 
 @pytest.mark.full
