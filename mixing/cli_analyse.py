@@ -35,6 +35,7 @@ def add_analyse_command(commands: argparse._SubParsersAction, words: Sequence[st
     _add_flux(kinds)
     _add_mean_force(kinds)
     _add_compare(kinds)
+    _add_combine(kinds)
     _add_reflection(kinds)
     _add_line(kinds)
 
@@ -277,6 +278,20 @@ def _compare(arguments: argparse.Namespace) -> int:
             raise MixpiError(f"{run!r} is not LABEL=FILE with a label of its own")
         reports[label] = read_report(path)
     return _finish(compare(reports, arguments.of, arguments.reference), arguments)
+
+
+def _add_combine(kinds: argparse._SubParsersAction) -> None:
+    parser = kinds.add_parser("combine", help="independent runs of one simulation as one")
+    parser.add_argument("runs", nargs="+", metavar="FILE", help="what one analysis wrote by --json")
+    _add_outputs(parser)
+    parser.set_defaults(run=_combine)
+
+
+def _combine(arguments: argparse.Namespace) -> int:
+    from .analysis.combining import combine
+    from .analysis.results import read_report
+
+    return _finish(combine({run: read_report(run) for run in arguments.runs}), arguments)
 
 
 def _add_reflection(kinds: argparse._SubParsersAction) -> None:
