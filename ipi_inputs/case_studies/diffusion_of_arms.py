@@ -36,6 +36,8 @@ class Arm:
         As in the name of the folder, K.
     coefficient : Result or None
         D, m²/s; None if no run could be analysed.
+    bound : Result or None
+        Largest D, where nothing has jumped.
     jumps : Result or None
         Changes of site, 1/ps, where the sites of a defect are known.
     kelvin : Result or None
@@ -53,6 +55,7 @@ class Arm:
     name: str
     temperature: float
     coefficient: Result | None
+    bound: Result | None
     jumps: Result | None
     kelvin: Result | None
     runs: int
@@ -73,6 +76,8 @@ class Arm:
         found = self.coefficient
         if found is None:
             return "none"
+        if self.bound is not None:
+            return f"< {self.bound.value:.2g} (95 %, no jump)"
         if self.seen or not np.isfinite(found.error):
             return with_error(found.value, found.error)
         return f"< {max(found.value, 0.0) + 1.645 * found.error:.2g} (95 %)"
@@ -96,6 +101,7 @@ def _arm(folder: Path, timestep: float) -> Arm:
         name,
         float(temperature),
         None if report is None else careful(report),
+        None if report is None else _named(report, "D at most (95 %)"),
         None if report is None else _named(report, "changes of site"),
         _kelvin(folder),
         0 if report is None else len(report.files),

@@ -13,9 +13,9 @@ source ../pieces.sh
 
 size=${1:-} runs=${RUNS:-1} options=()
 temperatures=${TEMPERATURES:-800 900 1000 1100} arms=${ARMS:-cheap mixed expensive}
-skip=5000 stride=50 core=3.5 blend=3.0              # fs, steps, Å; 2 fs a step
+skip=5000 stride=50 core=4.0 blend=3.0              # fs, steps, Å; 2 fs a step
 case $size in
-    smoke) cells=4 steps=150 mace_steps=150 skip=0 stride=5 options=(--no-reference)
+    smoke) cells=5 steps=150 mace_steps=150 skip=0 stride=5 options=(--no-reference)
         temperatures=${TEMPERATURES:-1100} ;;
     laptop) cells=10 steps=52500 mace_steps=12500 ;;    # 2,001 atoms; 100 and 20 ps after 5 ps
     paper) cells=16 steps=502500 mace_steps=52500 core=6.0 blend=4.0 ;;     # 8,193; 1 ns, 100 ps
@@ -43,10 +43,11 @@ arm() {
         cheap) swap=(-e '/^seeds:/,/^$/c\seeds: none\n') ;;
         *) echo "no such arm: $name" >&2; exit 2 ;;
     esac
-    [ "$name" = "${name#mace_}" ] || {
+    case $name in mace_*)
         length=$mace_steps
-        swap+=(-e '/^expensive:/,/^$/c\expensive:\n  mace: {model: fe-small.model, threads: 1, partial: {sites: 5.0, features: 4.0}}\n')
-    }
+        swap+=(-e '/^expensive:/,/^$/c\expensive:\n  mace:\n    model: fe-small.model\n    threads: 1\n    partial: {sites: 5.0, features: 4.0}\n'
+            -e 's/buffer: 6.0/buffer: 9.5/') ;;
+    esac
     case $name in expensive | mace_expensive | cheap)
         swap+=(-e "s/acts_on: cheap/acts_on: species Fe/") ;;
     esac
@@ -54,8 +55,8 @@ arm() {
         mkdir -p "$folder"
         cp mixing_pes.py sharing.py "$start" "$model" \
             $potentials/fe-adp.{eam.alloy,1.adp,2.adp,3.adp} \
-            $potentials/fe-snap.snap{coeff,param} "$folder"
-        sed "${swap[@]}" -e "s/core: 3.5/core: $core/" -e "s/blend: 3.0/blend: $blend/" \
+            $potentials/fe-eam-uf3.{eam.alloy,uf3} "$folder"
+        sed "${swap[@]}" -e "s/core: 4.0/core: $core/" -e "s/blend: 3.0/blend: $blend/" \
             -e "s/stride: 50/stride: $stride/" mixing.yaml > "$folder/mixing.yaml"
         # random numbers of its own for each run, by its name
         seed=$(echo "${name}_$temperature/$run" | cksum | cut -d ' ' -f 1)

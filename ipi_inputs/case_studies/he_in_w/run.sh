@@ -11,12 +11,12 @@ source ../pieces.sh
 
 size=${1:-} runs=${RUNS:-1} options=()
 temperatures=${TEMPERATURES:-400 600 800} arms=${ARMS:-mixed expensive}
-steps=65000 skip=5000 stride=50 core=4 blend=3        # fs, Å; 60 ps after 5 ps of equilibration
+steps=65000 skip=5000 stride=50 core=5.0 blend=2.0        # fs, Å; 60 ps after 5 ps of equilibration
 case $size in
     smoke) cells=3 steps=150 skip=0 stride=5 options=(--no-reference)
         temperatures=${TEMPERATURES:-800} ;;
     laptop) cells=7 ;;                      # 686 W
-    paper) cells=16 core=6 blend=4 ;;       # 8,192 W
+    paper) cells=16 core=6.0 blend=4.0 ;;       # 8,192 W
     *) echo "use: $0 smoke | laptop | paper" >&2; exit 2 ;;
 esac
 
@@ -42,7 +42,7 @@ arm() {
         mkdir -p "$folder"
         cp mixing_pes.py "$start" "$model" $potentials/w-adp.{eam.alloy,1.adp,2.adp,3.adp} "$folder"
         sed -e "s/^seeds: .*/seeds: $seeds/" -e "s/acts_on: cheap/acts_on: $acts_on/" \
-            -e "s/core: 4.0/core: $core/" -e "s/blend: 3.0/blend: $blend/" \
+            -e "s/core: 5.0/core: $core/" -e "s/blend: 2.0/blend: $blend/" \
             -e "s/stride: 50/stride: $stride/" mixing.yaml > "$folder/mixing.yaml"
         # random numbers of its own for each run, by its name
         seed=$(echo "${name}_$temperature/$run" | cksum | cut -d ' ' -f 1)
