@@ -44,12 +44,17 @@ def table(folder: Path) -> str:
         for arm, one in found.items()
     }
     for arm in ARMS:
+        band = json.loads((folder / f"{arm}.neb.json").read_text())
+        label = LABELS[arm]
+        if not band["converged"]:
+            force = band["largest_force_eV_per_A"]
+            label += f" (not at rest after {band['steps']} steps: {force:.2g} eV/Å)"
         best, work, estimate = heights[arm]
         off = "" if arm == "expensive" else f"{best - heights['expensive'][0]:+.2f}"
         published = f"{PUBLISHED[arm]:.1f}" if arm in PUBLISHED else ""
         gain = f"{took['expensive'] / took[arm]:.1f}" if arm != "expensive" and took[arm] else ""
         lines.append(
-            f"| {LABELS[arm]} | {best:.1f} | {off} | {work:.1f} | {estimate:.1f} | {published} | "
+            f"| {label} | {best:.1f} | {off} | {work:.1f} | {estimate:.1f} | {published} | "
             f"{took[arm]} | {gain} |"
         )
     return "\n".join(lines) + "\n"
