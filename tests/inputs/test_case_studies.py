@@ -143,9 +143,9 @@ def run_piece(folder: Path) -> subprocess.Popen:
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_a_piece_that_was_stopped_goes_on(make_case, stop):
-    case = make_case(steps=1500, checkpoint=20)
+    case = make_case(steps=300, checkpoint=20)
     first = run_piece(case.folder)
-    wait_for(lambda: evaluations(case) > 100)
+    wait_for(lambda: evaluations(case) > 50)
     os.killpg(first.pid, stop)
     first.communicate(timeout=60)
     assert first.returncode != 0
@@ -154,8 +154,8 @@ def test_a_piece_that_was_stopped_goes_on(make_case, stop):
     _, errors = second.communicate(timeout=120)
     assert second.returncode == 0, errors
     report = json.loads((case.folder / "mixpi.report.json").read_text())
-    assert report["status"] == "finished" and report["steps"] == 1500 and report["continued_from"]
-    np.testing.assert_array_equal(read_steps(case.folder / "mix.steps")["step"][-1], 1500)
+    assert report["status"] == "finished" and report["steps"] == 300 and report["continued_from"]
+    np.testing.assert_array_equal(read_steps(case.folder / "mix.steps")["step"][-1], 300)
     written = (case.folder / "mix.steps").stat().st_mtime
     third = run_piece(case.folder)
     third.communicate(timeout=60)
@@ -172,7 +172,7 @@ def test_the_bond_of_the_study(tmp_path):
     assert len(atoms) == 1000 and atoms.get_distance(0, 1, mic=True) == pytest.approx(
         2.967, abs=1e-3
     )
-    assert sorted(others)[0] == pytest.approx(2.48, abs=0.02)
+    assert sorted(others)[0] == pytest.approx(2.284, abs=1e-3)
 
 
 @pytest.mark.full

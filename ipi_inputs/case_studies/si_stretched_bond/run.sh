@@ -13,7 +13,7 @@ size=${1:-} runs=${RUNS:-1} options=()
 radii="4/0 6/0 8/0 10/0 4/4 6/4"    # core/blend, Å
 case $size in
     smoke) cells=3 steps=150 skip=20 radii=4/0 options=(--no-reference) ;;
-    laptop) cells=5 steps=5500 skip=500 ;;                  # 1,000 atoms, 5 ps
+    laptop) cells=5 steps=2500 skip=500 ;;                  # 1,000 atoms, 2 ps
     paper) cells=10 steps=50500 skip=500 radii+=" 8/4 10/4" ;;  # 8,000 atoms, 50 ps
     *) echo "use: $0 smoke | laptop | paper" >&2; exit 2 ;;
 esac

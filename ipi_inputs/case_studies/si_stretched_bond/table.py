@@ -34,18 +34,16 @@ class Arm:
         Difference from the reference.
     ps : float
         Length of all runs, with what is left out at their beginning.
-    step : float
-        ms a step, median.
-    speed_up : float or None
-        Against all-expensive evaluations, measured in turns at the end of each run.
+    speed_up : tuple of float or None
+        Against all-expensive evaluations, measured in turns at the end of each run; and the ms
+        of both, mixed and all-expensive.
     """
 
     name: str
     force: Result
     away: Result | None
     ps: float
-    step: float
-    speed_up: float | None
+    speed_up: tuple[float, float, float] | None
 
     @property
     def radii(self) -> tuple[float, float] | None:
@@ -68,14 +66,15 @@ def arms(folder: Path) -> Iterator[Arm]:
         if path.stem != REFERENCE:
             away = compare({"arm": report, REFERENCE: reference}, ["force"]).results[-1]
         runs = [json.loads(run.read_text()) for run in sorted(path.with_suffix("").glob("run.*"))]
-        gains = [run["speed_up"] for run in runs if "speed_up" in run]
+        names = ("speed_up", "mixed_s", "all_expensive_s")
+        gains = [[run[name] for name in names] for run in runs if "speed_up" in run]
+        gain = np.median(gains, axis=0) * (1.0, 1e3, 1e3) if gains else None
         yield Arm(
             path.stem,
             report["force"],
             away,
             sum(run["steps"] for run in runs) / 1000.0,
-            float(np.median([run["step_ms"]["median"] for run in runs])),
-            float(np.median(gains)) if gains else None,
+            None if gain is None else tuple(gain),
         )
 
 
@@ -90,16 +89,17 @@ def order(path: Path) -> tuple[float, float]:
 def table(found: list[Arm]) -> str:
     """As Markdown."""
     lines = [
-        "| | force on the bond (eV/Å) | half of it | − all-expensive | ps | ms a step | speed-up |",
+        "| | force on the bond (eV/Å) | half of it | − all-expensive | ps | speed-up "
+        "| ms: mixed, all-expensive |",
         "|---|---|---|---|---|---|---|",
     ]
     for arm in found:
         half = with_error(arm.force.value / 2, arm.force.error / 2)
         away = "" if arm.away is None else with_error(arm.away.value, arm.away.error)
-        gain = "" if arm.speed_up is None else f"{arm.speed_up:.2f}"
+        gain = "{:.2f} | {:.0f}, {:.0f}".format(*arm.speed_up) if arm.speed_up else " | "
         lines.append(
             f"| {arm.label} | {with_error(arm.force.value, arm.force.error)} | {half} | {away} "
-            f"| {arm.ps:.4g} | {arm.step:.1f} | {gain} |"
+            f"| {arm.ps:.4g} | {gain} |"
         )
     return "\n".join(lines) + "\n"
 

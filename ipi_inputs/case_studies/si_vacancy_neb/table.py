@@ -15,6 +15,7 @@ from mixpi.paths.profile import curve_of
 
 HERE = Path(__file__).parent
 ARMS = ("mixed", "expensive", "cheap")
+REFERENCE = "expensive"
 LABELS = {"mixed": "mixed", "expensive": "**all-expensive**", "cheap": "cheap"}
 COLOURS = {"mixed": "#d55e00", "expensive": "#000000", "cheap": "#0072b2"}
 #: meV; Birks et al., npj Comput. Mater. 2026, with ACE potentials in 7,999 atoms.
@@ -44,10 +45,16 @@ def table(folder: Path) -> str:
         for arm, one in found.items()
     }
     for arm in ARMS:
+        band = json.loads((folder / f"{arm}.neb.json").read_text())
+        if not band["converged"]:
+            force = band["largest_force_eV_per_A"]
+            why = f"no path: {force:.2g} eV/Å on the band after {band['steps']} steps"
+            lines.append(f"| {LABELS[arm]} | {why} | | | | | {took[arm]} | |")
+            continue
         best, work, estimate = heights[arm]
-        off = "" if arm == "expensive" else f"{best - heights['expensive'][0]:+.2f}"
+        off = "" if arm == REFERENCE else f"{best - heights[REFERENCE][0]:+.2f}"
         published = f"{PUBLISHED[arm]:.1f}" if arm in PUBLISHED else ""
-        gain = f"{took['expensive'] / took[arm]:.1f}" if arm != "expensive" and took[arm] else ""
+        gain = f"{took[REFERENCE] / took[arm]:.1f}" if arm != REFERENCE and took[arm] else ""
         lines.append(
             f"| {LABELS[arm]} | {best:.1f} | {off} | {work:.1f} | {estimate:.1f} | {published} | "
             f"{took[arm]} | {gain} |"
@@ -61,18 +68,20 @@ def draw(folder: Path, target: Path) -> None:
 
     figure = Figure(figsize=(6.0, 4.2), layout="constrained")
     axes = figure.subplots()
-    for arm in ARMS:
+    # where two lie on one another, both are seen
+    looks = {"expensive": ("o", 9, "-"), "mixed": (".", 6, "--"), "cheap": ("x", 5, ":")}
+    for arm, (marker, size, line) in looks.items():
+        if not json.loads((folder / f"{arm}.neb.json").read_text())["converged"]:
+            continue
         found = json.loads((folder / f"{arm}.json").read_text())
         length = np.array(found["length_A"])
         energy = 1e3 * np.array(found["expensive_eV"])
-        share = length / length[-1]
-        axes.plot(share, energy, "o", color=COLOURS[arm], ms=4, label=LABELS[arm].strip("*"))
-        if arm == "cheap":  # its forces are not the slopes of these energies
-            axes.plot(share, energy, ":", color=COLOURS[arm], lw=1)
-        else:
-            force = 1e3 * np.array(found["force_along_path_eV_per_A"])
-            s, e = curve_of(length, energy, force)
-            axes.plot(s / length[-1], e, color=COLOURS[arm], lw=1)
+        look = {"color": COLOURS[arm], "ms": size, "mfc": "none" if arm == REFERENCE else None}
+        axes.plot(length / length[-1], energy, marker, **look, label=LABELS[arm].strip("*"))
+        # of the cheap arm the forces are not the slopes of these energies
+        force = 1e3 * np.array(found["force_along_path_eV_per_A"]) if arm != "cheap" else None
+        s, e = (length, energy) if force is None else curve_of(length, energy, force)
+        axes.plot(s / length[-1], e, line, color=COLOURS[arm], lw=1)
     axes.set(xlabel="along the path (share)", ylabel="energy of the expensive potential (meV)")
     axes.grid(alpha=0.25, lw=0.5)
     axes.legend(frameon=False)
