@@ -91,10 +91,10 @@ def read_track(path: Path) -> Track:
             notes = tuple(map(str, kept["notes"]))
         if positions.ndim != 3:
             raise ValueError(f"positions of shape {positions.shape}")
-    except Exception as error:  # of zip files that are none, or hold something else
+    except Exception:  # of zip files that are none, or hold something else
         raise MixpiError(
-            f"{path} is no track ({type(error).__name__}: {error}): give what 'mixpi analyse "
-            "diffusion --keep' has written, or a trajectory"
+            f"{path} is no track: give what 'mixpi analyse diffusion --keep' has written, or a "
+            "trajectory"
         ) from None
     times = first + spacing * np.arange(len(positions))
     return Track(str(path), times, positions, jumps, notes)

@@ -35,6 +35,12 @@ def environment() -> dict[str, str]:
     return env
 
 
+def copy_shared(target: Path) -> None:
+    """What the studies share."""
+    for path in (*STUDIES.glob("*.sh"), *STUDIES.glob("*.py")):
+        shutil.copy(path, target)
+
+
 def copy_of(study: Path, tmp_path: Path) -> Path:
     """A study without what it has found, among links to what it may take its inputs from."""
     inputs = tmp_path / "ipi_inputs"
@@ -44,7 +50,7 @@ def copy_of(study: Path, tmp_path: Path) -> Path:
         if path != STUDIES:
             (inputs / path.name).symlink_to(path)
     (inputs / STUDIES.name).mkdir()
-    shutil.copy(STUDIES / "pieces.sh", inputs / STUDIES.name)
+    copy_shared(inputs / STUDIES.name)
     target = inputs / STUDIES.name / study.name
     shutil.copytree(study, target, ignore=shutil.ignore_patterns("runs", "results"))
     return target
@@ -61,7 +67,8 @@ def run_sh(folder: Path, size: str = "smoke", **more: str) -> subprocess.Complet
 
 
 def test_there_are_studies():
-    assert {"si_vacancy_neb", "si_stretched_bond"} <= {study.name for study in ALL}
+    names = {study.name for study in ALL}
+    assert {"si_vacancy_neb", "si_stretched_bond", "fe_dumbbell", "he_in_w"} <= names
     assert {("si_vacancy_neb", "laptop"), ("si_stretched_bond", "laptop")} <= set(RESULTS)
 
 
@@ -81,6 +88,7 @@ def test_layout(study):
 @pytest.mark.parametrize(("study", "size"), RESULTS)
 def test_the_readme_s_table_is_that_of_the_results(study, size, tmp_path):
     folder = tmp_path / study
+    copy_shared(tmp_path)
     shutil.copytree(STUDIES / study, folder, ignore=shutil.ignore_patterns("runs", "*.model"))
     table = folder / "results" / size / "table.md"
     committed = table.read_text()

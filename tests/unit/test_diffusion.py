@@ -264,7 +264,7 @@ def test_the_command(tmp_path, capsys):
         ("diffusion a.extxyz", "what diffuses? Say --species, --atoms or --defect"),
         ("diffusion a.extxyz --species He --keep a.json", "a file that ends in .npz: not a.json"),
         ("diffusion a.extxyz b.extxyz --species He --keep a.npz", "--keep is for one run"),
-        ("diffusion a.npz", "a.npz is no track (UnpicklingError"),
+        ("diffusion a.npz", "a.npz is no track: give what"),
         ("diffusion a.npz --species He", "a.npz is a kept track: whose it is"),
         ("arrhenius a.json", "'a.json' is not T=FILE"),
         ("arrhenius 300=b.json", "No such file"),
