@@ -18,7 +18,8 @@ case $size in
     smoke) cells=5 steps=150 mace_steps=150 skip=0 stride=5 options=(--no-reference)
         temperatures=${TEMPERATURES:-1100} ;;
     laptop) cells=10 steps=52500 mace_steps=12500 ;;    # 2,001 atoms; 100 and 20 ps after 5 ps
-    paper) cells=16 steps=502500 mace_steps=52500 core=6.0 blend=4.0 ;;     # 8,193; 1 ns, 100 ps
+    paper) cells=16 steps=502500 mace_steps=52500 core=6.0 blend=4.0
+        stride=500 ;;                                   # 8,193 atoms; 1 ns and 100 ps
     *) echo "use: $0 smoke | laptop | paper" >&2; exit 2 ;;
 esac
 
@@ -70,12 +71,15 @@ arm() {
     mkdir -p "$found"
     mixpi analyse temperature "$folder/mix.extxyz" --skip "$skip" --target "$temperature" \
         --json "$found/temperature.$run.json"
-    # a dumbbell that was lost, or one of several, is no reason to leave the other arms
-    mixpi analyse diffusion "$folder/mix.extxyz" --defect sites --lattice bcc --skip "$skip" \
-        --keep "$found/dumbbell.$run.npz" 2> "$found/lost.$run.txt" > /dev/null \
-        && rm "$found/lost.$run.txt" || cat "$found/lost.$run.txt" >&2
+    if mixpi analyse diffusion "$folder/mix.extxyz" --defect sites --lattice bcc --skip "$skip" \
+        --keep "$found/dumbbell.$run.npz" 2> "$found/lost.$run.txt" > /dev/null
+    then
+        rm "$found/lost.$run.txt" "$folder/mix.extxyz"  # what counts of it is in the results
+    else
+        # a dumbbell that was lost, or one of several, is no reason to leave the other arms
+        cat "$found/lost.$run.txt" >&2
+    fi
     cp "$folder/mixpi.report.json" "$found/run.$run.json"
-    rm "$folder/mix.extxyz"     # what counts of it is in the results
 }
 
 for run in $(seq "$runs"); do
