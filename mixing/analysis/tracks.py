@@ -55,14 +55,17 @@ class Track:
     def write(self, path: Path) -> None:
         """Keep it in a small file, rounded to 0.001 Å, for :func:`read_track`."""
         grid = np.round(self.positions / RESOLUTION).astype(np.int32)
-        content = {
-            "first_and_spacing_fs": np.array([self.times[0], self.spacing]),
-            "steps_mA": np.diff(grid, axis=0, prepend=np.zeros_like(grid[:1])),
-            "notes": np.array(self.notes, dtype=str),
-        }
-        if self.jumps is not None:
-            content["jumps"] = self.jumps
-        replace_file(path, lambda part: np.savez_compressed(part, **content))
+        jumps = np.empty(0, dtype=bool) if self.jumps is None else self.jumps
+        replace_file(
+            path,
+            lambda part: np.savez_compressed(
+                part,
+                first_and_spacing_fs=np.array([self.times[0], self.spacing]),
+                steps_mA=np.diff(grid, axis=0, prepend=np.zeros_like(grid[:1])),
+                jumps=jumps,
+                notes=np.array(self.notes, dtype=str),
+            ),
+        )
 
 
 def read_track(path: Path) -> Track:
@@ -87,7 +90,7 @@ def read_track(path: Path) -> Track:
         with np.load(path, allow_pickle=False) as kept:
             first, spacing = kept["first_and_spacing_fs"]
             positions = RESOLUTION * np.cumsum(kept["steps_mA"], axis=0)
-            jumps = kept.get("jumps")
+            jumps = kept["jumps"] if len(kept["jumps"]) else None
             notes = tuple(map(str, kept["notes"]))
         if positions.ndim != 3:
             raise ValueError(f"positions of shape {positions.shape}")
