@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.io import write
 from mixpi.analysis.defects import Sites, lattice
 from mixpi.analysis.diffusion import diffusion
 from mixpi.analysis.results import Report, Result
@@ -139,6 +140,33 @@ def test_no_jump_is_a_bound_and_a_lost_defect_is_told(results):
     assert shared.line_of(list(arms.values()), "cheap") is None
     shared.draw(list(arms.values()), labels, {}, results / "figure.png")
     assert (results / "figure.png").stat().st_size > 5_000
+
+
+def test_a_lost_dumbbell_stops_no_other_arm(tmp_path):
+    """Its trajectory stays, and the table says what became of it."""
+    folder = copy_of(IRON, tmp_path)
+    run = folder / "runs" / "smoke" / "cheap_1100" / "1"
+    run.mkdir(parents=True)
+    for name in ("input.xml", "../../init.extxyz"):
+        (run / name).write_text("what has been run")
+    report = {"status": "finished", "steps": 150, "step_ms": {"median": 9.0}}
+    (run / "mixpi.report.json").write_text(json.dumps(report))
+    rng = np.random.default_rng(3)
+    frames = []
+    for number in range(40):
+        atoms = hot_crystal(rng, 4, np.array([0.1, 0.05, 0.1]), np.zeros(3))
+        atoms.positions[60] = atoms.positions[70] + 0.3  # and an empty site
+        atoms.arrays["mix_region"] = np.zeros(len(atoms), dtype=int)
+        atoms.arrays["velocities"] = rng.normal(0.0, 4e-3, (len(atoms), 3))
+        atoms.info["time"] = 10.0 * number
+        frames.append(atoms)
+    write(run / "mix.extxyz", frames)
+    done = run_sh(folder, ARMS="cheap")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = folder / "results" / "smoke"
+    assert "more than one defect" in (found / "table.md").read_text()
+    assert "| 1100 | cheap | none |" in (found / "table.md").read_text()
+    assert "more than one defect" in done.stderr and (run / "mix.extxyz").exists()
 
 
 @pytest.mark.full
