@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -167,6 +169,21 @@ def test_a_lost_dumbbell_stops_no_other_arm(tmp_path):
     assert "more than one defect" in (found / "table.md").read_text()
     assert "| 1100 | cheap | none |" in (found / "table.md").read_text()
     assert "more than one defect" in done.stderr and (run / "mix.extxyz").exists()
+
+
+@pytest.mark.full
+def test_energies_of_the_dumbbells_are_those_in_the_readme():
+    done = subprocess.run(
+        [sys.executable, IRON / "energies.py"], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    readme = (IRON / "README.md").read_text()
+    for name in ("fe-small", "fe-eam-uf3", "fe-adp"):
+        found, said = (
+            [float(number) for number in re.findall(rf"`{name}`.*", text)[0].split("|")[1:4]]
+            for text in (done.stdout, readme)
+        )
+        assert found == pytest.approx(said, abs=5e-3)
 
 
 @pytest.mark.full
