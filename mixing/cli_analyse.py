@@ -12,6 +12,7 @@ from .errors import MixpiError
 
 if TYPE_CHECKING:
     from .analysis.results import Report
+    from .analysis.tracks import Track
     from .analysis.trajectories import Trajectory
 
 
@@ -35,6 +36,7 @@ def add_analyse_command(commands: argparse._SubParsersAction, words: Sequence[st
     _add_flux(kinds)
     _add_mean_force(kinds)
     _add_compare(kinds)
+    _add_combine(kinds)
     _add_reflection(kinds)
     _add_line(kinds)
 
@@ -82,9 +84,11 @@ def _finish(report: Report, arguments: argparse.Namespace) -> int:
 
 
 def _add_diffusion(kinds: argparse._SubParsersAction) -> None:
-    parser = kinds.add_parser("diffusion", help="D of atoms, or of a defect")
+    parser = kinds.add_parser(
+        "diffusion", help="D of atoms, or of a defect, from trajectories or kept tracks (.npz)"
+    )
     _add_trajectories(parser)
-    who = parser.add_mutually_exclusive_group(required=True)
+    who = parser.add_mutually_exclusive_group()
     who.add_argument("--species", help="all atoms of it")
     who.add_argument("--atoms", type=int, nargs="+", help="numbers, from 0")
     who.add_argument(
@@ -108,41 +112,63 @@ def _add_diffusion(kinds: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--with-drift", action="store_true", help="do not take off what all other atoms move"
     )
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="FILE.npz",
+        help="keep the way of the atoms or the defect of one run, to be given in the place of its "
+        "trajectory",
+    )
     _add_outputs(parser)
     parser.set_defaults(run=_diffusion)
 
 
 def _diffusion(arguments: argparse.Namespace) -> int:
-    from .analysis.defects import follow_by_coordination, follow_by_sites
     from .analysis.diffusion import diffusion
-    from .analysis.tracks import follow_atoms
+    from .analysis.tracks import SUFFIX
 
-    tracks = []
-    for trajectory in _trajectories(arguments):
-        if arguments.defect == "sites":
-            if arguments.lattice is None:
-                raise MixpiError("--defect sites needs --lattice: bcc, fcc, diamond, sc or a file")
-            tracks.append(follow_by_sites(trajectory, arguments.lattice, arguments.host))
-        elif arguments.defect == "coordination":
-            if arguments.averaged < 1:
-                raise MixpiError("--averaged is a number of frames, 1 at least")
-            if arguments.cutoff is None:
-                raise MixpiError("--defect coordination needs --cutoff, such as 3.3 for iron")
-            tracks.append(
-                follow_by_coordination(trajectory, arguments.cutoff, averaged=arguments.averaged)
-            )
-        else:
-            tracks.append(
-                follow_atoms(
-                    trajectory,
-                    species=arguments.species,
-                    indices=arguments.atoms or (),
-                    unwrap=arguments.unwrap,
-                    against_rest=not arguments.with_drift,
-                )
-            )
+    trajectories = _trajectories(arguments)
+    keep = arguments.keep
+    if keep and (len(trajectories) > 1 or keep.suffix != SUFFIX):
+        raise MixpiError(f"--keep is for one run, and a file that ends in {SUFFIX}: not {keep}")
+    tracks = [_track(trajectory, arguments) for trajectory in trajectories]
+    if keep:
+        tracks[0].write(keep)
     report = diffusion(tracks, first=arguments.first, last=arguments.last, jump=arguments.jump)
     return _finish(report, arguments)
+
+
+def _track(trajectory: Trajectory, arguments: argparse.Namespace) -> Track:
+    from .analysis.defects import follow_by_coordination, follow_by_sites
+    from .analysis.tracks import SUFFIX, follow_atoms, read_track
+
+    if trajectory.path.suffix == SUFFIX:
+        if any((trajectory.skip, trajectory.spacing, arguments.species, arguments.atoms,
+                arguments.defect)):  # fmt: skip
+            raise MixpiError(
+                f"{trajectory.path} is a kept track: whose it is, and from when on, was said when "
+                "it was made. Leave --species, --atoms, --defect, --skip and --spacing out"
+            )
+        return read_track(trajectory.path)
+    if arguments.defect == "sites":
+        if arguments.lattice is None:
+            raise MixpiError("--defect sites needs --lattice: bcc, fcc, diamond, sc or a file")
+        return follow_by_sites(trajectory, arguments.lattice, arguments.host)
+    if arguments.defect == "coordination":
+        if arguments.averaged < 1:
+            raise MixpiError("--averaged is a number of frames, 1 at least")
+        if arguments.cutoff is None:
+            raise MixpiError("--defect coordination needs --cutoff, such as 3.3 for iron")
+        return follow_by_coordination(trajectory, arguments.cutoff, averaged=arguments.averaged)
+    if arguments.species is None and arguments.atoms is None:
+        raise MixpiError("what diffuses? Say --species, --atoms or --defect")
+    return follow_atoms(
+        trajectory,
+        species=arguments.species,
+        indices=arguments.atoms or (),
+        unwrap=arguments.unwrap,
+        against_rest=not arguments.with_drift,
+    )
 
 
 def _add_arrhenius(kinds: argparse._SubParsersAction) -> None:
@@ -277,6 +303,20 @@ def _compare(arguments: argparse.Namespace) -> int:
             raise MixpiError(f"{run!r} is not LABEL=FILE with a label of its own")
         reports[label] = read_report(path)
     return _finish(compare(reports, arguments.of, arguments.reference), arguments)
+
+
+def _add_combine(kinds: argparse._SubParsersAction) -> None:
+    parser = kinds.add_parser("combine", help="independent runs of one simulation as one")
+    parser.add_argument("runs", nargs="+", metavar="FILE", help="what one analysis wrote by --json")
+    _add_outputs(parser)
+    parser.set_defaults(run=_combine)
+
+
+def _combine(arguments: argparse.Namespace) -> int:
+    from .analysis.combining import combine
+    from .analysis.results import read_report
+
+    return _finish(combine({run: read_report(run) for run in arguments.runs}), arguments)
 
 
 def _add_reflection(kinds: argparse._SubParsersAction) -> None:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
-from .blend.levels import LEVELS, PARTS, POOLS
+from .blend.levels import EXPENSIVE, LEVELS, PARTS, POOLS, Level
 from .drivers.config import DriverConfig
 from .errors import MixpiError
 from .files.names import FileName, OutputName
@@ -28,6 +28,10 @@ from .structure import read_frames, read_structure, require_periodic
 
 
 Radius = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+
+
+#: Seeds that leave all forces to one potential → which.
+EVERYWHERE = {"none": "cheap", "all": "expensive"}
 
 
 class RegionConfig(Section):
@@ -174,8 +178,8 @@ class MixingConfig(Section):
     seeds: Seeds = Field(
         description="The seed atoms (required): indices (from 0), [3, 17]; or words, evaluated "
         "once, for the structure's file: 'species He', 'near 5 5 5 within 4', 'undercoordinated', "
-        "'where z > 12 and species == He'; 'none' for an empty region (all cheap); or a section "
-        "that finds them anew as the atoms move."
+        "'where z > 12 and species == He'; 'none' or 'all' for one potential everywhere, the cheap "
+        "or the expensive one (a reference); or a section that finds them anew as the atoms move."
     )
     regions: RegionConfig = Field(description="Radii that grow the regions from the seeds.")
     remove_net_force: bool = Field(
@@ -227,16 +231,17 @@ class MixingConfig(Section):
         if isinstance(value, dict | SeedsConfig):
             return value
         selection(value)
-        if isinstance(value, str) and value.strip().lower() == "none":
-            return "none"
+        if isinstance(value, str) and value.strip().lower() in EVERYWHERE:
+            return value.strip().lower()
         return value
 
     @model_validator(mode="after")
     def _something_is_thermostatted(self) -> MixingConfig:
-        if self.seeds == "none" and self.thermostat and self.thermostat.acts_on == "expensive":
+        acts_on = self.thermostat.acts_on if self.thermostat else None
+        if self.everywhere and acts_on in EVERYWHERE.values() and acts_on != self.everywhere:
             raise ValueError(
-                "thermostat: acts_on: expensive, with 'seeds: none': no atom is expensive, so "
-                "nothing would be thermostatted"
+                f"thermostat: acts_on: {acts_on}, with 'seeds: {self.seeds}': no atom is "
+                f"{acts_on}, so nothing would be thermostatted"
             )
         return self
 
@@ -251,9 +256,14 @@ class MixingConfig(Section):
         return isinstance(self.seeds, SeedsConfig)
 
     @property
+    def everywhere(self) -> str | None:
+        """The potential that is meant to compute all forces alone: cheap, expensive, or None."""
+        return EVERYWHERE.get(self.seeds) if isinstance(self.seeds, str) else None
+
+    @property
     def mixes(self) -> bool:
-        """Whether anything can be expensive."""
-        return self.seeds != "none"
+        """Whether both potentials can be needed."""
+        return self.everywhere is None
 
     @property
     def by_spread(self) -> bool:
@@ -267,7 +277,7 @@ class MixingConfig(Section):
 
     @property
     def seed_indices(self) -> list[int]:
-        """The seeds at the geometry of the structure's file, an empty list for 'none'.
+        """The seeds at the geometry of the structure's file: no atom for 'none', each for 'all'.
 
         Of classified seeds those that a run starts with, by values that are not averaged; where
         it starts with everything expensive, those that its first average finds if nothing moves.
@@ -300,7 +310,8 @@ class MixingConfig(Section):
         atoms = read_frames(path)[0]
         require_periodic(atoms, path)
         try:
-            choose = select_seeds if key == "seeds" else select_atoms
+            fewer = key == "seeds" and not self.everywhere
+            choose = select_seeds if fewer else select_atoms
             return choose(words, atoms).indices
         except MixpiError as error:
             where = key if key == "seeds" else f"seeds.{key}"
@@ -324,19 +335,23 @@ class MixingConfig(Section):
         return np.flatnonzero(classified_now(self, atoms)).tolist()
 
     def pools(self, parts: Iterable[str]) -> tuple[str, ...]:
-        """The driver pools in use, cheapest first: without seeds nothing is asked on a cluster.
+        """The driver pools in use, cheapest first; none of a potential that counts nowhere.
 
         Parameters
         ----------
         parts : iterable of str
             What the mixing layers of the simulation compute (:data:`mixpi.blend.levels.PARTS`).
         """
-        wanted = {level for part in parts for level in PARTS[part]}
-        return tuple(
-            level.pool
-            for level in LEVELS
-            if level in wanted and not (level.on_cluster and self.seeds == "none")
-        )
+        wanted = {level for part in parts for level in self._levels(part)}
+        return tuple(level.pool for level in LEVELS if level in wanted)
+
+    def _levels(self, part: str) -> tuple[Level, ...]:
+        """Who has to be asked for a part of the forces."""
+        if self.everywhere == "cheap":
+            return tuple(level for level in PARTS[part] if not level.on_cluster)
+        if self.everywhere == "expensive" and part == "force":
+            return (EXPENSIVE,)
+        return PARTS[part]
 
     def require_pools(self, pools: Iterable[str]) -> None:
         """Refuse a simulation for which drivers are missing.

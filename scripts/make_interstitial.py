@@ -10,6 +10,7 @@ models know no repulsion.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +39,10 @@ def helium_in_tungsten(cells: int) -> tuple[Atoms, list[int]]:
     return atoms, [len(atoms) - 1]
 
 
-def dumbbell_in_iron(cells: int) -> tuple[Atoms, list[int]]:
+def dumbbell_in_iron(cells: int, axis: Sequence[int] = (1, 1, 0)) -> tuple[Atoms, list[int]]:
     """Two atoms that share a site, 0.75 lattice constants apart; they are the seeds."""
     atoms, centre = crystal("Fe", cells)
-    half = np.array([1.0, 1.0, 0.0]) / np.sqrt(2) * 0.375 * LATTICE["Fe"]
+    half = np.array(axis) / np.linalg.norm(axis) * 0.375 * LATTICE["Fe"]
     atoms += Atoms("Fe", [atoms.positions[centre] + half])
     atoms.positions[centre] -= half
     return atoms, [centre, len(atoms) - 1]

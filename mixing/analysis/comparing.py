@@ -48,15 +48,7 @@ def compare(
             f"two runs at least are compared, one of them the reference: there are "
             f"{', '.join(labels) or 'none'}, the reference is {reference}"
         )
-    kinds = {report.analysis for report in reports.values()}
-    if len(kinds) > 1:
-        raise MixpiError(
-            f"results of different analyses do not compare: {', '.join(sorted(kinds))}"
-        )
-    files = [file for report in reports.values() for file in report.files]
-    if len(set(files)) < len(files):
-        twice = next(file for file in files if files.count(file) > 1)
-        raise MixpiError(f"{twice} is in two of the runs: they are not independent")
+    files = require_alike(reports)
     common = [
         one.name
         for one in reports[reference].results
@@ -81,6 +73,36 @@ def compare(
             away[title] = off / error if 0.0 < error < np.inf else np.nan
             notes.append(_in_words(title, away[title]))
     return Report("compare", tuple(files), tuple(results), tuple(notes), {"standard_errors": away})
+
+
+def require_alike(reports: Mapping[str, Report]) -> list[str]:
+    """Refuse results that cannot be put beside one another.
+
+    Parameters
+    ----------
+    reports : mapping of str to Report
+        Label to what one analysis has found.
+
+    Returns
+    -------
+    list of str
+        What has been analysed.
+
+    Raises
+    ------
+    MixpiError
+        If they are of different analyses, or of the same run.
+    """
+    kinds = {report.analysis for report in reports.values()}
+    if len(kinds) > 1:
+        raise MixpiError(
+            f"results of different analyses do not compare: {', '.join(sorted(kinds))}"
+        )
+    files = [file for report in reports.values() for file in report.files]
+    if len(set(files)) < len(files):
+        twice = next(file for file in files if files.count(file) > 1)
+        raise MixpiError(f"{twice} is in two of the runs: they are not independent")
+    return files
 
 
 def _renamed(name: str, row: Result) -> Result:

@@ -17,6 +17,8 @@ from .trajectories import Trajectory, choose, periodic_cell, require_even
 
 #: Frames below which nothing is said.
 FEWEST = 10
+#: After the point, of the forces that are kept: eV/Å.
+DIGITS = 4
 
 
 def mean_force(
@@ -49,7 +51,8 @@ def mean_force(
     Returns
     -------
     Report
-        ``force`` of one run, of several ``force in FILE`` of each, eV/Å.
+        ``force`` of one run, of several ``force in FILE`` of each, eV/Å;
+        ``curves["runs"]`` holds the force in each frame of each run.
 
     Raises
     ------
@@ -58,10 +61,11 @@ def mean_force(
     """
     if (bond is None) == (direction is None):
         raise MixpiError("either a bond or a direction is needed")
-    results, notes = [], []
+    results, notes, series = [], [], []
     for trajectory in trajectories:
-        values = _along(trajectory, bond, atoms, direction)
+        spacing, values = _along(trajectory, bond, atoms, direction)
         found = mean(values)
+        series.append({"spacing_fs": spacing, "force_eV_A": np.round(values, DIGITS)})
         name = "force" if len(trajectories) == 1 else f"force in {trajectory.path}"
         results.append(Result(name, found.value, found.error, "eV/Å", found.independent))
         if not found.tells:
@@ -73,8 +77,9 @@ def mean_force(
             off, error = found.value - band[0], float(np.hypot(found.error, band[1]))
             notes.append(f"{name}: {off / error:+.1f} standard errors from the reference")
     bands = [] if band is None else [(band[0] - band[1], band[0] + band[1], "reference")]
+    curves = {"bands": bands, "runs": series}
     files = tuple(str(trajectory.path) for trajectory in trajectories)
-    return Report("mean-force", files, tuple(results), tuple(notes), {"bands": bands})
+    return Report("mean-force", files, tuple(results), tuple(notes), curves)
 
 
 def _along(
@@ -82,10 +87,10 @@ def _along(
     bond: tuple[int, int] | None,
     atoms: Sequence[int],
     direction: Sequence[float] | None,
-) -> np.ndarray:
-    """The force (n,) in each frame, eV/Å."""
+) -> tuple[float, np.ndarray]:
+    """The time between frames (fs), and the force (n,) in each, eV/Å."""
     path = trajectory.path
-    times, found = [], []
+    seen, found = [], []
     for time, frame in trajectory.frames():
         forces = _forces(frame, path, time)
         if bond is not None:
@@ -99,9 +104,9 @@ def _along(
         else:
             unit = _unit(direction or ())
             found.append(float(forces[choose(frame, path, None, atoms)].sum(axis=0) @ unit))
-        times.append(time)
-    require_even(path, times, FEWEST)
-    return np.array(found)
+        seen.append(time)
+    times = require_even(path, seen, FEWEST)
+    return float(times[1] - times[0]), np.array(found)
 
 
 def _unit(direction: ArrayLike) -> np.ndarray:

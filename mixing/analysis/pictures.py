@@ -37,7 +37,8 @@ def draw_report(report: Report, target: Path) -> None:
         raise MixpiError(f"{target}: a picture is a .png, .pdf or .svg")
     figure = Figure(figsize=(6.0, 4.2), layout="constrained")
     axes = figure.subplots()
-    _KINDS[report.analysis](axes, report)
+    # of runs that were combined there are only the results
+    (_KINDS[report.analysis] if report.curves else _draw_results)(axes, report)
     axes.grid(alpha=0.25, lw=0.5)
     if axes.get_legend_handles_labels()[1]:
         axes.legend(frameon=False, fontsize="small")

@@ -101,7 +101,7 @@ def plot(ipi_input: IpiInput, *, say: Callable[[str], None] | None = None) -> li
             bead = f"bead 0 of {beads}" if beads > 1 else ""
             config = ipi_input.config
             # those that are found anew as the atoms move were others at the start
-            seeds = [] if config.classified else config.seed_indices
+            seeds = [] if config.classified or config.everywhere else config.seed_indices
             draw_cell(last_frame(frames), target, seeds=seeds, note=bead)
             paths.append(target)
     except MixpiError as error:

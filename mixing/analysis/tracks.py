@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from ..errors import MixpiError
+from ..files.replacing import replace_file
+from ..files.user_files import require_file
 from ..regions.periodic import PeriodicCell
 from .trajectories import Trajectory, choose, periodic_cell, require_even
 
@@ -16,6 +19,8 @@ from .trajectories import Trajectory, choose, periodic_cell, require_even
 FEWEST = 30
 #: Of the cell; a step between frames that is longer may be an image's.
 FAR = 0.25
+#: How the name of a kept track ends, and to how many Å it is rounded.
+SUFFIX, RESOLUTION = ".npz", 1e-3
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,56 @@ class Track:
     def spacing(self) -> float:
         """Time between frames, fs."""
         return float(self.times[-1] - self.times[0]) / (len(self.times) - 1)
+
+    def write(self, path: Path) -> None:
+        """Keep it in a small file, rounded to 0.001 Å, for :func:`read_track`."""
+        grid = np.round(self.positions / RESOLUTION).astype(np.int32)
+        jumps = np.empty(0, dtype=bool) if self.jumps is None else self.jumps
+        replace_file(
+            path,
+            lambda part: np.savez_compressed(
+                part,
+                first_and_spacing_fs=np.array([self.times[0], self.spacing]),
+                steps_mA=np.diff(grid, axis=0, prepend=np.zeros_like(grid[:1])),
+                jumps=jumps,
+                notes=np.array(self.notes, dtype=str),
+            ),
+        )
+
+
+def read_track(path: Path) -> Track:
+    """A track that :meth:`Track.write` has kept.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.npz``, and becomes the name of the track.
+
+    Returns
+    -------
+    Track
+
+    Raises
+    ------
+    MixpiError
+        If it is none.
+    """
+    require_file(path, "track")
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            first, spacing = kept["first_and_spacing_fs"]
+            positions = RESOLUTION * np.cumsum(kept["steps_mA"], axis=0)
+            jumps = kept["jumps"] if len(kept["jumps"]) else None
+            notes = tuple(map(str, kept["notes"]))
+        if positions.ndim != 3:
+            raise ValueError(f"positions of shape {positions.shape}")
+    except Exception:  # of zip files that are none, or hold something else
+        raise MixpiError(
+            f"{path} is no track: give what 'mixpi analyse diffusion --keep' has written, or a "
+            "trajectory"
+        ) from None
+    times = first + spacing * np.arange(len(positions))
+    return Track(str(path), times, positions, jumps, notes)
 
 
 def follow_atoms(

@@ -189,10 +189,10 @@ def calibrate(
     _require_sense(buffers, tolerance, temperature, snapshots, full_atoms, frame)
     ipi_input = read_ipi_input(path)
     config, home = ipi_input.config, ipi_input.config_path.parent
-    if config.seeds == "none":
+    if config.everywhere:
         raise MixpiError(
-            f"{ipi_input.config_path} has 'seeds: none': there is no region to calibrate; list "
-            "the atoms that the expensive potential is for"
+            f"{ipi_input.config_path} has 'seeds: {config.seeds}': there is no region to "
+            "calibrate; list the atoms that the expensive potential is for"
         )
     if not config.seed_indices:
         raise MixpiError(

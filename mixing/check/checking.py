@@ -112,8 +112,8 @@ def _describe_regions(ipi_input: IpiInput, atoms: Atoms, regions: Regions) -> It
     yield f"regions: {core} core, {blend} blend, {buffer} buffer of {len(atoms)} atoms"
     yield from _describe_memory(ipi_input.config.regions)
     config = ipi_input.config
-    if not config.mixes:
-        yield "warning: no seeds: every force will be cheap"
+    if config.everywhere:
+        yield f"note: seeds: {config.seeds}: every force will be {config.everywhere}"
     elif cluster > LARGE_CLUSTER * len(atoms) and not config.starts_with_all:
         yield (
             f"warning: the cluster is {cluster / len(atoms):.0%} of the atoms: mixing gains "

@@ -66,10 +66,12 @@ def check_drivers(
         cluster = atoms[regions.cluster] if len(regions.cluster) else None
         first = atoms if pool == CHEAP.pool else cluster
         yield from _check_driver(pool, ipi_input, atoms, first, load=load)
-    if load:
+    if load and CHEAP.pool in ipi_input.pools:
         yield from measure_ranks(ipi_input, atoms)
-    if EXPENSIVE.pool not in ipi_input.pools:
-        yield "expensive: not looked at, because with 'seeds: none' nothing is asked of it"
+    for pool in (CHEAP.pool, EXPENSIVE.pool):
+        if config.everywhere and pool not in ipi_input.pools:
+            why = f"with 'seeds: {config.seeds}' nothing is asked of it"
+            yield f"{pool}: not looked at, because {why}"
 
 
 def _most_beads(pool: str, ipi_input: IpiInput) -> int:

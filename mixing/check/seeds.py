@@ -38,7 +38,7 @@ def describe_seeds(config: MixingConfig, atoms: Atoms) -> Iterator[str]:
     """
     section = config.seeds
     yield from _describe_committee(config)
-    if isinstance(section, str) and section != "none":
+    if isinstance(section, str) and not config.everywhere:
         yield f"seeds: {section}: {_listed(config.seed_indices)}"
     if not isinstance(section, SeedsConfig):
         return

@@ -193,10 +193,10 @@ class FirstLook:
         forces : mapping of str to ndarray
             Pool → forces on what it was shown, eV/Å.
         """
-        if not self._looking or EXPENSIVE.pool not in forces:
+        cheap = CHEAP if CHEAP.pool in forces else CHEAP_ON_CLUSTER
+        if not self._looking or not {cheap.pool, EXPENSIVE.pool} <= set(forces):
             return
         atoms = np.flatnonzero(plan.regions.weights > 0.0)
-        cheap = CHEAP if CHEAP.pool in forces else CHEAP_ON_CLUSTER
 
         def weighted(level: Level) -> np.ndarray:
             if not level.on_cluster:

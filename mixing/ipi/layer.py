@@ -165,9 +165,7 @@ class Layer:
             self._asking.observe(step, plan)
             self._weights = plan.regions.weights
             mixed = self._mix(plan, replies, len(asked.given))
-            work = self._work.add(asked.given_angstrom, asked.cells_angstrom[0], plan, mixed)
-            cheap = replies.energies.get(CHEAP.pool, [0.0] * len(work))
-            potentials = [energy - done for energy, done in zip(cheap, work, strict=True)]
+            potentials, work = self._energies(plan, asked, mixed, replies)
             forces = [one.forces for one in mixed]
             blended = time.perf_counter()
             times = {
@@ -332,13 +330,26 @@ class Layer:
         none = [np.empty((0, 3))] * beads
         expensive = replies.forces.get(EXPENSIVE.pool, none)
         if CHEAP in self._levels:
-            cheap = replies.forces[CHEAP.pool]
+            # where all is expensive nobody is asked for forces of which nothing would be left
+            nothing = [np.zeros((len(self._mixer.numbers), 3))] * beads
+            cheap = replies.forces.get(CHEAP.pool, nothing)
             return [self._mixer.combine(plan, *both) for both in zip(cheap, expensive, strict=True)]
         cheap = replies.forces.get(CHEAP_ON_CLUSTER.pool, none)
         return [
             self._mixer.correct(plan, *both, pool=CHEAP_ON_CLUSTER.pool)
             for both in zip(cheap, expensive, strict=True)
         ]
+
+    def _energies(
+        self, plan: Plan, asked: Geometries, mixed: Sequence[Mixed], replies: Replies
+    ) -> tuple[list[float], list[float]]:
+        """Of each geometry the potential that i-PI is told, eV, and the work that is part of it."""
+        none = [0.0] * len(mixed)
+        if CHEAP in self._levels and CHEAP.pool not in replies.energies:  # all is expensive
+            return replies.energies[EXPENSIVE.pool], none
+        work = self._work.add(asked.given_angstrom, asked.cells_angstrom[0], plan, mixed)
+        cheap = replies.energies.get(CHEAP.pool, none)
+        return [energy - done for energy, done in zip(cheap, work, strict=True)], work
 
     def _record(
         self,

@@ -49,6 +49,11 @@ class FixedResult:
     energy: float | None
 
 
+def meant_by(kind: str, config: MixingConfig) -> str:
+    """The kind of forces that is meant where the configuration's seeds are none or all."""
+    return config.everywhere or kind if kind == "mixed" else kind
+
+
 def pools_for(config: MixingConfig, kind: str) -> tuple[str, ...]:
     """The pools that are needed, cheapest first.
 
@@ -59,6 +64,7 @@ def pools_for(config: MixingConfig, kind: str) -> tuple[str, ...]:
     kind : {"mixed", "expensive", "cheap"}
         As for :class:`FixedMixing`.
     """
+    kind = meant_by(kind, config)
     if kind == "mixed" and config.seed_indices:
         on_cluster = (CHEAP_ON_CLUSTER.pool,) * (config.cheap_cluster is not None)
         return (CHEAP.pool, *on_cluster, EXPENSIVE.pool)
@@ -103,7 +109,8 @@ class FixedMixing:
         say: Callable[[str], None],
     ) -> None:
         self._config, self._atoms, self._drivers, self._say = config, atoms, drivers, say
-        self._kind, self._pools = kind, pools_for(config, kind)
+        self._kind = kind = meant_by(kind, config)
+        self._pools = pools_for(config, kind)
         self._limits = Limits(config.limits, atoms.symbols)
         self._mixer = make_mixer(config, atoms, still=True)
         self._mixer.meet(atoms.get_masses(), timestep=0.0)

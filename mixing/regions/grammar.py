@@ -15,4 +15,5 @@ GRAMMAR = """\
                              atoms for which a condition holds (x, y, z in Å, as in the file;
                              species; index from 0; abs, sqrt, min, max; in, and, or, not)
   183 205 299                atoms by number, from 0; also [183, 205, 299]
-  none                       no atoms: every force is cheap"""
+  none                       no atoms: every force is cheap
+  all                        all atoms: every force is expensive"""

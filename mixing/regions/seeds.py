@@ -21,6 +21,8 @@ from .periodic import PeriodicCell
 
 #: Why there are none, where that is meant.
 NOTHING = "none: every force is cheap"
+#: Why all, likewise.
+EVERYTHING = "all: every force is expensive"
 #: Indices of the atoms that are meant, and a phrase that says why these.
 Found = tuple[np.ndarray, str]
 
@@ -109,6 +111,8 @@ def understood(words: str) -> Callable[[Atoms], Found]:
     kind = parts[0].lower() if parts else ""
     if kind == "none" and len(parts) == 1:
         return lambda atoms: (np.zeros(0, dtype=int), NOTHING)
+    if kind == "all" and len(parts) == 1:
+        return lambda atoms: (np.arange(len(atoms)), EVERYTHING)
     if kind == "species" and len(parts) > 1:
         return lambda atoms: (_by_species(parts[1:], atoms), f"all {' and '.join(parts[1:])} atoms")
     if kind == "near" and len(parts) == 6 and parts[4].lower() == "within":

@@ -108,8 +108,10 @@ def measure_speed_up(
         If it cannot be measured; the message says why.
     """
     config = ipi_input.config
-    if not config.mixes:
+    if config.everywhere == "cheap":
         raise MixpiError("there are no seeds, and nothing is expensive")
+    if config.everywhere == "expensive":
+        raise MixpiError("all atoms are seeds, and everything is expensive")
     if ipi_input.part != "force":
         raise MixpiError(
             "the gain of a correction is in how seldom it is computed: 'mixpi check' says how often"

@@ -28,10 +28,10 @@ STRANGE_VALUES = [
 #: Key, value, answer.
 VALUES: list[tuple[str, object, bool | None]] = [
     *(("seeds", v, False) for v in (
-        [], [64], [-1], [0.0], ["0"], [True], [0, 0], "all", None, 3, [[0]], [BIG], {"a": 1},
+        [], [64], [-1], [0.0], ["0"], [True], [0, 0], "every", None, 3, [[0]], [BIG], {"a": 1},
         [float("nan")], list(range(64)) * 2, list(range(200_000)), "٣", ["٣"],
     )),
-    ("seeds", "none", True), ("seeds", list(range(64)), True), ("seeds", [63], True),
+    ("seeds", "none", True), ("seeds", "all", True), ("seeds", list(range(64)), True), ("seeds", [63], True),
     *((f"regions.{r}", v, False) for r in ("core", "blend", "buffer") for v in (
         -1, -1e-9, float("nan"), float("inf"), 3e4, 1e30, 1e308, BIG, "3.0x", None, True, [3.0],
     )),

@@ -494,6 +494,11 @@ def test_i_pis_own_xyz_is_read_in_its_units(make):
 FRAME = ("--frame", "frame.extxyz")
 MISTAKES = {
     "no region": (lambda c: c.config.update(seeds="none"), (), "there is no region to calibrate"),
+    "all of it": (
+        lambda c: c.config.update(seeds="all"),
+        (),
+        "has 'seeds: all': there is no region",
+    ),
     "no seed yet": (
         lambda c: c.config.update(seeds={"coordination": 1.0, "bounds": [1, 9]}),
         (),

@@ -564,6 +564,17 @@ def test_without_seeds_the_expensive_driver_is_not_looked_at(make_case):
         look(case)
 
 
+def test_where_all_is_expensive_the_cheap_driver_is_not_looked_at(make_case):
+    lammps = {"potential": TERSOFF, "executable": "/gone/lmp"}
+    case = make_case(seeds="all", cheap={"lammps": lammps})
+    found = look(case)
+    assert "cheap: not looked at, because with 'seeds: all' nothing is asked of it" in found
+    assert "note: seeds: all: every force will be expensive" in found
+    case.config["seeds"] = [0]
+    with pytest.raises(MixpiError, match="/gone/lmp"):
+        look(case)
+
+
 def test_classified_seeds_are_found_and_their_commands_read(make_case):
     case = make_case(seeds={"lammps": "centro/atom 4", "bounds": [3.0, float("inf")]})
     found = [line for line in look(case) if line.startswith("seeds: 3 <= LAMMPS's centro/atom 4")]

@@ -80,6 +80,9 @@ def test_a_speed_up_is_not_measured_for_nothing(make_case):
     assert done.returncode == 0 and "speed-up" not in done.stdout + done.stderr
     done = case.mixpi("run", "input.xml", "--reference")
     assert done.returncode == 0 and "speed-up not measured: there are no seeds" in done.stdout
+    case = make_case(steps=2, seeds="all", folder="all")
+    done = case.mixpi("run", "input.xml", "--reference")
+    assert done.returncode == 0 and "speed-up not measured: all atoms are seeds" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -204,6 +204,16 @@ def test_without_seeds_energies_are_the_cheap_ones(make_case):
     assert len(aside) == 2 and found in aside
 
 
+def test_with_all_seeds_energies_are_the_expensive_ones(make_case):
+    """And nobody waits for the cheap driver."""
+    case = make_case(seeds="all", **{**TOYS, "cheap": {"command": faulty_driver("never")}})
+    config = case.folder / "mixing.yaml"
+    meant = relax(config, steps=2, output="meant")
+    told = relax(config, steps=2, output="told", kind="expensive")
+    np.testing.assert_array_equal(meant.atoms.positions, told.atoms.positions)
+    assert meant.atoms.info["energy_estimate"] == told.atoms.info["energy_estimate"]
+
+
 def test_a_driver_that_dies_ends_it_in_order(make_case):
     """What was reached is kept."""
     case = make_case(**{**TOYS, "expensive": {"command": faulty_driver("always-die")}})

@@ -256,6 +256,27 @@ def test_without_seeds_nobody_waits_for_an_expensive_driver(make_case):
     assert not (case.folder / "logs" / "expensive-0").exists()
 
 
+def test_where_all_is_expensive_nobody_waits_for_a_cheap_driver(make_case):
+    """And the run goes on from where it was stopped, with the energies of the model."""
+    whole = {"core": 30.0, "blend": 0.0, "buffer": 0.0}
+    both = make_case(silicon(), folder="both", steps=8, stride=1, regions=whole)
+    case = make_case(silicon(), folder="all", seeds="all", steps=8, stride=1, checkpoint=3)
+    case.config["cheap"]["command"] = faulty_driver("never")
+    case.config["cheap"]["socket"]["connect_deadline"] = 5.0
+    for one in (both, case):
+        assert run(one, timeout=60).returncode == 0
+    assert not (case.folder / "logs" / "cheap-0").exists()
+    np.testing.assert_allclose(case.positions(), both.positions(), rtol=0, atol=1e-9)
+    rows = read_steps(case.folder / "mix.steps")
+    assert set(rows["core"]) == {64.0}
+    conserved, potential = np.loadtxt(case.folder / "md.out", usecols=(2, 4)).T
+    assert np.ptp(conserved) < 0.01 * np.ptp(potential)
+    done = case.mixpi("run", "md.checkpoint", "--no-reference")
+    assert done.returncode == 0, done.stderr
+    again = np.loadtxt(case.folder / "md.out", usecols=(2, 4)).T
+    np.testing.assert_allclose(again[0], conserved, rtol=0, atol=1e-8)
+
+
 PIMD = """<dynamics mode='nvt'><timestep units='femtosecond'>1</timestep>
 <thermostat mode='pile_l'><tau units='femtosecond'>100</tau></thermostat></dynamics>"""
 

@@ -125,15 +125,25 @@ def ordinary_run(case, command: list[str], steps: int):
     return case.positions()
 
 
-def test_region_that_covers_everything_is_the_all_expensive_run(make_case, mace_tiny, tiny_model):
+def energies(case) -> np.ndarray:
+    """Conserved quantity and potential (2, steps + 1), eV."""
+    return np.loadtxt(case.folder / "md.out", usecols=(2, 4)).T
+
+
+@pytest.mark.parametrize("seeds", ["near 0 0 0 within 3", "all"])
+def test_region_that_covers_everything_is_the_all_expensive_run(
+    make_case, mace_tiny, tiny_model, seeds
+):
     import sys
 
     everything = {"core": 20.0, "blend": 0.0, "buffer": 0.0}
     common = {"regions": everything, "cheap": CHEAP, "expensive": mace_tiny, "steps": 100}
-    mixed = make_case(folder="mixed", **common)
+    mixed = make_case(folder="mixed", seeds=seeds, **common)
     done = mixed.mixpi("run", "input.xml", "--no-reference", "--quiet")
     assert done.returncode == 0, done.stderr
-    assert "the cluster is 100% of the atoms: mixing gains little" in done.stderr
+    little = "the cluster is 100% of the atoms: mixing gains little"
+    expected = "seeds: all: every force will be expensive" if seeds == "all" else little
+    assert expected in done.stderr
 
     plain = make_case(folder="plain", **common)
     command = [sys.executable, "-m", "mixpi.cli", "driver", "mace", "--address", "{address}"]
@@ -143,6 +153,9 @@ def test_region_that_covers_everything_is_the_all_expensive_run(make_case, mace_
     assert found.shape == reference.shape == (11, 64, 3)
     assert np.abs(reference[-1] - reference[0]).max() > 0.1, "atoms must have moved"
     np.testing.assert_allclose(found, reference, rtol=0, atol=1e-6)
+    if seeds == "all":  # then the energy is no estimate
+        np.testing.assert_allclose(energies(mixed), energies(plain), rtol=0, atol=1e-4)
+        assert not (mixed.folder / "logs" / "cheap-0").exists()
 
 
 def test_empty_region_is_the_all_cheap_run(make_case, mace_tiny):

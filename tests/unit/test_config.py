@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from conftest import silicon
 from mixpi import MixpiError
 from mixpi.config import MixingConfig, load_config, without_quotes
 from mixpi.config_help import describe_config
@@ -47,7 +48,29 @@ def test_given_address_is_kept(tmp_path):
 
 
 def test_no_seeds_on_purpose(tmp_path):
-    assert load(tmp_path, {"seeds": "none"}).seed_indices == []
+    config = load(tmp_path, {"seeds": "none"})
+    assert config.seed_indices == [] and config.everywhere == "cheap" and not config.mixes
+    assert config.pools(["force"]) == ("cheap",)
+    assert config.pools(["cheap", "delta"]) == ("cheap",)
+
+
+def test_all_atoms_on_purpose(tmp_path):
+    silicon(2).write(tmp_path / MINIMAL["structure"])
+    config = load(tmp_path, {"seeds": " ALL "})
+    assert config.seed_indices == list(range(64))
+    assert config.everywhere == "expensive" and not config.mixes
+    assert config.pools(["force"]) == ("expensive",)
+    # a correction is one of cheap forces
+    assert config.pools(["cheap", "delta"]) == ("cheap", "cheap_cluster", "expensive")
+    by_words = load(tmp_path, {"seeds": "where z > -1"})
+    with pytest.raises(MixpiError, match="all 64 atoms match"):
+        _ = by_words.seed_indices
+
+
+@pytest.mark.parametrize(("seeds", "acts_on"), [("none", "expensive"), ("all", "cheap")])
+def test_a_thermostat_on_nothing(tmp_path, seeds, acts_on):
+    with pytest.raises(MixpiError, match=f"no atom is {acts_on}, so nothing would be"):
+        load(tmp_path, {"seeds": seeds, "thermostat": {"acts_on": acts_on}})
 
 
 @pytest.mark.parametrize(
@@ -61,7 +84,7 @@ def test_no_seeds_on_purpose(tmp_path):
         ({"seeds": ["1"]}, "seeds: '1' is no index of an atom"),
         ({"seeds": [4, 7, 4]}, "seed 4 stands twice"),
         ({"seeds": 3}, "3 is no list of atoms"),
-        ({"seeds": "all"}, "seeds: 'all' is not understood; it can be"),
+        ({"seeds": "every"}, "seeds: 'every' is not understood; it can be"),
         ({"seeds": "species"}, "seeds: 'species' is not understood"),
         ({"seeds": "where q > 2"}, "seeds: 'q' in 'q > 2' is not understood; there are x, y, z"),
         ({"seeds": {}}, "seeds.bounds: missing"),

@@ -15,7 +15,7 @@ from mixpi.analysis.defects import follow_by_coordination, follow_by_sites
 from mixpi.analysis.diffusion import M2_PER_S, by_the_recipe, diffusion, fit
 from mixpi.analysis.displacements import covariance, independent_walkers, mean_squares
 from mixpi.analysis.results import Result, read_report
-from mixpi.analysis.tracks import Track, follow_atoms
+from mixpi.analysis.tracks import Track, follow_atoms, read_track
 from mixpi.analysis.trajectories import Trajectory
 from mixpi.cli import main
 from walks import frames_of, gaussian, hops, vibration
@@ -261,6 +261,11 @@ def test_the_command(tmp_path, capsys):
         ("diffusion a.extxyz --defect coordination", "needs --cutoff"),
         ("diffusion a.extxyz --species He --picture a.txt", "a picture is a .png, .pdf or .svg"),
         ("diffusion b.extxyz --species He", "b.extxyz: it does not exist"),
+        ("diffusion a.extxyz", "what diffuses? Say --species, --atoms or --defect"),
+        ("diffusion a.extxyz --species He --keep a.json", "a file that ends in .npz: not a.json"),
+        ("diffusion a.extxyz b.extxyz --species He --keep a.npz", "--keep is for one run"),
+        ("diffusion a.npz", "a.npz is no track: give what"),
+        ("diffusion a.npz --species He", "a.npz is a kept track: whose it is"),
         ("arrhenius a.json", "'a.json' is not T=FILE"),
         ("arrhenius 300=b.json", "No such file"),
     ],
@@ -268,8 +273,46 @@ def test_the_command(tmp_path, capsys):
 def test_the_command_says_what_is_wrong(tmp_path, monkeypatch, capsys, words, message):
     monkeypatch.chdir(tmp_path)
     write("a.extxyz", frames_of(gaussian(np.random.default_rng(19), 60, 2, 0.1), 20.0))
+    (tmp_path / "a.npz").write_text("no numbers")
     assert main(["analyse", *words.split()]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_a_kept_track_stands_for_its_trajectory(tmp_path, capsys):
+    rng = np.random.default_rng(20)
+    whole, kept = [], []
+    for number in range(2):
+        path, small = tmp_path / f"{number}.extxyz", tmp_path / f"{number}.npz"
+        places = gaussian(rng, 400, 1, 0.2)
+        rest = np.zeros_like(places)
+        both = np.concatenate([places, rest], axis=1)
+        write(path, frames_of(both, 50.0, symbols=["He", "W"]))
+        words = ["analyse", "diffusion", str(path), "--species", "He", "--skip", "500"]
+        assert main([*words, "--keep", str(small)]) == 0
+        whole.append(follow_atoms(Trajectory(path, skip=500.0), species="He"))
+        kept.append(read_track(small))
+        np.testing.assert_allclose(kept[-1].positions, whole[-1].positions, atol=0.51e-3)
+        np.testing.assert_allclose(kept[-1].times, whole[-1].times)
+        assert small.stat().st_size < 4000 and kept[-1].name == str(small)
+    capsys.readouterr()
+    out = tmp_path / "D.json"
+    assert main(["analyse", "diffusion", *(one.name for one in kept), "--json", str(out)]) == 0
+    exact, found = diffusion(whole), read_report(out)
+    assert found["D"].value == pytest.approx(exact["D"].value, rel=1e-3)
+    assert found["D"].error == pytest.approx(exact["D"].error, rel=1e-2)
+
+
+def test_a_kept_track_knows_of_jumps(tmp_path):
+    positions = hops(np.random.default_rng(21), 500, 1, 0.05)
+    jumps = np.any(np.diff(positions[:, 0], axis=0) != 0.0, axis=1)
+    track(positions, jumps=jumps, notes=("odd",)).write(tmp_path / "one.npz")
+    found = read_track(tmp_path / "one.npz")
+    np.testing.assert_array_equal(found.jumps, jumps)
+    np.testing.assert_allclose(found.positions, positions, atol=1e-9)
+    assert found.notes == ("odd",)
+    # the same bytes each time: a repository sees no change where there is none
+    found.write(tmp_path / "two.npz")
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
 
 
 def test_bad_input_is_named(tmp_path):

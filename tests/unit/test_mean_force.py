@@ -1,12 +1,15 @@
-"""Mean forces of forces that were drawn, and runs side by side."""
+"""Mean forces of forces that were drawn, and runs side by side or as one."""
 
 from __future__ import annotations
+
+import json
 
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.io import write
 from mixpi import MixpiError
+from mixpi.analysis.combining import combine
 from mixpi.analysis.comparing import compare
 from mixpi.analysis.mean_force import mean_force
 from mixpi.analysis.results import Report, Result, read_report
@@ -124,6 +127,77 @@ def test_what_does_not_compare():
     ):
         with pytest.raises(MixpiError, match=words):
             compare(reports, names, reference)
+
+
+def run_of(value: float, error: float, samples: float = np.nan, file: str = "") -> Report:
+    result = Result("force", value, error, "eV/Å", samples)
+    return Report("mean-force", (file or f"{value}.extxyz",), (result,))
+
+
+def test_runs_that_are_one():
+    rows = {"a": (1.0, 0.1, 100), "b": (1.1, 0.1, 100), "c": (1.15, 0.2, 25)}
+    three = {name: run_of(*row) for name, row in rows.items()}
+    found = combine(three)
+    force = found["force"]
+    # by hand: (100·1.0 + 100·1.1 + 25·1.15) / 225
+    assert force.value == pytest.approx(1.0611111) and force.independent == 225
+    assert force.error == pytest.approx(np.hypot(np.hypot(10, 10), 5) / 225)
+    assert found.analysis == "mean-force" and len(found.files) == 3
+    assert found.notes == ("3 runs",)
+    # without counts of samples they are worth the same
+    alike = combine({"a": run_of(1.0, 0.1), "b": run_of(1.2, 0.3)})["force"]
+    assert alike.value == pytest.approx(1.1)
+    assert alike.error == pytest.approx(np.hypot(0.1, 0.3) / 2)
+
+
+def test_runs_that_do_not_agree_have_a_larger_error():
+    found = combine({"a": run_of(1.0, 0.1), "b": run_of(2.0, 0.1)})
+    # the error of a mean of two values is half their distance
+    assert found["force"].error == pytest.approx(0.5)
+    assert "the runs do not agree" in found.notes[1]
+
+
+def test_errors_of_combined_runs_are_true():
+    rng, off = np.random.default_rng(3), []
+    for _ in range(400):
+        errors = rng.uniform(0.05, 0.4, 4)
+        drawn = zip(rng.normal(3.0, errors), errors, "abcd", strict=True)
+        runs = {file: run_of(value, error, error**-2.0, file) for value, error, file in drawn}
+        force = combine(runs)["force"]
+        off.append((force.value - 3.0) / force.error)
+    # never too small; up to a fifth too large, because a scatter that is large by chance counts
+    assert 0.8 < np.std(off) < 1.05 and abs(np.mean(off)) < 0.2
+
+
+def test_what_does_not_combine():
+    run, other = run_of(1.0, 0.1), run_of(2.0, 0.1)
+    for words, reports in (
+        ("nothing to combine", {}),
+        ("not independent", {"a": run, "b": run}),
+        ("different analyses", {"a": run, "b": Report("drift", (), ())}),
+        ("force is not in all runs", {"a": run, "b": Report("mean-force", (), ())}),
+        ("no error in one of the runs", {"a": run, "b": run_of(2.0, np.inf)}),
+        ("different units", {"a": one("f", 1.0, 1.0, "eV"), "b": one("f", 2.0, 1.0)}),
+    ):
+        with pytest.raises(MixpiError, match=words):
+            combine(reports)
+    assert combine({"a": run, "b": other})["force"].value == pytest.approx(1.5)
+
+
+def test_the_command_combines_what_runs_have_left(tmp_path, capsys):
+    words = ["analyse", "mean-force", "--bond", "0", "1"]
+    for seed in range(2):
+        path = tmp_path / f"{seed}.extxyz"
+        write(path, stretched(np.random.default_rng(seed), 300, 1.2))
+        assert main([*words, "--json", f"{tmp_path}/{seed}.json", str(path)]) == 0
+    kept = json.loads((tmp_path / "0.json").read_text())["curves"]["runs"]
+    assert kept[0]["spacing_fs"] == 5.0 and len(kept[0]["force_eV_A"]) == 300
+    single = read_report(tmp_path / "0.json")["force"]
+    assert np.mean(kept[0]["force_eV_A"]) == pytest.approx(single.value, abs=1e-4)
+    both = [f"{tmp_path}/{seed}.json" for seed in range(2)]
+    assert main(["analyse", "combine", *both, "--picture", f"{tmp_path}/both.png"]) == 0
+    assert "note: 2 runs" in capsys.readouterr().out
+    assert (tmp_path / "both.png").stat().st_size > 1000
 
 
 def test_the_command_compares_what_json_holds(tmp_path, capsys):

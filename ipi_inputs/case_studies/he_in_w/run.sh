@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Diffusion of helium in tungsten on mixed and on all-expensive forces:
+#
+#   ./run.sh smoke | laptop | paper
+#
+# Runs that are done are not run again, one that was stopped goes on. RUNS=3 ./run.sh laptop adds
+# independent runs up to the third of each arm; TEMPERATURES="400 800" and ARMS=mixed choose some.
+set -euo pipefail
+cd "$(dirname "$0")"
+source ../pieces.sh
+
+size=${1:-} runs=${RUNS:-1} options=()
+temperatures=${TEMPERATURES:-400 600 800} arms=${ARMS:-mixed expensive}
+steps=65000 skip=5000 stride=50 core=5.0 blend=2.0        # fs, Å; 60 ps after 5 ps of equilibration
+case $size in
+    smoke) cells=3 steps=150 skip=0 stride=5 options=(--no-reference)
+        temperatures=${TEMPERATURES:-800} ;;
+    laptop) cells=7 ;;                      # 686 W
+    paper) cells=16 core=6.0 blend=4.0 ;;       # 8,192 W
+    *) echo "use: $0 smoke | laptop | paper" >&2; exit 2 ;;
+esac
+
+potentials=../../potentials model=../../models/w-he-small.model
+start=runs/$size/init.extxyz
+if [ ! -e "$start" ]; then
+    mkdir -p "runs/$size"
+    python ../../../scripts/make_interstitial.py w-he "$cells" "$model" "runs/$size/part.extxyz" > /dev/null
+    mv "runs/$size/part.extxyz" "$start"
+fi
+
+# arm NAME TEMPERATURE: one more run of an arm, and the way of the helium in it
+arm() {
+    local name=$1 temperature=$2 seeds acts_on seed
+    local folder=runs/$size/${name}_$temperature/$run found=results/$size/${name}_$temperature
+    [ -e "$found/run.$run.json" ] && return
+    case $name in
+        mixed) seeds="species He" acts_on=cheap ;;
+        expensive) seeds=all acts_on="species W" ;;
+        *) echo "no such arm: $name" >&2; exit 2 ;;
+    esac
+    if [ ! -e "$folder/input.xml" ]; then
+        mkdir -p "$folder"
+        cp mixing_pes.py "$start" "$model" $potentials/w-adp.{eam.alloy,1.adp,2.adp,3.adp} "$folder"
+        sed -e "s/^seeds: .*/seeds: $seeds/" -e "s/acts_on: cheap/acts_on: $acts_on/" \
+            -e "s/core: 5.0/core: $core/" -e "s/blend: 2.0/blend: $blend/" \
+            -e "s/stride: 50/stride: $stride/" mixing.yaml > "$folder/mixing.yaml"
+        # random numbers of its own for each run, by its name
+        seed=$(echo "${name}_$temperature/$run" | cksum | cut -d ' ' -f 1)
+        sed -e "s/<seed>[0-9]*/<seed>$seed/" -e "s/<total_steps>[0-9]*/<total_steps>$steps/" \
+            -e "s/'kelvin'>1600/'kelvin'>$((2 * temperature))/" \
+            -e "s/'kelvin'>800/'kelvin'>$temperature/" input.xml > "$folder/input.xml.part"
+        mv "$folder/input.xml.part" "$folder/input.xml"
+    fi
+    echo "$size: $name at $temperature K, run $run"
+    run_piece "$folder" "${options[@]}"
+    mkdir -p "$found"
+    mixpi analyse diffusion "$folder/mix.extxyz" --species He --skip "$skip" \
+        --keep "$found/he.$run.npz" > /dev/null
+    mixpi analyse temperature "$folder/mix.extxyz" --skip "$skip" --target "$temperature" \
+        --json "$found/temperature.$run.json"
+    cp "$folder/mixpi.report.json" "$found/run.$run.json"
+    rm "$folder/mix.extxyz"     # what counts of it is in the results
+}
+
+for run in $(seq "$runs"); do
+    for temperature in $temperatures; do
+        for name in $arms; do
+            arm "$name" "$temperature"
+        done
+    done
+done
+
+# all runs of an arm together, and the table and the figure of all arms
+for folder in "results/$size"/*/; do
+    mixpi analyse diffusion "$folder"he.*.npz --json "${folder%/}.json" > /dev/null
+done
+python table.py "$size"

@@ -1,0 +1,142 @@
+"""Write the table and the figure of the study: results/SIZE/table.md and figure.png.
+
+python table.py SIZE
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from mixpi.analysis.comparing import compare
+from mixpi.analysis.results import Result, read_report, with_error
+
+
+REFERENCE = "expensive"
+HERE = Path(__file__).parent
+
+
+@dataclass
+class Arm:
+    """What the runs of one arm have given.
+
+    Attributes
+    ----------
+    name : str
+        cheap, expensive, or core_R_blend_B.
+    force : Result
+        On the bond, eV/Å: both pulls together, as in the paper.
+    away : Result or None
+        Difference from the reference.
+    ps : float
+        Length of all runs, with what is left out at their beginning.
+    speed_up : tuple of float or None
+        Against all-expensive evaluations, measured in turns at the end of each run; and the ms
+        of both, mixed and all-expensive.
+    """
+
+    name: str
+    force: Result
+    away: Result | None
+    ps: float
+    speed_up: tuple[float, float, float] | None
+
+    @property
+    def radii(self) -> tuple[float, float] | None:
+        """Core and blend, Å."""
+        words = self.name.split("_")
+        return (float(words[1]), float(words[3])) if len(words) == 4 else None
+
+    @property
+    def label(self) -> str:
+        if self.radii is None:
+            return {"cheap": "cheap (core 0)", "expensive": "**all-expensive**"}[self.name]
+        return f"core {self.radii[0]:g}, blend {self.radii[1]:g} Å"
+
+
+def arms(folder: Path) -> Iterator[Arm]:
+    """All that have results."""
+    reference = read_report(folder / f"{REFERENCE}.json")
+    for path in sorted(folder.glob("*.json"), key=order):
+        report, away = read_report(path), None
+        if path.stem != REFERENCE:
+            away = compare({"arm": report, REFERENCE: reference}, ["force"]).results[-1]
+        runs = [json.loads(run.read_text()) for run in sorted(path.with_suffix("").glob("run.*"))]
+        names = ("speed_up", "mixed_s", "all_expensive_s")
+        gains = [[run[name] for name in names] for run in runs if "speed_up" in run]
+        gain = np.median(gains, axis=0) * (1.0, 1e3, 1e3) if gains else None
+        yield Arm(
+            path.stem,
+            report["force"],
+            away,
+            sum(run["steps"] for run in runs) / 1000.0,
+            None if gain is None else tuple(gain),
+        )
+
+
+def order(path: Path) -> tuple[float, float]:
+    """By blend, then core; the reference last."""
+    words = path.stem.split("_")
+    if len(words) == 4:
+        return float(words[3]), float(words[1])
+    return (-1.0, 0.0) if path.stem == "cheap" else (np.inf, 0.0)
+
+
+def table(found: list[Arm]) -> str:
+    """As Markdown."""
+    lines = [
+        "| | force on the bond (eV/Å) | half of it | − all-expensive | ps | speed-up "
+        "| ms: mixed, all-expensive |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for arm in found:
+        half = with_error(arm.force.value / 2, arm.force.error / 2)
+        away = "" if arm.away is None else with_error(arm.away.value, arm.away.error)
+        gain = "{:.2f} | {:.0f}, {:.0f}".format(*arm.speed_up) if arm.speed_up else " | "
+        lines.append(
+            f"| {arm.label} | {with_error(arm.force.value, arm.force.error)} | {half} | {away} "
+            f"| {arm.ps:.4g} | {gain} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def draw(found: list[Arm], target: Path) -> None:
+    """The force against the core's radius, with the reference as a band."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.0, 4.2), layout="constrained")
+    axes = figure.subplots()
+    by_name = {arm.name: arm for arm in found}
+    full, cheap = by_name[REFERENCE].force, by_name["cheap"].force
+    low, high = full.value - full.error, full.value + full.error
+    axes.axhspan(low, high, color="#009e73", alpha=0.3, lw=0, label="all-expensive")
+    axes.errorbar([0], [cheap.value], [cheap.error], fmt="s", color="black", capsize=3,
+                  label="cheap")  # fmt: skip
+    blends = sorted({arm.radii[1] for arm in found if arm.radii})
+    for number, blend in enumerate(blends):
+        some = [arm for arm in found if arm.radii and arm.radii[1] == blend]
+        x = [arm.radii[0] + 0.12 * number for arm in some]  # side by side
+        y, error = [[getattr(arm.force, name) for arm in some] for name in ("value", "error")]
+        axes.errorbar(x, y, error, fmt="o", capsize=3, color=f"C{number}",
+                      label=f"mixed, blend {blend:g} Å")  # fmt: skip
+    axes.set(xlabel="core (Å)", ylabel="mean force on the bond (eV/Å)")
+    axes.grid(alpha=0.25, lw=0.5)
+    axes.legend(frameon=False, fontsize="small")
+    figure.savefig(target, dpi=130)
+
+
+def main() -> None:
+    folder = HERE / "results" / sys.argv[1]
+    found = list(arms(folder))
+    text = table(found)
+    (folder / "table.md").write_text(text)
+    draw(found, folder / "figure.png")
+    print(text, end="")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Independent runs of one simulation as one: their mean, and whether they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy.stats import chi2
+
+from ..errors import MixpiError
+from .comparing import require_alike
+from .results import Report, Result
+
+
+#: Chance below which runs are said not to agree.
+RARE = 0.01
+
+
+def combine(reports: Mapping[str, Report]) -> Report:
+    """The same observables of several runs of one simulation, averaged.
+
+    Runs count by their independent samples, where all have those, and else alike: not by 1/σ²,
+    because errors that grow with the value, as those of diffusion do, would pull the mean down.
+    Where runs scatter by more than their errors say, the error of the mean is larger by
+    √(χ²/(n − 1)), as the Particle Data Group has it (S. Navas et al., Phys. Rev. D 110, 030001,
+    2024, section 5.2.2).
+
+    Parameters
+    ----------
+    reports : mapping of str to Report
+        File to what one analysis has found, each of runs of its own.
+
+    Returns
+    -------
+    Report
+        Of the same analysis, so that it can be compared, or combined again.
+
+    Raises
+    ------
+    MixpiError
+        If there are none, they share a run, are of different analyses, or have nothing in common
+        that has an error.
+    """
+    if not reports:
+        raise MixpiError("nothing to combine")
+    files = require_alike(reports)
+    found, notes = [], [f"{len(reports)} runs"]
+    first, *others = reports.values()
+    for one in first.results:
+        rows = [one, *(r for other in others for r in other.results if r.name == one.name)]
+        if len(rows) < len(reports):
+            notes.append(f"{one.name} is not in all runs")
+        elif not all(np.isfinite(row.value) and 0.0 < row.error < np.inf for row in rows):
+            notes.append(f"{one.name} has no error in one of the runs, and is left out")
+        else:
+            result, chance = _together(rows)
+            found.append(result)
+            if chance < RARE:
+                notes.append(
+                    f"{one.name}: the runs do not agree (by chance {100 * chance:.2g} %): are "
+                    "they of one simulation, and in equilibrium?"
+                )
+    if not found:
+        raise MixpiError("; ".join(notes))
+    return Report(first.analysis, tuple(files), tuple(found), tuple(notes))
+
+
+def _together(rows: Sequence[Result]) -> tuple[Result, float]:
+    """The mean, and the chance of a scatter as large."""
+    if len({row.units for row in rows}) > 1:
+        raise MixpiError(f"{rows[0].name} is in different units: {[row.units for row in rows]}")
+    values, errors, samples = (
+        np.array([getattr(row, name) for row in rows]) for name in ("value", "error", "independent")
+    )
+    weights = samples if np.isfinite(samples).all() else np.ones(len(rows))
+    weights = weights / weights.sum()
+    error = float(np.sqrt(((weights * errors) ** 2).sum()))
+    # about the mean whose scatter is distributed as χ²
+    centre = np.average(values, weights=errors**-2.0)
+    scatter, freedom = float((((values - centre) / errors) ** 2).sum()), len(rows) - 1
+    if scatter > freedom > 0:
+        error *= (scatter / freedom) ** 0.5
+    chance = float(chi2.sf(scatter, freedom)) if freedom else 1.0
+    value = float(weights @ values)
+    return Result(rows[0].name, value, error, rows[0].units, float(samples.sum())), chance
