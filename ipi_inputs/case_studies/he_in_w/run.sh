@@ -11,7 +11,7 @@ source ../pieces.sh
 
 size=${1:-} runs=${RUNS:-1} options=()
 temperatures=${TEMPERATURES:-400 600 800} arms=${ARMS:-mixed expensive}
-steps=65000 skip=5000 stride=50 core=5.0 blend=2.0        # fs, Å; 60 ps after 5 ps of equilibration
+steps=70000 skip=10000 stride=50 core=5.0 blend=2.0        # fs, Å; 60 ps after 10 ps
 case $size in
     smoke) cells=3 steps=150 skip=0 stride=5 options=(--no-reference)
         temperatures=${TEMPERATURES:-800} ;;
@@ -30,18 +30,18 @@ fi
 
 # arm NAME TEMPERATURE: one more run of an arm, and the way of the helium in it
 arm() {
-    local name=$1 temperature=$2 seeds acts_on seed
+    local name=$1 temperature=$2 seeds seed
     local folder=runs/$size/${name}_$temperature/$run found=results/$size/${name}_$temperature
     [ -e "$found/run.$run.json" ] && return
     case $name in
-        mixed) seeds="species He" acts_on=cheap ;;
-        expensive) seeds=all acts_on="species W" ;;
+        mixed) seeds="species He" ;;
+        expensive) seeds=all ;;
         *) echo "no such arm: $name" >&2; exit 2 ;;
     esac
     if [ ! -e "$folder/input.xml" ]; then
         mkdir -p "$folder"
         cp mixing_pes.py "$start" "$model" $potentials/w-adp.{eam.alloy,1.adp,2.adp,3.adp} "$folder"
-        sed -e "s/^seeds: .*/seeds: $seeds/" -e "s/acts_on: cheap/acts_on: $acts_on/" \
+        sed -e "s/^seeds: .*/seeds: $seeds/" \
             -e "s/core: 5.0/core: $core/" -e "s/blend: 2.0/blend: $blend/" \
             -e "s/stride: 50/stride: $stride/" mixing.yaml > "$folder/mixing.yaml"
         # random numbers of its own for each run, by its name
