@@ -44,7 +44,7 @@ def combine(reports: Mapping[str, Report]) -> Report:
     if not reports:
         raise MixpiError("nothing to combine")
     files = require_alike(reports)
-    found, notes = [], [f"{len(reports)} runs"]
+    found, notes = [], [f"{len(reports)} run{'s' if len(reports) > 1 else ''}"]
     first, *others = reports.values()
     for one in first.results:
         rows = [one, *(r for other in others for r in other.results if r.name == one.name)]

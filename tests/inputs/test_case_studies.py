@@ -62,7 +62,7 @@ def run_sh(folder: Path, size: str = "smoke", **more: str) -> subprocess.Complet
         env=environment() | more,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
 
 

@@ -50,8 +50,9 @@ for run in $(seq "$runs"); do
     done
 done
 
-# all runs of an arm together, and the table and the figure of all arms
+# all runs of an arm together, the force at rest, and the table and the figure of all arms
 for folder in "results/$size"/*/; do
     mixpi analyse combine "$folder"force.*.json --json "${folder%/}.json" > /dev/null
 done
+python at_rest.py "$size" "$cells"
 python table.py "$size"

@@ -32,6 +32,8 @@ class Arm:
         On the bond, eV/Å: both pulls together, as in the paper.
     away : Result or None
         Difference from the reference.
+    at_rest : dict of str to float
+        Difference from the reference at rest, eV/Å, by the buffer (Å) where there is one.
     ps : float
         Length of all runs, with what is left out at their beginning.
     speed_up : tuple of float or None
@@ -42,6 +44,7 @@ class Arm:
     name: str
     force: Result
     away: Result | None
+    at_rest: dict[str, float]
     ps: float
     speed_up: tuple[float, float, float] | None
 
@@ -61,7 +64,9 @@ class Arm:
 def arms(folder: Path) -> Iterator[Arm]:
     """All that have results."""
     reference = read_report(folder / f"{REFERENCE}.json")
-    for path in sorted(folder.glob("*.json"), key=order):
+    at_rest = json.loads((folder / "at_rest.json").read_text())
+    [zero] = at_rest[REFERENCE].values()
+    for path in sorted((one.with_suffix(".json") for one in folder.glob("*/")), key=order):
         report, away = read_report(path), None
         if path.stem != REFERENCE:
             away = compare({"arm": report, REFERENCE: reference}, ["force"]).results[-1]
@@ -73,6 +78,7 @@ def arms(folder: Path) -> Iterator[Arm]:
             path.stem,
             report["force"],
             away,
+            {buffer: value - zero for buffer, value in at_rest[path.stem].items()},
             sum(run["steps"] for run in runs) / 1000.0,
             None if gain is None else tuple(gain),
         )
@@ -89,17 +95,22 @@ def order(path: Path) -> tuple[float, float]:
 def table(found: list[Arm]) -> str:
     """As Markdown."""
     lines = [
-        "| | force on the bond (eV/Å) | half of it | − all-expensive | ps | speed-up "
-        "| ms: mixed, all-expensive |",
-        "|---|---|---|---|---|---|---|",
+        "| | force on the bond (eV/Å) | half of it | − all-expensive "
+        "| the same at rest, buffer 6, 8, 11 Å | ps | speed-up | ms: mixed, all-expensive |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for arm in found:
         half = with_error(arm.force.value / 2, arm.force.error / 2)
         away = "" if arm.away is None else with_error(arm.away.value, arm.away.error)
+        at_rest = (
+            ", ".join(f"{round(off, 3) + 0.0:+.3f}" for off in arm.at_rest.values())
+            if arm.away
+            else ""
+        )
         gain = "{:.2f} | {:.0f}, {:.0f}".format(*arm.speed_up) if arm.speed_up else " | "
         lines.append(
             f"| {arm.label} | {with_error(arm.force.value, arm.force.error)} | {half} | {away} "
-            f"| {arm.ps:.4g} | {gain} |"
+            f"| {at_rest} | {arm.ps:.4g} | {gain} |"
         )
     return "\n".join(lines) + "\n"
 
