@@ -20,8 +20,8 @@ from mixpi.analysis.statistics import slope
 from scipy.fft import dst
 
 
-#: 1/ps; frequencies of the power below which it has no memory. Vibrations are above.
-BAND = 0.5
+#: 1/ps; frequencies below which the spectral density of the power is flat (docs/drift.md).
+BAND = 1.0
 #: ps over which both ends of a climb are averaged.
 ENDS = 0.3
 

@@ -156,10 +156,10 @@ class State:
             return cls(found["positions"], found["velocities"])
 
 
-def thermal(system: System, temperature: float, seed: int) -> State:
-    """At rest in the crystal with twice the temperature: half becomes potential energy."""
+def thermal(system: System, temperature: float, seed: int | Sequence[int]) -> State:
+    """In the crystal's sites, with velocities of a temperature."""
     m = system.masses[:, None]
-    width = np.sqrt(units.kB * 2.0 * temperature / m)
+    width = np.sqrt(units.kB * temperature / m)
     velocities = width * np.random.default_rng(seed).standard_normal((len(m), 3))
     velocities -= (m * velocities).sum(axis=0) / m.sum()
     return State(system.atoms.positions.copy(), velocities)

@@ -23,7 +23,7 @@ def vacancy(expensive) -> System:
 
 
 def begin(folder, system: System):
-    state = thermal(system, TEMPERATURE, 1)
+    state = thermal(system, 2.0 * TEMPERATURE, 1)
     np.savez(folder / "begin.npz", positions=state.positions, velocities=state.velocities)
     return folder / "begin.npz"
 
