@@ -2,7 +2,7 @@
 
 python scripts/energy_flux.py own WORK      Si vacancy, 511 atoms: each way's own run
 python scripts/energy_flux.py step WORK     the same with half the time step
-python scripts/energy_flux.py snap WORK     another cheap potential, 215 atoms
+python scripts/energy_flux.py snap WORK     the same, another cheap potential; snap_near: 215 atoms
 python scripts/energy_flux.py buffers WORK  the same, what is cut off the expensive forces
 python scripts/energy_flux.py helium WORK   a moving seed: He in 432 W, hysteresis
 python scripts/energy_flux.py tables WORK   what was found; --json writes it
@@ -15,7 +15,6 @@ stopped at any time. Along each trajectory the work of all other ways is noted (
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import time
 from collections.abc import Sequence
@@ -25,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from energy_walk import Chain, climb, load, spread, warming
+from energy_walk import BAND, Chain, climb, load, spread, warming, write
 from mixed_system import EAM_UF3, ROOT, SNAP, System, Way, helium_in_tungsten, small_vacancy
 from mixed_work import run_piece, settle, thermal
 
@@ -72,11 +71,8 @@ EAM_NOTED = tuple(
 )
 
 
-def snap_ways() -> list[Way]:
-    """By si-snap and by si-uf3, in a cell for which the former is fast enough; the first moves."""
-    weights = [frozen(3.0, blend) for blend in (3.0, 0.0, 4.0)]
-    weights += [frozen(3.0, 2.0, "smooth"), frozen(3.0, 3.0, "smooth"), frozen(4.0, 3.0)]
-    return [*(replace(way, cheap="snap") for way in weights), *weights]
+def by_snap(*ways: Way) -> list[Way]:
+    return [replace(way, cheap="snap") for way in ways]
 
 
 def buffer_ways() -> list[Way]:
@@ -102,7 +98,7 @@ def helium_ways() -> tuple[list[Way], list[Way]]:
 
 @dataclass(frozen=True)
 class Study:
-    """What a subcommand runs: fs, K."""
+    """What a subcommand runs: fs, K, 1/ps."""
 
     case: str
     movers: Sequence[Way]
@@ -112,6 +108,7 @@ class Study:
     cheap: dict[str, Sequence[str]]
     start: str
     atoms: Atoms | None = None
+    band: float = BAND
 
     def ways(self, mover: Way) -> list[Way]:
         """All, who moves the atoms first."""
@@ -129,14 +126,20 @@ STUDIES = {
         2.0, 300.0, {}, "silicon",
     ),
     "snap": Study(
-        "si_vacancy_md", snap_ways()[:1], snap_ways()[1:], 4.0, 300.0, {"snap": SNAP}, "small",
+        "si_vacancy_md",
+        by_snap(frozen(6.0, 4.0)),
+        by_snap(frozen(3.0, 4.0), frozen(4.0, 4.0), frozen(5.0, 4.0), frozen(6.0, 4.0, "smooth")),
+        4.0, 300.0, {"snap": SNAP}, "silicon",
+    ),
+    "snap_near": Study(
+        "si_vacancy_md", by_snap(frozen(3.0, 3.0)), (), 4.0, 300.0, {"snap": SNAP}, "small",
         small_vacancy(),
     ),
     "buffers": Study(
         "si_vacancy_md", buffer_ways()[:1], buffer_ways()[1:], 4.0, 300.0, {}, "silicon"
     ),
     "helium": Study(
-        "w_he_md", *helium_ways(), 2.0, 600.0, {}, "helium", helium_in_tungsten()
+        "w_he_md", *helium_ways(), 2.0, 600.0, {}, "helium", helium_in_tungsten(), 0.5
     ),
 }  # fmt: skip
 
@@ -183,7 +186,7 @@ def beginning(study: Study, system: System, work: Path, mover: Way, chain: int, 
     return begin
 
 
-def own_run(mover: str, chains: Sequence[Chain], rate: float) -> dict:
+def own_run(mover: str, chains: Sequence[Chain], rate: float, band: float) -> dict:
     """What a way did that moved the atoms itself; ``rate``, eV/ps, is for the error."""
     timestep, atoms = chains[0].timestep, chains[0].atoms
     temperature = float(np.mean([chain.temperature for chain in chains]))
@@ -194,22 +197,22 @@ def own_run(mover: str, chains: Sequence[Chain], rate: float) -> dict:
     return {
         **climbed.values(atoms),
         "single": [1e3 * value for value in single],
-        "spread": spread(heats, timestep, temperature).values(atoms),
+        "spread": spread(heats, timestep, temperature, band).values(atoms),
         "warming": slope,
         "warming_error": error,
         "temperature": temperature,
     }
 
 
-def row(name: str, chains: Sequence[Chain]) -> dict:
+def row(name: str, chains: Sequence[Chain], band: float) -> dict:
     """A way: how its work spreads along all trajectories, and its own run."""
     timestep, atoms = chains[0].timestep, chains[0].atoms
     temperature = float(np.mean([chain.temperature for chain in chains]))
     heats = [chain.heats[name] for chain in chains]
-    rate = spread(heats, timestep, temperature)
+    rate = spread(heats, timestep, temperature, band)
     found = {"way": name, "weighted": chains[0].weighted[name], **rate.values(atoms)}
     own = [chain for chain in chains if chain.mover == name]
-    return {**found, "own": own_run(name, own, rate.value)} if own else found
+    return {**found, "own": own_run(name, own, rate.value, band)} if own else found
 
 
 def besides(base: str, chains: Sequence[Chain], names: Sequence[str]) -> list[dict]:
@@ -235,7 +238,7 @@ def table(name: str, work: Path) -> dict:
         alike = {other.name for other in study.movers if other.cheap == way.cheap} & moved
         own = [chain for chain in chains if chain.mover in (alike or moved)]
         if own:
-            rows.append(row(way.name, own))
+            rows.append(row(way.name, own, study.band))
     if name == "buffers":
         rows += besides(rows[0]["way"], chains, [one["way"] for one in rows[1:]])
     found = {
@@ -285,7 +288,7 @@ def main() -> None:
         name: table(name, given.work) for name in STUDIES if any(given.work.glob(f"{name}.*.npz"))
     }
     if given.json:
-        given.json.write_text(json.dumps(found, indent=1) + "\n")
+        write(given.json, found)
 
 
 if __name__ == "__main__":

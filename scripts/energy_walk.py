@@ -9,7 +9,8 @@ C. Jarzynski, Phys. Rev. Lett. 78, 2690, 1997): to second order the walk climbs,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -185,3 +186,9 @@ def warming(chains: Sequence[Chain]) -> tuple[float, float]:
     shares = lengths**3 / np.sum(lengths**3)
     errors = np.array([one.error for one in found])
     return float(shares @ [one.value for one in found]), float(np.sqrt(shares**2 @ errors**2))
+
+
+def write(path: Path, found: Mapping[str, dict]) -> None:
+    """Put results into a JSON file, beside others that are there."""
+    there = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({**there, **found}, indent=1) + "\n")

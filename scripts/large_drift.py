@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 from ase import units
-from energy_walk import climb
+from energy_walk import climb, write
 from mixed_system import EAM_UF3, ROOT, UF3, System
 from mixpi.analysis.statistics import slope
 from mixpi.analysis.trajectories import Trajectory
@@ -104,7 +104,7 @@ def main() -> None:
     }
     print(json.dumps(report, indent=1))
     if given.json:
-        given.json.write_text(json.dumps(report, indent=1) + "\n")
+        write(given.json, {"large": report})
 
 
 if __name__ == "__main__":
