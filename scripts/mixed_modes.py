@@ -17,8 +17,7 @@ import numpy as np
 from ase import units
 from ase.calculators.calculator import Calculator
 from ase.optimize import FIRE
-from energy_flux import EAM_UF3, small_vacancy
-from mixed_work import System
+from mixed_system import EAM_UF3, ROOT, System, small_vacancy
 from mixpi import build_regions
 
 
@@ -53,7 +52,9 @@ class Expensive(Calculator):
 
 def measure(path: Path) -> None:
     """Stiffness by the expensive and the cheap potentials, eV/Å²."""
-    system = System("si_vacancy_md", {"eam-uf3": EAM_UF3}, atoms=small_vacancy())
+    system = System(
+        ROOT / "ipi_inputs" / "si_vacancy_md", {"eam-uf3": EAM_UF3}, atoms=small_vacancy()
+    )
     atoms = system.atoms.copy()
     atoms.calc = Expensive(system)
     atoms.rattle(0.02, seed=1)
