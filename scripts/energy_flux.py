@@ -15,6 +15,7 @@ stopped at any time. Along each trajectory the work of all other ways is noted (
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import time
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from energy_walk import BAND, Chain, climb, load, spread, warming, write
+from energy_walk import BAND, Chain, climb, load, ratio, spread, warming, write
 from mixed_system import EAM_UF3, ROOT, SNAP, System, Way, helium_in_tungsten, small_vacancy
 from mixed_work import run_piece, settle, thermal
 
@@ -68,6 +69,20 @@ NOTED = (
 EAM_NOTED = tuple(
     frozen(core, blend, profile, "eam-uf3")
     for (core, blend), profile in product(((3, 4), (4, 4), (5, 4), (6, 4)), ("linear", "smooth"))
+)
+
+
+#: Whose spreads are compared.
+RATIOS = (
+    (frozen(3.0, 4.0), frozen(4.0, 4.0)),
+    (frozen(6.0, 4.0), frozen(4.0, 4.0)),
+    (frozen(4.0, 4.0), frozen(4.0, 0.0)),
+    (frozen(4.0, 6.0), frozen(4.0, 4.0)),
+    (frozen(3.0, 6.0), frozen(3.0, 4.0)),
+    (frozen(4.0, 4.0, "cubic"), frozen(4.0, 4.0)),
+    (frozen(4.0, 4.0, "smooth"), frozen(4.0, 4.0)),
+    (Way(4.0, 4.0), frozen(4.0, 4.0)),
+    (Way(4.0, 4.0, "smooth"), frozen(4.0, 4.0, "smooth")),
 )
 
 
@@ -227,6 +242,24 @@ def besides(base: str, chains: Sequence[Chain], names: Sequence[str]) -> list[di
     return rows
 
 
+def comparisons(study: Study, chains: Sequence[Chain], rows: Sequence[dict]) -> dict:
+    """Whether climbs are what the spreads say, of ways by the first cheap potential; ratios."""
+    moved = {way.name for way in study.movers if not way.cheap}
+    alike = [chain for chain in chains if chain.mover in moved]
+    both = [(one, one["own"]) for one in rows if one["way"] in moved and "own" in one]
+    expected = sum(one["meV_per_ps"] * own["ps"] for one, own in both)
+    found: dict = {
+        "chi2": sum(((own["meV_per_ps"] - one["meV_per_ps"]) / own["error"]) ** 2
+                    for one, own in both),
+        "runs": len(both),
+        "climbs_to_spreads": sum(own["meV_per_ps"] * own["ps"] for _, own in both) / expected,
+    }  # fmt: skip
+    for first, second in RATIOS:
+        names = (first.name, second.name)
+        found[" / ".join(names)] = ratio(*names, alike, study.band)
+    return found
+
+
 def table(name: str, work: Path) -> dict:
     """All ways of a study; those of another cheap potential along their own trajectories."""
     study = STUDIES[name]
@@ -249,6 +282,9 @@ def table(name: str, work: Path) -> dict:
         "ways": rows,
     }
     show(name, found)
+    if name == "own":
+        found["compared"] = comparisons(study, chains, rows)
+        print(json.dumps(found["compared"], indent=1))
     return found
 
 

@@ -176,6 +176,21 @@ def climb(heats: Sequence[np.ndarray], timestep: float, temperature: float, rate
     return Rate(total / duration, float(error), duration)
 
 
+def ratio(first: str, second: str, chains: Sequence[Chain], band: float) -> tuple[float, float]:
+    """Of two ways' spreads along the same trajectories, with its error by jackknife over them."""
+
+    def of(some: Sequence[Chain]) -> float:
+        rates = [
+            spread([chain.heats[name] for chain in some], some[0].timestep, 1.0, band).value
+            for name in (first, second)
+        ]
+        return rates[0] / rates[1]
+
+    left_out = np.array([of([c for c in chains if c is not one]) for one in chains])
+    error = np.sqrt((len(chains) - 1) * np.mean((left_out - left_out.mean()) ** 2))
+    return of(chains), float(error)
+
+
 def warming(chains: Sequence[Chain]) -> tuple[float, float]:
     """Slope of the temperature, K/ps, with its standard error, by autocorrelation."""
     found = [
