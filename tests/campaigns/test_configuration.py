@@ -9,7 +9,7 @@ from .checked import Checked, judge
 from .configuration import CAMPAIGN, KINDS
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_one_of_each_kind(tmp_path):
     tried = run_campaign(CAMPAIGN, tries=len(KINDS), seed=5, folder=tmp_path, jobs=2)
     assert [one.kind for one in tried] == list(KINDS)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.io import read
-from conftest import ROOT, clean_environment, evaluations, mixpi, wait_for
+from conftest import ROOT, clean_environment, evaluations, mixpi, the_rest_slow, wait_for
 from mixpi.analysis.results import read_report
 from mixpi.output.records import read_steps
 
@@ -102,7 +102,9 @@ def test_the_readme_s_table_is_that_of_the_results(study, size, tmp_path):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("study", ALL, ids=lambda study: study.name)
+@pytest.mark.parametrize(
+    "study", the_rest_slow(ALL, STUDIES / "he_in_w"), ids=lambda study: study.name
+)
 def test_smoke(study, tmp_path):
     folder = copy_of(study, tmp_path)
     done = run_sh(folder)
@@ -119,7 +121,7 @@ def test_smoke(study, tmp_path):
     assert not computed and (found / "table.md").read_text() == table
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_further_runs_of_the_bond_add_to_those_that_are_there(tmp_path):
     folder = copy_of(BOND, tmp_path)
     for number in (1, 2):

@@ -186,7 +186,7 @@ def test_energies_of_the_dumbbells_are_those_in_the_readme():
         assert found == pytest.approx(said, abs=5e-3)
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_arms_with_the_model_itself(tmp_path):
     """Which run.sh makes by other lines of the configuration, when they are asked for."""
     folder = copy_of(IRON, tmp_path)

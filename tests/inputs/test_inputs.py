@@ -22,7 +22,13 @@ INPUTS = ROOT / "ipi_inputs"
 ANY_CALCULATOR = INPUTS / "any_calculator"
 #: Of potentials' files.
 ENDINGS = (".uf3", ".alloy", ".adp", ".snapcoeff", ".snapparam")
-CASES = sorted({path.parent for path in INPUTS.rglob("input.xml")} - {ANY_CALCULATOR})
+#: Studies are run by scripts of their own (test_case_studies.py).
+STUDIES = INPUTS / "case_studies"
+CASES = sorted(
+    path.parent
+    for path in INPUTS.rglob("input.xml")
+    if path.parent != ANY_CALCULATOR and STUDIES not in path.parents
+)
 #: As small as an all-expensive reference must be: the cluster is all of the cell.
 SMALL = "he_in_w_pimd"
 #: Its other inputs: cheap and expensive evaluations in a step.

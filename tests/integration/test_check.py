@@ -648,6 +648,7 @@ def test_a_token_that_drivers_could_not_show(make_case):
     look(case)
 
 
+@pytest.mark.slow
 def test_prefix_of_an_error_stands_once(make_case):
     case = make_case(expensive={"mace": {"model": "init.extxyz"}})
     done = case.mixpi("check", "input.xml")

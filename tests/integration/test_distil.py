@@ -203,6 +203,7 @@ def test_wrong_input_is_found_before_anything_is_computed(tmp_path):
     assert not list(tmp_path.glob("data/*"))
 
 
+@pytest.mark.slow
 def test_hexagonal_crystal_and_equality(tmp_path):
     """All elastic constants, also those that the strains of a cubic crystal do not see."""
     path = write_case(

@@ -71,6 +71,7 @@ def test_speed_up_is_that_of_the_drivers(make_case, beads):
     assert case.nothing_left()
 
 
+@pytest.mark.slow
 def test_a_speed_up_is_not_measured_for_nothing(make_case):
     case = make_case(steps=2)
     done = case.mixpi("run", "input.xml", "--no-reference")
@@ -107,6 +108,7 @@ def test_what_goes_wrong_there_does_not_spoil_the_run(make_case, driver, reason)
     assert case.nothing_left()
 
 
+@pytest.mark.slow
 def test_a_driver_that_does_not_reply_there(make_case):
     case = make_case(
         regions=REGIONS,

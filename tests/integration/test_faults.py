@@ -142,7 +142,7 @@ def test_driver_that_fails_at_once_shows_its_log(make_case):
     assert case.nothing_left()
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_hanging_driver_is_ended_and_replaced(make_case):
     case = make_case(expensive={"command": faulty_driver("hang"), "max_restarts": 1})
     case.config["expensive"]["socket"]["reply_deadline"] = 1.0

@@ -69,6 +69,7 @@ def test_vacancy_from_the_command_line(tmp_path):
     assert sorted(config.seeds) == sorted(np.argsort(distances)[:4].tolist())
 
 
+@pytest.mark.slow
 def test_helium_that_the_cheap_potential_leaves_alone(tmp_path):
     atoms = bulk("W", "bcc", a=3.188, cubic=True).repeat(4)
     atoms = Atoms("He", [atoms.positions[60] + np.array([0.5, 0.25, 0]) * 3.188]) + atoms

@@ -94,7 +94,7 @@ def _files_of(pid: int) -> str:
     return " ".join(names)
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_killed_launcher_of_stopped_processes(make_case):
     """Neither i-PI nor a driver can hear: they are woken, and then killed if need be."""
     case = make_case(steps=5000, expensive={"command": faulty_driver("slow", 0.05)})
@@ -214,7 +214,7 @@ def test_driver_that_hangs_before_it_connects_is_replaced(make_case, tmp_path):
     assert case.nothing_left()
 
 
-@pytest.mark.full
+@pytest.mark.slow
 @pytest.mark.parametrize("kill_launcher", the_rest_slow([False, True], False))
 def test_ranks_under_mpirun(make_case, kill_launcher):
     """Each rank has a group of its own; the one that is connected stops."""
@@ -264,7 +264,7 @@ def test_killed_while_the_speed_up_is_measured(make_case):
     wait_for(case.nothing_left)
 
 
-@pytest.mark.full
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how", the_rest_slow(["reader gone", "closed", "full", "ascii"], "reader gone")
 )

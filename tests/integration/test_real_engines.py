@@ -36,6 +36,7 @@ def case(make_case, mace_tiny):
     return make
 
 
+@pytest.mark.slow
 def test_each_engine_killed_in_mid_run(case):
     reference, disturbed = case("reference"), case("disturbed")
     assert run(reference).returncode == 0

@@ -57,7 +57,7 @@ def test_multiple_time_steps_are_counted_in_steps(make_case, mix, other, per_ste
         np.testing.assert_allclose(frame.positions, positions, atol=1e-6)
 
 
-@pytest.mark.full
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mix, other", [pytest.param("[1,0]", "[0,1]", marks=pytest.mark.slow), ("[0,1]", None)]
 )
@@ -256,6 +256,7 @@ def test_without_seeds_nobody_waits_for_an_expensive_driver(make_case):
     assert not (case.folder / "logs" / "expensive-0").exists()
 
 
+@pytest.mark.slow
 def test_where_all_is_expensive_nobody_waits_for_a_cheap_driver(make_case):
     """And the run goes on from where it was stopped, with the energies of the model."""
     whole = {"core": 30.0, "blend": 0.0, "buffer": 0.0}
@@ -305,7 +306,7 @@ def test_wrapped_beads_are_the_beads(make_case):
     assert run(case).returncode == 0
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_a_trajectory_that_cannot_be_cut_back_is_named(make_case):
     case = make_case(steps=6, stride=1)
     edit(
@@ -453,7 +454,7 @@ def test_a_state_behind_the_end_of_the_files_is_refused(make_case):
     assert steps_in(case.folder / "md.out")[-1] == 9
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_a_newer_restart_does_not_stay_beside_a_run_from_an_older_state(make_case):
     """It is of another branch: the run would not be continued from it without a jump."""
     case = make_case(steps=6, checkpoint=4)
