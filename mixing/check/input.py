@@ -302,8 +302,9 @@ def _check_temperature(ipi_input: IpiInput, view: IpiView) -> Iterator[str]:
         raise MixpiError(f"{file}: the <temperature> of the ensemble is negative ({given:g} K)")
     if given == 0 and thermostatted:
         yield f"warning: the <temperature> of {file} is 0 K: the thermostat will cool to rest"
-    for centroid in [m.centroid_temperature for m in view.motions if m.centroid_temperature]:
-        if thermostatted and abs(centroid / max(given, 1e-9) - 1) > SAME_TEMPERATURE:
+    for motion in view.motions:
+        centroid = motion.centroid_temperature
+        if centroid and thermostatted and abs(centroid / max(given, 1e-9) - 1) > SAME_TEMPERATURE:
             yield (
                 f"warning: the matrices of the thermostat in {file} are for {centroid:.4g} K, and "
                 f"the <temperature> is {given:.4g} K: the centroids will have the former, and "

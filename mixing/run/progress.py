@@ -46,22 +46,22 @@ class ShowsProgress(Protocol):
         ...
 
 
-class _WithBar:
+class WithBar:
     """Shows its bar inside a ``with`` block, if it has one."""
 
-    _bar: RichProgress | None
+    bar: RichProgress | None
 
     def __enter__(self) -> Self:
-        if self._bar:
-            self._bar.start()
+        if self.bar:
+            self.bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar:
-            self._bar.stop()
+        if self.bar:
+            self.bar.stop()
 
 
-class Progress(_WithBar):
+class Progress(WithBar):
     """A progress bar on a terminal, a line now and then elsewhere.
 
     Parameters
@@ -82,9 +82,9 @@ class Progress(_WithBar):
         self.last: Progressed | None = None
         self._spoken = self._began = time.monotonic()
         self._console = Console(stderr=True)
-        self._bar = None
+        self.bar = None
         if not quiet and self._console.is_terminal:
-            self._bar = RichProgress(
+            self.bar = RichProgress(
                 TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
                 BarColumn(),
                 TextColumn("{task.fields[rate]}"),
@@ -92,7 +92,7 @@ class Progress(_WithBar):
                 TextColumn("{task.fields[regions]}"),
                 console=self._console,
             )
-            self._task = self._bar.add_task(
+            self._task = self.bar.add_task(
                 "", completed=first, total=total, rate="starting", regions=""
             )
 
@@ -108,19 +108,24 @@ class Progress(_WithBar):
             return
         last = self.last
         done, regions = last.step, f"core {last.core} blend {last.blend} buffer {last.buffer}"
-        if self._bar:
-            self._bar.update(self._task, completed=done, rate=self._rate(done), regions=regions)
+        if self.bar:
+            self.bar.update(self._task, completed=done, rate=self._rate(done), regions=regions)
         elif time.monotonic() - self._spoken > SPEAK_EVERY:
             self._spoken = time.monotonic()
             line = f"step {done}/{self._total}  {self._rate(done)}  {regions}"
             print(line, file=sys.stderr, flush=True)
 
     def _rate(self, done: int) -> str:
-        elapsed, steps = time.monotonic() - self._began, done - self._start
-        return f"{steps / elapsed:.2f} steps/s" if steps > 0 and elapsed > 0 else ""
+        return speed(done - self._start, self._began)
 
 
-class StageProgress(_WithBar):
+def speed(steps: int, since: float) -> str:
+    """Steps a second since a time of the monotonic clock, for people; empty before the first."""
+    elapsed = time.monotonic() - since
+    return f"{steps / elapsed:.2f} steps/s" if steps > 0 and elapsed > 0 else ""
+
+
+class StageProgress(WithBar):
     """How far a command is that goes from stage to stage; called with (what, share).
 
     A bar on a terminal, a line now and then elsewhere.
@@ -128,9 +133,9 @@ class StageProgress(_WithBar):
 
     def __init__(self, *, quiet: bool = False) -> None:
         console = Console(stderr=True)
-        self._quiet, self._spoken, self._bar = quiet, time.monotonic(), None
+        self._quiet, self._spoken, self.bar = quiet, time.monotonic(), None
         if not quiet and console.is_terminal:
-            self._bar = RichProgress(
+            self.bar = RichProgress(
                 TextColumn("{task.description}"),
                 BarColumn(),
                 TimeElapsedColumn(),
@@ -138,19 +143,19 @@ class StageProgress(_WithBar):
                 console=console,
                 transient=True,
             )
-            self._task = self._bar.add_task("starting", total=1.0)
+            self._task = self.bar.add_task("starting", total=1.0)
         self._stage = ""
 
     def __call__(self, what: str, share: float) -> None:
         """Show what is being done, and the share (0 to 1) of it that is done."""
-        if self._bar:
+        if self.bar:
             stage = what.split()[0]
             if stage != self._stage:  # the time left is that of a stage
                 self._stage = stage
-                self._bar.reset(self._task)
+                self.bar.reset(self._task)
             # a single evaluation does not tell how far it is
             total = 1.0 if share > 0.0 else None
-            self._bar.update(self._task, description=what, completed=share, total=total)
+            self.bar.update(self._task, description=what, completed=share, total=total)
         elif not self._quiet and time.monotonic() - self._spoken > SPEAK_EVERY:
             self._spoken = time.monotonic()
             done = f" ({share:.0%})" if share > 0.0 else ""

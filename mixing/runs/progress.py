@@ -12,10 +12,10 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
 from ..run.journal import Progressed
-from ..run.progress import SPEAK_EVERY
+from ..run.progress import SPEAK_EVERY, WithBar, speed
 
 
-class ProgressOfAll:
+class ProgressOfAll(WithBar):
     """Of all runs; shown inside a ``with`` block.
 
     Parameters
@@ -34,7 +34,7 @@ class ProgressOfAll:
         self._lock = threading.Lock()
         self._steps, self._began, self._spoken = 0, 0.0, time.monotonic()
         console = Console(stderr=True)
-        self.bar: RichProgress | None = None
+        self.bar = None
         if not quiet and console.is_terminal:
             self.bar = RichProgress(
                 TextColumn("{task.description}"),
@@ -44,15 +44,6 @@ class ProgressOfAll:
                 TimeRemainingColumn(),
                 console=console,
             )
-
-    def __enter__(self) -> Self:
-        if self.bar:
-            self.bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar:
-            self.bar.stop()
 
     def of_run(self, number: int, *, first: int, total: int) -> ProgressOfOne:
         """The progress of a run that is about to start.
@@ -75,7 +66,7 @@ class ProgressOfAll:
             going = [f"{number}: {one.step}/{one.total}" for number, one in self._going.items()]
             steps = self._steps + sum(one.done for one in self._going.values())
         if going and self._began and steps:
-            rate = f"{steps / (time.monotonic() - self._began):.2f} steps/s"
+            rate = speed(steps, self._began)
             text = f"{self._ended} of {self._runs} runs ended; steps of run {', '.join(going)}; "
             print(text + rate, file=sys.stderr, flush=True)
 
@@ -141,6 +132,5 @@ class ProgressOfOne:
         """Show what was heard."""
         if self.last is None or not self._all.bar:
             return
-        elapsed = time.monotonic() - self._began
-        rate = f"{self.done / elapsed:.2f} steps/s" if self.done > 0 and elapsed > 0 else ""
+        rate = speed(self.done, self._began)
         self._all.bar.update(self._task, completed=self.step, rate=rate)

@@ -34,7 +34,7 @@ fi
 
 # arm NAME TEMPERATURE: one more run of an arm, and the way of the dumbbell in it
 arm() {
-    local name=$1 temperature=$2 seed length=$steps swap=()
+    local name=$1 temperature=$2 length=$steps swap=()
     local folder=runs/$size/${name}_$temperature/$run found=results/$size/${name}_$temperature
     [ -e "$found/run.$run.json" ] && return
     case $name in
@@ -59,12 +59,9 @@ arm() {
             $potentials/fe-eam-uf3.{eam.alloy,uf3} "$folder"
         sed "${swap[@]}" -e "s/core: 4.0/core: $core/" -e "s/blend: 3.0/blend: $blend/" \
             -e "s/stride: 50/stride: $stride/" mixing.yaml > "$folder/mixing.yaml"
-        # random numbers of its own for each run, by its name
-        seed=$(echo "${name}_$temperature/$run" | cksum | cut -d ' ' -f 1)
-        sed -e "s/<seed>[0-9]*/<seed>$seed/" -e "s/<total_steps>[0-9]*/<total_steps>$length/" \
+        write_input "$folder" "${name}_$temperature/$run" "$length" \
             -e "s/'kelvin'>2000/'kelvin'>$((2 * temperature))/" \
-            -e "s/'kelvin'>1000/'kelvin'>$temperature/" input.xml > "$folder/input.xml.part"
-        mv "$folder/input.xml.part" "$folder/input.xml"
+            -e "s/'kelvin'>1000/'kelvin'>$temperature/"
     fi
     echo "$size: $name at $temperature K, run $run"
     run_piece "$folder" "${options[@]}"

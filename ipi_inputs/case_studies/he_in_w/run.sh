@@ -30,7 +30,7 @@ fi
 
 # arm NAME TEMPERATURE: one more run of an arm, and the way of the helium in it
 arm() {
-    local name=$1 temperature=$2 seeds seed
+    local name=$1 temperature=$2 seeds
     local folder=runs/$size/${name}_$temperature/$run found=results/$size/${name}_$temperature
     [ -e "$found/run.$run.json" ] && return
     case $name in
@@ -44,12 +44,9 @@ arm() {
         sed -e "s/^seeds: .*/seeds: $seeds/" \
             -e "s/core: 5.0/core: $core/" -e "s/blend: 2.0/blend: $blend/" \
             -e "s/stride: 50/stride: $stride/" mixing.yaml > "$folder/mixing.yaml"
-        # random numbers of its own for each run, by its name
-        seed=$(echo "${name}_$temperature/$run" | cksum | cut -d ' ' -f 1)
-        sed -e "s/<seed>[0-9]*/<seed>$seed/" -e "s/<total_steps>[0-9]*/<total_steps>$steps/" \
+        write_input "$folder" "${name}_$temperature/$run" "$steps" \
             -e "s/'kelvin'>1600/'kelvin'>$((2 * temperature))/" \
-            -e "s/'kelvin'>800/'kelvin'>$temperature/" input.xml > "$folder/input.xml.part"
-        mv "$folder/input.xml.part" "$folder/input.xml"
+            -e "s/'kelvin'>800/'kelvin'>$temperature/"
     fi
     echo "$size: $name at $temperature K, run $run"
     run_piece "$folder" "${options[@]}"

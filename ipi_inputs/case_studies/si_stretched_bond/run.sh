@@ -29,10 +29,7 @@ arm() {
         cp mixing_pes.py si-small.model si-uf3.uf3 "$folder"
         sed -e "s/^seeds: \[0, 1\]/seeds: $seeds/" -e "s/core: 6.0/core: $core/" \
             -e "s/blend: 0.0/blend: $blend/" mixing.yaml > "$folder/mixing.yaml"
-        # random numbers of its own for each run, by its name
-        seed=$(echo "$name/$run" | cksum | cut -d ' ' -f 1)
-        sed -e "s/<seed>[0-9]*/<seed>$seed/" -e "s/<total_steps>[0-9]*/<total_steps>$steps/" \
-            input.xml > "$folder/input.xml"
+        write_input "$folder" "$name/$run" "$steps"
     fi
     echo "$size: $name, run $run"
     run_piece "$folder" "${options[@]}"
