@@ -187,7 +187,7 @@ def test_the_bond_of_the_study(tmp_path):
     assert sorted(others)[0] == pytest.approx(2.284, abs=1e-3)
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_atoms_that_are_held_have_the_forces_of_the_blend(tmp_path):
     """They do not move, and what they feel is what both potentials say, not less a net force."""
     folder = copy_of(BOND, tmp_path)

@@ -171,7 +171,7 @@ def test_a_lost_dumbbell_stops_no_other_arm(tmp_path):
     assert "more than one defect" in done.stderr and (run / "mix.extxyz").exists()
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_energies_of_the_dumbbells_are_those_in_the_readme():
     done = subprocess.run(
         [sys.executable, IRON / "energies.py"], capture_output=True, text=True, timeout=300

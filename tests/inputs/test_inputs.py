@@ -234,7 +234,7 @@ def test_shipped_model_loads_and_is_small(model):
     assert json.loads(done.stdout.splitlines()[-1])["numbers"] == known
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_by_hand_with_plain_bash(tmp_path):
     folder = copy_of(ROOT / "ipi_inputs" / "si_vacancy_md", tmp_path, steps=3)
     env = clean_environment()

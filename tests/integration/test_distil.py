@@ -115,6 +115,7 @@ def test_report_is_written_and_the_potential_can_be_used(copper):
     assert np.sqrt(np.mean(error**2)) < 0.1
 
 
+@pytest.mark.slow
 def test_snap_through_the_same_door(tmp_path):
     path = write_case(tmp_path, basis={"snap": {"cutoff": 4.2, "twojmax": 4}})
     numbers = summary(distil(path, calculator=EMT(), identity="emt"))
@@ -242,6 +243,7 @@ def test_crystal_that_relaxes_to_less_symmetry(tmp_path):
     assert result.usable and not numbers["notes"]
 
 
+@pytest.mark.slow
 def test_poor_fit_is_called_so(tmp_path):
     path = write_case(
         tmp_path, basis={"snap": {"twojmax": 5}}, hard={"points": 5, "tolerance": 1e-2}

@@ -121,7 +121,9 @@ def test_the_simulation_is_handed_over(monkeypatch):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", ["-v quiet.xml", "-- Å %s.xml"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("-v quiet.xml", marks=pytest.mark.slow), "-- Å %s.xml"]
+)
 def test_names_of_inputs(make_case, name):
     case = make_case(folder="ünï -- 水", steps=3)
     case.input.rename(case.folder / name)

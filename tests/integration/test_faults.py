@@ -101,7 +101,7 @@ def test_nan_in_mid_run_loses_nothing(make_case):
     np.testing.assert_allclose(case.positions()[-1], reference.positions()[-1], atol=1e-7)
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_restart_that_i_pi_could_not_write(make_case):
     """It cannot write a committee with a direct force field in it: half a file is none."""
     case = make_case(steps=2)
@@ -153,7 +153,7 @@ def test_hanging_driver_is_ended_and_replaced(make_case):
     assert case.nothing_left()
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_work_of_a_hanging_driver_goes_to_another(make_case):
     case = make_case(steps=4)
     process_driver = case.config["expensive"]["command"]
@@ -280,7 +280,7 @@ def test_address_of_a_live_run_is_respected(make_case):
     assert case.nothing_left()
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_inet_sockets(make_case):
     case = make_case(steps=3)
     with socket.socket() as probe:
@@ -349,7 +349,7 @@ def test_silent_client_does_not_stop_the_run(make_case):
     assert driver.wait(20) == 0
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_only_a_silent_client(make_case):
     case = make_case()
     script = case.folder / "silent.py"
@@ -381,7 +381,7 @@ def test_hung_driver_behind_a_script_is_ended(make_case):
     assert case.nothing_left()
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_stopped_driver_is_ended_and_replaced(make_case):
     case = make_case(steps=60, expensive={"command": faulty_driver("slow", 0.05)})
     case.config["expensive"]["socket"]["reply_deadline"] = 1.0
@@ -394,7 +394,7 @@ def test_stopped_driver_is_ended_and_replaced(make_case):
     assert evaluations(case) == 61
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_quiet_i_pi(make_case):
     case = make_case(steps=4)
     xml = case.input.read_text().replace("verbosity='low'", "verbosity='quiet'")
@@ -414,7 +414,7 @@ def test_multiple_time_steps_are_counted_right(make_case):
     assert (report["steps"], report["evaluations"]) == (5, 21)
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_linked_input_runs_beside_the_link(make_case, tmp_path):
     case = make_case(steps=2)
     linked = tmp_path / "my own folder"

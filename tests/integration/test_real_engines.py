@@ -70,6 +70,7 @@ def test_restart_continues_where_it_stopped(case):
     np.testing.assert_allclose(last, reference.positions()[-1], rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_check_and_run_of_the_whole_chain(case):
     good = case("good")
     done = good.mixpi("check", "input.xml")

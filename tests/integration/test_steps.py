@@ -153,7 +153,7 @@ def test_a_half_written_frame_is_cut_off_when_the_run_goes_on(make_case):
     np.testing.assert_array_equal(read_steps(case.folder / "mix.steps")["step"], np.arange(31))
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_continued_by_hand_with_plain_i_pi(make_case):
     reference = make_case(folder="reference", steps=25)
     assert run(reference).returncode == 0
@@ -183,7 +183,7 @@ def test_a_new_run_puts_the_old_files_aside(make_case):
     np.testing.assert_array_equal(read_steps(case.folder / "mix.steps")["step"], np.arange(13))
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_an_old_restart_does_not_continue_another_run(make_case):
     case = make_case(steps=12, cheap={"command": command_driver("toy")})
     assert run(case).returncode == 0
@@ -212,7 +212,7 @@ def test_an_old_restart_does_not_continue_another_run(make_case):
     assert "the RESTART is not of this run, or the cheap potential has changed" in done.stderr
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_changed_radii_of_a_continued_run_are_said_aloud(make_case):
     case = make_case(steps=30)
     stop_at(case, 5)
@@ -356,7 +356,7 @@ def test_steps_of_atoms_that_do_not_move(make_case):
     assert [frame.info["step"] for frame in read(case.folder / "mix.extxyz", ":")] == [0, 10, 20]
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_replay_has_frames_of_what_was_evaluated(make_case):
     source = make_case(folder="source", steps=6, stride=1)
     assert run(source).returncode == 0
@@ -427,7 +427,7 @@ def go_on(case, state: str):
     return case.mixpi("run", state, "--no-reference", "--quiet")
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_a_state_behind_the_end_of_the_files_is_refused(make_case):
     """The steps between would be missing in all files, and nobody would notice."""
     case = make_case(steps=8)

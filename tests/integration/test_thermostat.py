@@ -178,7 +178,7 @@ def test_plain_i_pi_refuses(make_case, name):
     assert ipi.returncode != 0 and not (case.folder / "RESTART").exists()
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_never_without_effect(make_case):
     """Inside a committee the mixing layer does not know its simulation."""
     case = make_case(dynamics=nvt())
