@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 #: s; a rank that waits looks so often, once it has waited the first time without sleeping:
 #: MPI itself would keep a core busy while the mixing layer and other drivers compute.
 _LOOK_EVERY, _AWAKE = 2e-4, 1e-4
+#: s; between what a rank says of an error and the end of all of them.
+_HANDED_ON = 1.0
 #: Sent in place of a number of atoms when all is done.
 _DISMISSED = -1
 #: Sent in place of a buffer's width with a structure that has no depths.
@@ -198,6 +200,8 @@ def _abort(world: Any, code: int) -> NoReturn:
     """End all ranks."""
     sys.stdout.flush()
     sys.stderr.flush()
+    # the launcher hands on what a rank has said, but drops it where the order to end overtakes it
+    time.sleep(_HANDED_ON)
     world.Abort(code)
     os._exit(code)  # MPICH returns where its launcher has the last word
 

@@ -152,7 +152,7 @@ def run_piece(folder: Path) -> subprocess.Popen:
 
 
 @pytest.mark.parametrize(
-    "stop", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.full)]
+    "stop", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
 )
 def test_a_piece_that_was_stopped_goes_on(make_case, stop):
     case = make_case(steps=300, checkpoint=20)

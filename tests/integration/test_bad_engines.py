@@ -6,7 +6,7 @@ import venv
 from pathlib import Path
 
 import pytest
-from conftest import TERSOFF, command_driver
+from conftest import TERSOFF, command_driver, the_rest_slow
 from test_symmetrix import made
 
 
@@ -105,7 +105,7 @@ def wrong(make_case, tiny_model, tmp_path, monkeypatch):
     return make
 
 
-@pytest.mark.parametrize("name", WRONG)
+@pytest.mark.parametrize("name", the_rest_slow(WRONG, *(n for n in WRONG if n != "no such GPU")))
 def test_check_says_it(wrong, name):
     case = wrong(name)
     done = case.mixpi("check", "input.xml")

@@ -326,7 +326,7 @@ def test_batches_that_do_not_fit(make_case):
     ("batch", "threads"),
     [
         ("", ""),
-        ("3", " threaded='True'"),
+        pytest.param("3", " threaded='True'", marks=pytest.mark.slow),
         pytest.param("2", "", marks=pytest.mark.slow),
         pytest.param("9", " threaded='True'", marks=pytest.mark.slow),
     ],

@@ -36,7 +36,7 @@ def test_undisturbed_run(make_case):
     assert case.nothing_left()
 
 
-@pytest.mark.parametrize("pool", ["cheap", pytest.param("expensive", marks=pytest.mark.full)])
+@pytest.mark.parametrize("pool", the_rest_slow(["cheap", "expensive"], "cheap"))
 def test_driver_killed_while_computing_changes_nothing(make_case, tmp_path, pool):
     reference = make_case(folder="reference", steps=20)
     reference.config["cheap"]["command"] = command_driver("toy")
@@ -64,7 +64,7 @@ def test_driver_that_always_dies_is_given_up(make_case):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("pool", ["cheap", "expensive"])
+@pytest.mark.parametrize("pool", the_rest_slow(["cheap", "expensive"], "expensive"))
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
@@ -115,7 +115,7 @@ def test_restart_that_i_pi_could_not_write(make_case):
     assert case.nothing_left()
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_driver_that_never_connects(make_case):
     case = make_case()
     case.config["expensive"]["command"] = faulty_driver("never")

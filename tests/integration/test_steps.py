@@ -139,7 +139,7 @@ def test_restart_from_an_older_checkpoint(make_case):
     )
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_a_half_written_frame_is_cut_off_when_the_run_goes_on(make_case):
     case = make_case(steps=30, stride=1)
     stop_at(case, 11)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, make_supercell
-from conftest import TERSOFF, ipi_xml, silicon
+from conftest import TERSOFF, ipi_xml, silicon, the_rest_slow
 from engines import lammps_calculator, mace_calculator
 from mixpi import MixingCalculator, build_regions
 from mixpi.structure import read_structure
@@ -130,7 +130,7 @@ def energies(case) -> np.ndarray:
     return np.loadtxt(case.folder / "md.out", usecols=(2, 4)).T
 
 
-@pytest.mark.parametrize("seeds", ["near 0 0 0 within 3", "all"])
+@pytest.mark.parametrize("seeds", the_rest_slow(["near 0 0 0 within 3", "all"], "all"))
 def test_region_that_covers_everything_is_the_all_expensive_run(
     make_case, mace_tiny, tiny_model, seeds
 ):
