@@ -1,7 +1,7 @@
 # Sizes of the tungsten-helium model: $1 -> ARCHITECTURE, TRAINING (flags of mace_run_train)
 case $1 in
-small) ARCHITECTURE=(--r_max 5.0 --hidden_irreps 32x0e --MLP_irreps 16x0e) ;;
-tiny) ARCHITECTURE=(--r_max 4.2 --hidden_irreps 8x0e --MLP_irreps 8x0e) ;;
+small) ARCHITECTURE=(--r_max 5.0 --hidden_irreps 32x0e --MLP_irreps 16x0e --pair_repulsion) ;;
+tiny) ARCHITECTURE=(--r_max 4.2 --hidden_irreps 8x0e --MLP_irreps 8x0e --pair_repulsion) ;;
 *) echo "unknown size $1: small or tiny" >&2; exit 2 ;;
 esac
 # Energies count from the mean of each species, or the cohesive energy would have to be
@@ -9,9 +9,9 @@ esac
 # volume do not. The first stage is for the forces, whose learning heavy energies disturb;
 # the second one is for energies and stresses. A loss that forgives outliers (Huber's)
 # learns no surfaces here.
-TRAINING=(--max_num_epochs 150 --start_swa 120 --lr_scheduler_gamma 0.97
+TRAINING=(--max_num_epochs 100 --start_swa 80 --lr_scheduler_gamma 0.96
     --batch_size 4 --loss stress --E0s average
-    --energy_weight 50 --forces_weight 100 --stress_weight 5000
-    --swa_lr 0.0002 --swa_energy_weight 1000 --swa_forces_weight 100 --swa_stress_weight 20000
+    --energy_weight 300 --forces_weight 100 --stress_weight 5000
+    --swa_lr 0.0002 --swa_energy_weight 5000 --swa_forces_weight 100 --swa_stress_weight 20000
     --compute_stress True --stress_key REF_stress
     --num_cutoff_basis 6 --scheduler ExponentialLR)

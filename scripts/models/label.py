@@ -23,21 +23,25 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.io import read, write
+from short_range import Collisions
 
 
 @cache
-def sevennet(name: str):
+def calculator(recipe_name: str, model: str):
+    """A SevenNet model, joined to the repulsion of nuclei where the recipe says so."""
     import torch
     from sevenn.calculator import SevenNetCalculator
 
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
-    return SevenNetCalculator(name, device="cpu")
+    sevennet = SevenNetCalculator(model, device="cpu")
+    collide = importlib.import_module(f"recipe_{recipe_name}").COLLISIONS
+    return Collisions(sevennet) if collide else sevennet
 
 
-def labelled(atoms: Atoms, task: str, model: str) -> Atoms:
+def labelled(atoms: Atoms, task: str, labeller) -> Atoms:
     atoms = atoms.copy()
-    atoms.calc = sevennet(model)
+    atoms.calc = labeller
     energy, forces = atoms.get_potential_energy(), atoms.get_forces()
     stress = atoms.get_stress(voigt=False)
     atoms.calc = None
@@ -52,17 +56,25 @@ def run_task(recipe_name: str, task: str, folder: Path) -> tuple[str, int, float
     start = time.perf_counter()
     if not target.exists():
         rng = np.random.default_rng(zlib.crc32(task.encode()))
-        frames = recipe.TASKS[task](rng, lambda: sevennet(recipe.SAMPLER))
-        done = [labelled(frame, task, recipe.LABELLER) for frame in frames]
+        frames = recipe.TASKS[task](rng, lambda: calculator(recipe_name, recipe.SAMPLER))
+        labeller = calculator(recipe_name, recipe.LABELLER)
+        done = [labelled(frame, task, labeller) for frame in frames]
         partial = target.with_suffix(".part.xyz")
         write(partial, done, format="extxyz")
         partial.rename(target)
     return task, len(read(target, ":")), time.perf_counter() - start
 
 
-def isolated_atom(number: int, model: str) -> Atoms:
+def isolated_atom(number: int, labeller) -> Atoms:
     """One atom in a box larger than any cutoff, labelled."""
-    return labelled(Atoms([number], cell=[20.0] * 3, pbc=True), "IsolatedAtom", model)
+    return labelled(Atoms([number], cell=[20.0] * 3, pbc=True), "IsolatedAtom", labeller)
+
+
+def weighted(atoms: Atoms, trusted: float) -> Atoms:
+    """With a weight for the training: errors grow with forces, and are not to outweigh all others."""
+    largest = np.abs(atoms.arrays["REF_forces"]).max()
+    atoms.info["config_weight"] = float(min(1.0, (trusted / largest) ** 2)) if largest else 1.0
+    return atoms
 
 
 def main() -> None:
@@ -84,11 +96,12 @@ def main() -> None:
     train, test = [], []
     for task in recipe.TASKS:
         frames = read(tasks_folder / f"{task}.xyz", ":")
-        frames = [a for a in frames if np.abs(a.arrays["REF_forces"]).max() <= recipe.LARGEST_FORCE]
+        frames = [weighted(frame, recipe.TRUSTED_FORCE) for frame in frames]
         (test if task.startswith("test") else train).extend(frames)
     if recipe.ISOLATED_ATOMS:
         numbers = sorted({int(z) for frame in train for z in frame.numbers})
-        train = [isolated_atom(z, recipe.LABELLER) for z in numbers] + train
+        labeller = calculator(arguments.recipe, recipe.LABELLER)
+        train = [isolated_atom(z, labeller) for z in numbers] + train
     write(arguments.folder / "train.xyz", train, format="extxyz")
     write(arguments.folder / "test.xyz", test, format="extxyz")
     print(f"train.xyz: {len(train)} frames, test.xyz: {len(test)} frames")

