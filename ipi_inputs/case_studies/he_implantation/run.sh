@@ -31,7 +31,8 @@ put() {
     local folder=$1 seeds=$2
     shift 2
     mkdir -p "$folder"
-    cp mixing_pes.py "$model" "$cheap" "$folder"
+    cp mixing_pes.py "$folder"
+    ln -sf "$(realpath "$model")" "$(realpath "$cheap")" "$folder"
     sed -e "s/^seeds: .*/seeds: $seeds/" "$@" mixing.yaml > "$folder/mixing.yaml"
 }
 
@@ -44,7 +45,7 @@ slab() {
         python slab.py "$3" "$4" "$lattice" "$vacuum" "$folder/init.extxyz"
         write_input "$folder" "$size/$1" "$5"
     fi
-    run_piece "$folder" --no-reference > "$folder/report.txt"
+    is_done "$folder" || run_piece "$folder" --no-reference > "$folder/report.txt"
 }
 
 # shot ARM SEEDS SKIP ENERGY NUMBER: one shot, and what became of it
@@ -65,7 +66,7 @@ shot() {
     python keep.py "$folder" "$found/cost.$5.json"
     mixpi analyse reflection "$folder/mix.extxyz" --species He --json "$found/fate.$5.json" > /dev/null
     # what counts of them is in the results
-    rm -f "$folder"/{mix.extxyz,md.checkpoint,RESTART,*.model,*.uf3}
+    rm -f "$folder"/{mix.extxyz,md.checkpoint,RESTART}
 }
 
 for name in $arms; do
