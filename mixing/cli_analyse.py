@@ -11,6 +11,7 @@ from .errors import MixpiError
 
 
 if TYPE_CHECKING:
+    from .analysis.reflection import Fate
     from .analysis.results import Report
     from .analysis.tracks import Track
     from .analysis.trajectories import Trajectory
@@ -320,9 +321,11 @@ def _combine(arguments: argparse.Namespace) -> int:
 
 
 def _add_reflection(kinds: argparse._SubParsersAction) -> None:
-    parser = kinds.add_parser("reflection", help="fate of atoms that were shot at a surface")
+    parser = kinds.add_parser(
+        "reflection", help="fate of atoms that were shot at a surface, from trajectories or --json"
+    )
     _add_trajectories(parser)
-    parser.add_argument("--species", required=True, help="of the one atom that is shot")
+    parser.add_argument("--species", help="of the one atom that is shot")
     parser.add_argument("--axis", choices="xyz", default="z", help="normal of the surface (z)")
     parser.add_argument(
         "--surface", type=float, metavar="Å", help="(the highest other atom of the first frame)"
@@ -335,20 +338,36 @@ def _add_reflection(kinds: argparse._SubParsersAction) -> None:
 
 
 def _reflection(arguments: argparse.Namespace) -> int:
-    from .analysis.reflection import fate, reflection
+    from .analysis.reflection import reflection
 
-    axis = "xyz".index(arguments.axis)
-    fates = [
-        fate(
-            one,
-            arguments.species,
-            axis=axis,
-            surface=arguments.surface,
-            unwrap=arguments.unwrap,
-        )
-        for one in _trajectories(arguments)
-    ]
-    return _finish(reflection(fates, [str(path) for path in arguments.trajectory]), arguments)
+    fates: list[Fate] = []
+    files: list[str] = []
+    for trajectory in _trajectories(arguments):
+        some, theirs = _fates(trajectory, arguments)
+        fates += some
+        files += theirs
+    if twice := next((file for file in files if files.count(file) > 1), None):
+        raise MixpiError(f"{twice} is there twice: a shot counts once")
+    return _finish(reflection(fates, files), arguments)
+
+
+def _fates(
+    trajectory: Trajectory, arguments: argparse.Namespace
+) -> tuple[list[Fate], tuple[str, ...]]:
+    from .analysis.reflection import fate, kept_fates
+
+    if trajectory.path.suffix == ".json":
+        return kept_fates(trajectory.path)
+    if arguments.species is None:
+        raise MixpiError("what was shot? Say --species, such as He")
+    one = fate(
+        trajectory,
+        arguments.species,
+        axis="xyz".index(arguments.axis),
+        surface=arguments.surface,
+        unwrap=arguments.unwrap,
+    )
+    return [one], (str(trajectory.path),)
 
 
 def _add_line(kinds: argparse._SubParsersAction) -> None:

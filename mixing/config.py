@@ -20,6 +20,7 @@ from .drivers.config import DriverConfig
 from .errors import MixpiError
 from .files.names import FileName, OutputName
 from .files.yaml_files import Positive, Section, as_yaml, read_yaml
+from .ipi.dynamics_config import EndConfig, TimeStepConfig
 from .regions.growth import valid_leave
 from .regions.seed_config import Seeds, SeedsConfig, selection
 from .regions.seed_rules import classified_now
@@ -199,6 +200,14 @@ class MixingConfig(Section):
         description="Let the thermostat of the i-PI input act on a part of the atoms (default: on "
         "all alike, as i-PI does).",
     )
+    time_step: TimeStepConfig | None = Field(
+        None,
+        description="Let the time step of <dynamics mode='nve'> follow the fastest atom, for "
+        "collisions; <timestep> is what the first one is at most (default: it is constant).",
+    )
+    end: EndConfig | None = Field(
+        None, description="When the run ends, if that is before <total_steps> are done."
+    )
     output: OutputConfig = Field(
         default_factory=OutputConfig, description="Files of the mixing layer."
     )
@@ -242,6 +251,15 @@ class MixingConfig(Section):
             raise ValueError(
                 f"thermostat: acts_on: {acts_on}, with 'seeds: {self.seeds}': no atom is "
                 f"{acts_on}, so nothing would be thermostatted"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _weights_know_the_time(self) -> Self:
+        if self.time_step and (self.regions.tau_in or self.regions.tau_out):
+            raise ValueError(
+                "time_step: the time step changes, and with regions: tau_in, tau_out weights "
+                "change by shares of it that are those of the first one: leave either out"
             )
         return self
 

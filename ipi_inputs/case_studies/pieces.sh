@@ -12,14 +12,14 @@ run_piece() {
     is_done "$folder" || { echo "$folder was stopped; call again to go on" >&2; return 1; }
 }
 
-# write_input FOLDER NAME STEPS [SED_OPTION ...]: the i-PI input of a run, from the study's input.xml,
-# with random numbers of its own, by its name; whole or not at all
+# write_input FOLDER NAME STEPS [SED_OPTION ...]: the i-PI input of a run, from the study's input.xml
+# (or $from), with random numbers of its own, by its name; whole or not at all
 write_input() {
     local folder=$1 seed steps=$3
     seed=$(echo "$2" | cksum | cut -d ' ' -f 1)
     shift 3
     sed -e "s/<seed>[0-9]*/<seed>$seed/" -e "s/<total_steps>[0-9]*/<total_steps>$steps/" "$@" \
-        input.xml > "$folder/input.xml.part"
+        "${from:-input.xml}" > "$folder/input.xml.part"
     mv "$folder/input.xml.part" "$folder/input.xml"
 }
 

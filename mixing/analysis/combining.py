@@ -38,14 +38,19 @@ def combine(reports: Mapping[str, Report]) -> Report:
     Raises
     ------
     MixpiError
-        If there are none, they share a run, are of different analyses, or have nothing in common
-        that has an error.
+        If there are none, they share a run, are of different analyses, have nothing in common
+        that has an error, or are of shots, which are counted instead.
     """
     if not reports:
         raise MixpiError("nothing to combine")
     files = require_alike(reports)
     found, notes = [], [f"{len(reports)} run{'s' if len(reports) > 1 else ''}"]
     first, *others = reports.values()
+    if first.analysis == "reflection":
+        raise MixpiError(
+            "shares of few shots are not to be averaged: give these files to 'mixpi analyse "
+            "reflection', which counts all shots together"
+        )
     for one in first.results:
         rows = [one, *(r for other in others for r in other.results if r.name == one.name)]
         if len(rows) < len(reports):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 from ase.units import fs
 from scipy.stats import beta
 
 from ..errors import MixpiError
-from .results import Report, Result
+from .results import Report, Result, read_report
 from .tracks import sure_step
 from .trajectories import Trajectory, choose, periodic_cell
 
@@ -19,6 +20,8 @@ from .trajectories import Trajectory, choose, periodic_cell
 OUT = 2.0
 #: eV; an atom in the solid that has more is not at rest yet.
 RESTLESS = 1.0
+#: What may become of an atom.
+KINDS = ("reflected", "implanted", "passed", "unfinished")
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,8 @@ class Fate:
 
     Attributes
     ----------
-    kind : {"reflected", "implanted", "passed", "unfinished"}
-        The last one is still on its way.
+    kind : str
+        One of :data:`KINDS`; the last one is still on its way.
     depth : float
         Å below the surface.
     """
@@ -111,8 +114,9 @@ def fate(
 def reflection(fates: Sequence[Fate], files: Sequence[str] = ()) -> Report:
     """The reflection coefficient, and how deep the others go.
 
-    With k of n reflected and nothing known before, the posterior of the coefficient is
-    Beta(k + 1, n − k + 1): its mean, standard deviation and central 95 % are given.
+    Those that are unfinished count for nothing. With k of n reflected and nothing known before,
+    the posterior of the coefficient is Beta(k + 1, n − k + 1): its mean, standard deviation and
+    central 95 % are given.
 
     Parameters
     ----------
@@ -124,16 +128,10 @@ def reflection(fates: Sequence[Fate], files: Sequence[str] = ()) -> Report:
     Returns
     -------
     Report
-        ``reflected``, ``passed`` (shares) and ``depth`` (Å, the mean of the implanted).
-
-    Raises
-    ------
-    MixpiError
-        If no atom has arrived.
+        ``reflected``, ``passed`` (shares; NaN of none) and ``depth`` (Å, the mean of the
+        implanted); ``curves["fates"]`` holds those of the single atoms.
     """
     done = [one for one in fates if one.kind != "unfinished"]
-    if not done:
-        raise MixpiError(f"none of {len(fates)} atoms has come to its end: run longer")
     notes = []
     if len(done) < len(fates):
         notes.append(
@@ -147,15 +145,43 @@ def reflection(fates: Sequence[Fate], files: Sequence[str] = ()) -> Report:
         results.append(Result("depth", float(depths.mean()), error, "Å", float(len(depths))))
     else:
         notes.append("none was implanted: there is no depth")
-    counts = {
-        kind: sum(one.kind == kind for one in fates)
-        for kind in ("reflected", "implanted", "passed", "unfinished")
-    }
-    return Report("reflection", tuple(files), tuple(results), tuple(notes), {"counts": counts})
+    counts = {kind: sum(one.kind == kind for one in fates) for kind in KINDS}
+    curves = {"counts": counts, "fates": [asdict(one) for one in fates]}
+    return Report("reflection", tuple(files), tuple(results), tuple(notes), curves)
+
+
+def kept_fates(path: Path) -> tuple[list[Fate], tuple[str, ...]]:
+    """The fates in a report that :func:`reflection` has made, and the files that they are from.
+
+    Parameters
+    ----------
+    path : Path
+        What was written by ``--json``.
+
+    Raises
+    ------
+    MixpiError
+        If it holds none.
+    """
+    report = read_report(path)
+    try:
+        if report.analysis != "reflection":
+            raise ValueError(f"it is of '{report.analysis}'")
+        fates = [Fate(str(one["kind"]), float(one["depth"])) for one in report.curves["fates"]]
+        if len(fates) != len(report.files) or any(one.kind not in KINDS for one in fates):
+            raise ValueError("they do not belong to its files")
+    except (ValueError, TypeError, KeyError) as error:
+        raise MixpiError(
+            f"{path} holds no fates of atoms ({error}): give trajectories, or what 'mixpi analyse "
+            "reflection --json' wrote of some"
+        ) from None
+    return fates, report.files
 
 
 def _share(kind: str, done: Sequence[Fate]) -> Result:
     hits, shots = sum(one.kind == kind for one in done), len(done)
+    if not shots:
+        return Result(kind, np.nan, np.inf, "", 0.0)
     posterior = beta(hits + 1, shots - hits + 1)
     low, high = posterior.ppf((0.025, 0.975))
     return Result(

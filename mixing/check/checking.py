@@ -17,6 +17,7 @@ from ..output.continuing import OutputFile, last_steps
 from ..regions.growth import Regions
 from ..structure import read_structure
 from .drivers import check_drivers
+from .dynamics import check_dynamics
 from .input import check_forces_named, check_kind, check_view
 from .seeds import describe_seeds
 from .structure import check_structure
@@ -66,6 +67,7 @@ def check(path: str | Path, *, drivers: bool = True) -> Iterator[str]:
     regions = starting_regions(ipi_input, atoms)
     yield from _describe_regions(ipi_input, atoms, regions)
     yield from check_thermostat(ipi_input, view, regions)
+    yield from check_dynamics(ipi_input, view, atoms)
     yield from check_drivers(ipi_input, atoms, regions, load=drivers)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from ase.units import Bohr, Hartree
@@ -16,13 +17,14 @@ from ..output.records import CHEAP_LAYER, StepRecord
 from ..regions.centre import RegionCentre
 from ..regions.following import part_of
 from ..sockets.server import say_aloud
+from . import region_thermostat, time_step
 from .agreement import require_same_system
 from .asking import Asking, Replies
+from .binding import before_binding
 from .first_look import FirstLook
 from .folding import HomeImages
 from .geometries import Geometries
 from .limits import Limits
-from .region_thermostat import attach_when_bound, coupling
 from .run_files import RunFiles
 from .run_regions import PREFIX, make_mixer
 from .session import Session
@@ -70,14 +72,23 @@ class Layer:
         self._asking = Asking(session, self._levels, rule)
         self._state_before: dict[str, np.ndarray] = {}
         self._weights: np.ndarray | None = None
-        if EXPENSIVE in self._levels and self._config.thermostat:
-            acts_on = self._config.thermostat.acts_on
-            attach_when_bound(pes, coupling(acts_on, session.structure_path, self.weights_now))
+        if EXPENSIVE in self._levels:
+            self._change_dynamics()
         #: Bead → its geometry (bohr) and result, of those that i-PI has not asked for yet.
         self._waiting: dict[int, tuple[np.ndarray, tuple]] = {}
         self._evaluations = 0
         self._left = time.perf_counter()
         self._output_ms = 0.0
+
+    def _change_dynamics(self) -> None:
+        """Let i-PI's dynamics be what the configuration makes of it."""
+        if given := self._config.thermostat:
+            weights = region_thermostat.coupling(
+                given.acts_on, self._session.structure_path, self.weights_now
+            )
+            before_binding(self._pes, partial(region_thermostat.attach, weights=weights))
+        if self._config.time_step:
+            before_binding(self._pes, partial(time_step.attach, config=self._config.time_step))
 
     def _meet_simulation(self) -> None:
         """Find i-PI's simulation, and go on from the state that it was given; once."""
@@ -261,11 +272,15 @@ class Layer:
                     "for it. 'mixpi check' looks at this before a run"
                 )
             self._require_same_system(self._simulation, h, ring)
-            if self._config.thermostat and not self._simulation.has_region_thermostat:
-                raise MixpiError(
-                    "'thermostat:' of the configuration is without effect, because i-PI has the "
-                    "mixing layer inside another force field: let a <force> of its own name it"
-                )
+            for key, is_there in (
+                ("thermostat", self._simulation.has_region_thermostat),
+                ("time_step", self._simulation.has_following_step),
+            ):
+                if getattr(self._config, key) and not is_there:
+                    raise MixpiError(
+                        f"'{key}:' of the configuration is without effect, because i-PI has the "
+                        "mixing layer inside another force field: let a <force> of its own name it"
+                    )
         self._images = HomeImages()
         self._work = WorkOfCorrection(self._mixer.masses)
         if EXPENSIVE in self._levels:

@@ -47,10 +47,6 @@ _LEFT_OUT = "or leave 'thermostat:' out of the configuration"
 #: n weights, between 0 (nothing is felt) and 1.
 Weights = Callable[[], np.ndarray]
 
-_ipi_bind = Simulation.bind
-#: Potentials of this process that a region thermostat belongs to, and its weights.
-_waiting: list[tuple[object, Weights]] = []
-
 
 def coupling(acts_on: str | Sequence[int], structure: Path, expensive: Weights) -> Weights:
     """How much of the friction each atom feels.
@@ -157,31 +153,6 @@ def attach(simulation: Simulation, weights: Weights) -> None:
     for motion in motions:
         if getattr(motion, "enstype", None) == "nvt":
             motion.thermostat.step = _RegionThermostat(motion, weights).step
-
-
-def attach_when_bound(pes: object, weights: Weights) -> None:
-    """Attach to the simulation that i-PI is reading, before it does anything.
-
-    A potential is made while i-PI reads its input; its simulation comes later, by whatever
-    program it is run.
-
-    Parameters
-    ----------
-    pes : object
-        The potential, by which its simulation is known.
-    weights : callable
-        As for :func:`attach`.
-    """
-    _waiting.append((pes, weights))
-    Simulation.bind = _bind
-
-
-def _bind(simulation: Simulation, *arguments: Any, **keywords: Any) -> None:
-    drivers = [getattr(forcefield, "driver", None) for forcefield in simulation.fflist.values()]
-    for pes, weights in _waiting:
-        if any(driver is pes for driver in drivers):
-            attach(simulation, weights)
-    _ipi_bind(simulation, *arguments, **keywords)
 
 
 def is_attached(simulation: Simulation) -> bool:

@@ -18,6 +18,7 @@ from ..output.frames import Evaluated, Frames, bead_paths
 from ..output.records import WAITS, WAITS_FOR_CORRECTION, StepRecord, StepsFile
 from ..run.journal import Progressed, journal
 from ..sockets.server import say_aloud
+from .ending import End
 from .limits import Monitor
 from .session import Session, fail
 from .simulation import RunningSimulation
@@ -66,6 +67,7 @@ class RunFiles:
     ) -> None:
         self._config, self._simulation, self._beads = session.config, simulation, beads
         self._evaluated: Evaluated | None = None
+        self._end: End | None = None
         output = session.config.output
         first_step = simulation.first_step if simulation else 0
         if simulation:
@@ -75,6 +77,9 @@ class RunFiles:
                 partial(self._after_step, simulation, monitor), str(output.trajectory)
             )
             simulation.tell_of_lost_output(fail)
+            if end := session.config.end:
+                symbols = session.structure.get_chemical_symbols()
+                self._end = End(end, simulation, symbols, session.rotation)
         waits = WAITS if part == "force" else WAITS_FOR_CORRECTION
         self.waits = list(waits)
         self.steps = StepsFile(
@@ -164,3 +169,5 @@ class RunFiles:
             return  # i-PI was still looking who writes at the start: the first evaluation does
         monitor.see(step)
         self._write_frame(step)
+        if self._end:
+            self._end.see()

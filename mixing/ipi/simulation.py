@@ -26,7 +26,7 @@ from ipi.utils.units import unit_to_user
 from ..errors import MixpiError
 from ..output.continuing import OutputFile
 from ..regions.periodic import PeriodicCell
-from .region_thermostat import is_attached
+from . import region_thermostat, time_step
 
 
 #: bohr; i-PI may have wrapped the positions that it hands over.
@@ -173,7 +173,12 @@ class RunningSimulation:
     @property
     def has_region_thermostat(self) -> bool:
         """Whether its thermostat acts by the weights of the regions."""
-        return is_attached(self._simulation)
+        return region_thermostat.is_attached(self._simulation)
+
+    @property
+    def has_following_step(self) -> bool:
+        """Whether its time step follows its fastest atom."""
+        return time_step.is_attached(self._simulation)
 
     @property
     def step(self) -> int:
@@ -231,6 +236,18 @@ class RunningSimulation:
         unit = unit_to_user("length", "angstrom", 1.0) / unit_to_user("time", "femtosecond", 1.0)
         masses = np.array(system.m)[:, None]
         return [unit * np.array(p).reshape(-1, 3) / masses for p in system.p]
+
+    @property
+    def centroids(self) -> np.ndarray:
+        """Positions (n, 3) of the atoms, of several beads their means, as they are now, Å."""
+        mean = np.mean(dstrip(self._system.beads.q), axis=0).reshape(-1, 3)
+        return unit_to_user("length", "angstrom", mean)
+
+    def end(self, message: str) -> None:
+        """Let the step whose output i-PI writes be the last one, as if no more were asked for."""
+        self._simulation.tsteps = self.step
+        self._simulation.finished = True
+        self._simulation.exit_message = f"mixpi: {message}."
 
     def after_each_step(self, function: Callable[[], None], file: str) -> None:
         """Call a function, which writes a file, when i-PI writes its own: at the end of a step."""

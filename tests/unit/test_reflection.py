@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from ase.build import bcc100
 from ase.io import write
 from ase.units import fs
 from mixpi import MixpiError
-from mixpi.analysis.reflection import Fate, fate, reflection
+from mixpi.analysis.reflection import Fate, fate, kept_fates, reflection
 from mixpi.analysis.results import read_report
 from mixpi.analysis.trajectories import Trajectory
 from mixpi.cli import main
@@ -96,6 +99,47 @@ def test_the_command(tmp_path, capsys):
     assert report.curves["counts"]["reflected"] == 1 and report["depth"].value == 2.0
 
 
+def test_shots_are_kept_and_counted_with_others(tmp_path, capsys):
+    heights = {"a": (5, 2, 0.5, 1, 2.5), "b": (5, 2, -1, -3, -2), "c": (9, 7, 6), "d": (5, 3, 9)}
+    for name, way in heights.items():
+        shot(tmp_path / f"{name}.extxyz", way)
+        words = f"analyse reflection {tmp_path}/{name}.extxyz --species He"
+        assert main(f"{words} --json {tmp_path}/{name}.json".split()) == 0
+    assert "reflected  unknown" in capsys.readouterr().out  # of c, which is on its way
+    together = f"analyse reflection {tmp_path}/a.json {tmp_path}/b.json {tmp_path}/d.extxyz"
+    assert main([*together.split(), "--species", "He", "--json", f"{tmp_path}/abd.json"]) == 0
+    assert main(f"analyse reflection {tmp_path}/abd.json {tmp_path}/c.json".split()) == 0
+    fates, files = kept_fates(tmp_path / "abd.json")
+    assert [one.kind for one in fates] == ["reflected", "implanted", "reflected"]
+    assert [Path(file).stem for file in files] == ["a", "b", "d"]
+    assert read_report(tmp_path / "abd.json")["reflected"].value == pytest.approx(3 / 5)
+    for words, why in (
+        (f"{tmp_path}/abd.json {tmp_path}/a.json", "a.extxyz is there twice"),
+        (f"{tmp_path}/d.extxyz", "Say --species"),
+    ):
+        assert main(f"analyse reflection {words}".split()) == 1
+        assert why in capsys.readouterr().err
+    assert main(f"analyse combine {tmp_path}/a.json {tmp_path}/b.json".split()) == 1
+    assert "counts all shots together" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"analysis": "diffusion"}, "of 'diffusion'"),
+        ({"curves": {}}, "'fates'"),
+        ({"files": []}, "do not belong to its files"),
+        ({"curves": {"fates": [{"kind": "lost", "depth": 1.0}]}}, "do not belong"),
+        ({"curves": {"fates": [{"kind": "passed", "depth": None}]}}, "holds no fates"),
+    ],
+)
+def test_what_holds_no_fates_is_refused(tmp_path, change, why):
+    path = tmp_path / "r.json"
+    replace(reflection([Fate("passed", 20.0)], ["a.extxyz"]), **change).write(path)
+    with pytest.raises(MixpiError, match=why):
+        kept_fates(path)
+
+
 def test_bad_input_is_named(tmp_path):
     path = tmp_path / "he.extxyz"
     shot(path, (5, 2, 1))
@@ -104,5 +148,5 @@ def test_bad_input_is_named(tmp_path):
     shot(path, (5,))
     with pytest.raises(MixpiError, match="of one frame"):
         fate(Trajectory(path), "He")
-    with pytest.raises(MixpiError, match="none of 1 atoms has come to its end"):
-        reflection([Fate("unfinished", -5.0)])
+    report = reflection([Fate("unfinished", -5.0)])
+    assert np.isnan(report["reflected"].value) and "1 of 1 atoms are still on their" in str(report)
