@@ -18,6 +18,7 @@ from ..regions.growth import Regions
 from ..structure import read_structure
 from .drivers import check_drivers
 from .input import check_forces_named, check_kind, check_view
+from .loads import check_loads
 from .seeds import describe_seeds
 from .structure import check_structure
 from .thermostat import check_thermostat
@@ -66,6 +67,7 @@ def check(path: str | Path, *, drivers: bool = True) -> Iterator[str]:
     regions = starting_regions(ipi_input, atoms)
     yield from _describe_regions(ipi_input, atoms, regions)
     yield from check_thermostat(ipi_input, view, regions)
+    yield from check_loads(ipi_input, view)
     yield from check_drivers(ipi_input, atoms, regions, load=drivers)
 
 
