@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -95,6 +97,7 @@ def line_velocity(
     glide: int = 0,
     normal: int = 1,
     within: tuple[float, float] = (-np.inf, np.inf),
+    averaged: int = 1,
 ) -> Report:
     """How fast a dislocation line glides.
 
@@ -112,6 +115,9 @@ def line_velocity(
         Axes of the glide and of the normal of its plane: 0, 1 or 2.
     within : tuple of float
         Å; bounds along the normal that leave surfaces out.
+    averaged : int
+        Frames whose mean positions are looked at: each so many, one after another. Vibrations
+        make atoms of a hot crystal look like defects.
 
     Returns
     -------
@@ -127,19 +133,20 @@ def line_velocity(
     times: list[float] = []
     places: list[float] = []
     sizes: list[int] = []
-    cell: PeriodicCell | None = None
     centre = RegionCentre()
-    for time, atoms in trajectory.frames():
-        cell = periodic_cell(atoms, path, cell)
-        height = atoms.positions[:, normal]
+    for time, positions, cell in _averages(trajectory, averaged):
+        height = positions[:, normal]
+        # with all their neighbours, and without those of no use
+        near = (height > within[0] - cutoff) & (height < within[1] + cutoff)
+        positions, height = positions[near], height[near]
         inside = (height > within[0]) & (height < within[1])
-        found = line_atoms(atoms.positions, cell, cutoff, inside)
+        found = line_atoms(positions, cell, cutoff, inside)
         if not found.any():
             raise MixpiError(
                 f"{path}: all atoms are bcc at {time:g} fs: there is no line, or the cutoff or the "
                 "bounds are wrong"
             )
-        place = centre.follow(atoms.positions, cell.vectors, found.astype(float))[glide]
+        place = centre.follow(positions, cell.vectors, found.astype(float))[glide]
         width = float(np.linalg.norm(cell.vectors[glide]))
         if places and abs(place - places[-1]) > FAR * width:
             raise MixpiError(
@@ -163,3 +170,22 @@ def line_velocity(
         (f"the line has {min(sizes)} to {max(sizes)} atoms",),
         {"time_ps": even / 1e3, "place_A": places},
     )
+
+
+def _averages(
+    trajectory: Trajectory, averaged: int
+) -> Iterator[tuple[float, np.ndarray, PeriodicCell]]:
+    """Time (fs), positions (n, 3; Å) and cell: means of so many frames, one after another."""
+    cell: PeriodicCell | None = None
+    together: list[tuple[float, np.ndarray]] = []
+    for time, atoms in trajectory.frames():
+        cell = periodic_cell(atoms, trajectory.path, cell)
+        positions = atoms.positions
+        if together:  # frames may be wrapped
+            first = together[0][1]
+            positions = first + cell.shortest(positions - first)
+        together.append((time, positions))
+        if len(together) == averaged:
+            times, several = zip(*together, strict=True)
+            yield float(np.mean(times)), np.mean(several, axis=0), cell
+            together = []

@@ -81,6 +81,27 @@ def test_a_line_that_glides(tmp_path):
     assert found.error == pytest.approx(exact * np.sqrt(0.75 / (0.25 * 120)), rel=0.4)
 
 
+def test_frames_are_averaged(tmp_path):
+    """A crystal so hot that in no frame half of it looks like bcc; wrapped, in a leaning cell."""
+    frames, way = gliding(np.random.default_rng(4), 410, 0.1)
+    rng = np.random.default_rng(5)
+    for atoms in frames:
+        cell = atoms.cell.array
+        atoms.positions += 0.1 * atoms.cell.lengths() + rng.normal(0.0, 0.2, atoms.positions.shape)
+        atoms.set_cell(cell + [[0, 0, 0], [0, 0, 0], [2 * EDGE, 0, 0]])
+        atoms.wrap()
+    path = tmp_path / "mix.extxyz"
+    write(path, frames)
+    bounds = (0.35 * cell[1, 1], 0.85 * cell[1, 1])
+    report = line_velocity(Trajectory(path), cutoff=CUTOFF, averaged=10, within=bounds)
+    assert report["glided"].value == pytest.approx(way, abs=2.0)
+    found = report["velocity"]
+    assert found.value == pytest.approx(way / (409 * 0.1) * 100.0, abs=3.5 * found.error)
+    assert len(report.curves["time_ps"]) == 41
+    lost = line_velocity(Trajectory(path), cutoff=CUTOFF, within=bounds)
+    assert lost.notes != report.notes
+
+
 def test_the_command_and_bad_input(tmp_path, capsys):
     frames, _ = gliding(np.random.default_rng(3), 45, 0.3)
     path = tmp_path / "mix.extxyz"
@@ -90,6 +111,8 @@ def test_the_command_and_bad_input(tmp_path, capsys):
     assert "m/s" in capsys.readouterr().out and (tmp_path / "l.png").stat().st_size > 1000
     assert main([*words.split(), "--within", "0", "3"]) == 1
     assert "there is no line" in capsys.readouterr().err
+    assert main([*words.split(), "--averaged", "0"]) == 1
+    assert "1 at least" in capsys.readouterr().err
     assert main([*words.split(), "--skip", "1000"]) == 1
     assert "35 frames are too few" in capsys.readouterr().err
     write(path, [*frames[:1], *gliding(np.random.default_rng(3), 45, 1.0)[0][4:]])
