@@ -76,8 +76,8 @@ class Core:
     winding : float
         Around it, in b.
     polarity : float
-        By how much the rows on either side of the three arms of the core are displaced more on one side,
-        in b: 0 for a compact core, 1/6 at most for one that is spread on three planes.
+        By how much more, of the two rows behind each corner, one is displaced than the other, b: 0
+        for a compact core, 1/6 at most for one that is spread on three planes.
     """
 
     place: np.ndarray
@@ -117,7 +117,7 @@ def find_core(atoms: Atoms, edge: float, size: tuple[int, int, int]) -> Core:
 
 
 def kind_of(core: Core, edge: float, size: tuple[int, int, int]) -> str:
-    """Easy or hard, by the triangle: the rows of the perfect crystal rise around it, or fall."""
+    """Easy where the rows around the line rise as the screw does, hard where it makes them level."""
     perfect = oriented(edge, size)
     b, row = np.sqrt(0.75) * edge, edge * np.sqrt(2.0 / 3.0)
     away = perfect.positions[:, 1:] - core.place
@@ -125,7 +125,7 @@ def kind_of(core: Core, edge: float, size: tuple[int, int, int]) -> str:
     near = near[np.argsort(np.arctan2(away[near, 1], away[near, 0]))]
     rise = np.diff(perfect.positions[[*near, near[0]], 0]) / b
     rise -= np.round(rise)
-    return "easy" if rise.sum() * core.winding < 0 else "hard"
+    return "easy" if rise.sum() * core.winding > 0 else "hard"
 
 
 def relaxed(atoms: Atoms, calculator: Calculator, stress: float = 0.0) -> tuple[Atoms, bool]:

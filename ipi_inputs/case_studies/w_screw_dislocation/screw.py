@@ -1,7 +1,7 @@
 """A screw dislocation in a slab of bcc tungsten: made, and put under shear.
 
-python screw.py make B GLIDE NORMAL OUTPUT          B Burgers vectors of line, GLIDE and NORMAL cells
-python screw.py shear RELAXED MPA OUTPUT            as the stress strains it
+python screw.py make B GLIDE NORMAL OUTPUT     Burgers vectors of line, cells along the other axes
+python screw.py shear RELAXED MPA OUTPUT       as the stress strains it
 
 The line and its Burgers vector a/2 [111] are along x, it glides along y = [11-2] on the (-110)
 plane, whose normal z is that of the free surfaces. A screw on {110}, not {112}: there the
@@ -39,7 +39,7 @@ VACUUM = 12.0
 #: Å; how thick the loaded layers at both surfaces are.
 LOADED = 6.0
 #: Å, between both and whose atoms may be seeds.
-APART = 10.0
+APART = 6.0
 
 
 def cheap_calculator() -> LammpsCalculator:
@@ -81,7 +81,7 @@ def shear_modulus(calculator: Calculator, edge: float, strain: float = 0.002) ->
     energies = []
     for gamma in (-strain, 0.0, strain):
         atoms = oriented(edge, (1, 1, 1))
-        cell = atoms.cell.array
+        cell = atoms.cell.array.copy()
         cell[2, 0] += gamma * cell[2, 2]
         atoms.set_cell(cell, scale_atoms=True)
         atoms.calc = calculator
@@ -110,7 +110,7 @@ def with_screw(edge: float, size: tuple[int, int, int], *, easy: bool = True) ->
     middle = np.array([length, atoms.cell[2, 2]]) / 2.0
     corner = atoms.positions[np.argmin(np.hypot(y - middle[0], z - middle[1])), 1:]
     for side in (1.0, -1.0):
-        centre = corner + [row / 2.0, side * layer / 3.0]
+        centre = corner + np.array([row / 2.0, side * layer / 3.0])
         angle = np.angle(np.sin(np.pi * ((y - centre[0]) + 1j * (z - centre[1])) / length))
         made = atoms.copy()
         made.positions[:, 0] += b * angle / (2.0 * np.pi)
