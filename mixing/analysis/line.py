@@ -26,7 +26,9 @@ WINDOWS = 40
 M_PER_S = 100.0
 
 
-def is_bcc(pairs: Pairs, atoms: int, cutoff: float) -> np.ndarray:
+def is_bcc(
+    pairs: Pairs, atoms: int, cutoff: float, among: np.ndarray | None = None
+) -> np.ndarray:
     """Which atoms have the surroundings of bcc, by common neighbour analysis.
 
     Of 14 neighbours eight have six in common with the atom, with six bonds among these, and six
@@ -40,13 +42,16 @@ def is_bcc(pairs: Pairs, atoms: int, cutoff: float) -> np.ndarray:
         How many there are.
     cutoff : float
         Å; between the second and the third shell of neighbours, 1.207 lattice constants.
+    among : ndarray of bool, shape (atoms,), optional
+        Others are not looked at, and nothing is said of them (False).
 
     Returns
     -------
     ndarray of bool, shape (atoms,)
     """
-    count = np.bincount(pairs.first, minlength=atoms)
-    full = count == BCC
+    full = np.bincount(pairs.first, minlength=atoms) == BCC
+    if among is not None:
+        full &= among
     vectors = pairs.vectors[full[pairs.first]].reshape(-1, BCC, 3)
     squares = np.sum((vectors[:, :, None] - vectors[:, None]) ** 2, axis=-1)
     bonded = ((squares < cutoff**2) & (squares > 0.0)).astype(np.int16)
@@ -81,7 +86,7 @@ def line_atoms(
     """
     n = len(positions)
     pairs = pairs_within(positions, cell, cutoff)
-    odd = inside & ~is_bcc(pairs, n, cutoff)
+    odd = inside & ~is_bcc(pairs, n, cutoff, inside)
     both = odd[pairs.first] & odd[pairs.second]
     bonds = (np.ones(np.count_nonzero(both)), (pairs.first[both], pairs.second[both]))
     _, group = connected_components(coo_array(bonds, shape=(n, n)), directed=False)
@@ -136,9 +141,6 @@ def line_velocity(
     centre = RegionCentre()
     for time, positions, cell in _averages(trajectory, averaged):
         height = positions[:, normal]
-        # with all their neighbours, and without those of no use
-        near = (height > within[0] - cutoff) & (height < within[1] + cutoff)
-        positions, height = positions[near], height[near]
         inside = (height > within[0]) & (height < within[1])
         found = line_atoms(positions, cell, cutoff, inside)
         if not found.any():

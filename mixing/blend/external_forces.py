@@ -30,6 +30,9 @@ FACES = {"ab": (0, 1), "bc": (1, 2), "ca": (2, 0)}
 #: Share of all loads together up to which their sum counts as none.
 BALANCED = 1e-6
 
+#: What a selection without atoms is told, and is true of seeds alone.
+_OF_SEEDS = " (for no seeds at all write none)"
+
 Component = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -204,7 +207,7 @@ def chosen_atoms(
         try:
             chosen = select_atoms(load.atoms, atoms).indices
         except MixpiError as error:
-            why = str(error).removeprefix("seeds: ").removesuffix(" (for no seeds at all write none)")
+            why = str(error).removeprefix("seeds: ").removesuffix(_OF_SEEDS)
             raise MixpiError(where + why) from None
         if not chosen:
             raise MixpiError(f"{where}{load.atoms!r} is no atom: leave the load out")

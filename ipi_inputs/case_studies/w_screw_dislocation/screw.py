@@ -68,12 +68,15 @@ def lattice_constant(calculator: Calculator) -> float:
 
 def oriented(edge: float, size: tuple[int, int, int]) -> Atoms:
     """A crystal along the axes above, periodic in all directions."""
-    atoms = make_supercell(bulk("W", "bcc", a=edge), AXES)
+    return standing(make_supercell(bulk("W", "bcc", a=edge), AXES)).repeat(size)
+
+
+def standing(atoms: Atoms) -> Atoms:
+    """The same crystal with its first cell vector along x, the second in the xy plane."""
     scaled = atoms.get_scaled_positions()
-    standard, _ = atoms.cell.standard_form()
-    atoms.set_cell(np.diag(np.diagonal(standard)))
+    atoms.set_cell(atoms.cell.standard_form()[0])
     atoms.set_scaled_positions(scaled)
-    return atoms.repeat(size)
+    return atoms
 
 
 def shear_modulus(calculator: Calculator, edge: float, strain: float = 0.002) -> float:
