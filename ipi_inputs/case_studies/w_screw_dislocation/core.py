@@ -18,6 +18,7 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk, make_supercell
 from ase.calculators.calculator import Calculator, all_changes
+from ase.constraints import FixCartesian
 from ase.optimize import FIRE
 from mixpi import MixingCalculator
 from mixpi.analysis.line import line_atoms
@@ -47,6 +48,8 @@ SLAB = (1, 12, 10)
 GLIDE, LAYERS = 8, 19
 #: eV/Å; steps of a relaxation.
 FMAX, STEPS = 0.005, 600
+#: Å.
+RATTLE = 0.01
 #: MPa.
 STRESSES = range(500, 4501, 250)
 
@@ -167,7 +170,8 @@ def with_two_screws(edge: float, *, easy: bool) -> Atoms:
 
     An easy core of one sign and one of the other are a third of a layer nearer to one another
     than to their images, hard ones a third of a layer further, or the other way round: energies
-    by elasticity are the same.
+    by elasticity are the same. Of hard ones the three inner rows are held level, because they
+    would fall into easy ones.
     """
     glide, normal = np.array(AXES[1]), np.array(AXES[2])
     axes = [AXES[0], GLIDE * glide, (LAYERS - 1) // 2 * normal + [1, 0, 0]]
@@ -192,12 +196,15 @@ def with_two_screws(edge: float, *, easy: bool) -> Atoms:
     cell = atoms.cell.array.copy()
     cell[1, 0] += b / 2.0
     atoms.set_cell(cell)
+    if not easy:
+        atoms.set_constraint(FixCartesian([*low.corners, *high.corners], (True, False, False)))
     return atoms
 
 
 def relaxed(atoms: Atoms, calculator: Calculator) -> tuple[Atoms, bool]:
-    """At rest, if it comes to rest."""
+    """At rest, if it comes to rest, from a start without symmetry."""
     made = atoms.copy()
+    made.rattle(RATTLE, seed=1)
     made.calc = calculator
     return made, bool(FIRE(made, logfile=None).run(fmax=FMAX, steps=STEPS))
 

@@ -2,6 +2,7 @@
 # Glide of a screw dislocation in tungsten under shear, on cheap, mixed and all-expensive forces:
 #
 #   ./run.sh smoke | laptop | paper
+#   ./run.sh small          the all-expensive arm in a reasonable time, beside a mixed one
 #
 # Runs that are done are not run again, one that was stopped goes on. RUNS=3 ./run.sh laptop adds
 # independent runs up to the third of each arm; STRESSES="1500 2000" (MPa), TEMPERATURES="300 600"
@@ -17,8 +18,9 @@ steps=5000 skip=2000 stride=10 averaged=5
 case $size in
     smoke) cells="3 6 8" steps=100 skip=0 stride=2 averaged=1 options=(--no-reference)
         arms=${ARMS:-mixed expensive} ;;
+    small) cells="3 10 12" steps=2000 stride=5 averaged=4 ;;      # 2,160 atoms
     laptop) cells="5 16 22" ;;      # 10,560 atoms
-    paper) cells="25 26 50" steps=50000 ;;      # 195,000 atoms
+    paper) cells="25 26 50" steps=50000 options=(--no-reference) ;;     # 195,000 atoms
     *) echo "use: $0 smoke | laptop | paper" >&2; exit 2 ;;
 esac
 steps=${STEPS:-$steps}
