@@ -26,9 +26,7 @@ WINDOWS = 40
 M_PER_S = 100.0
 
 
-def is_bcc(
-    pairs: Pairs, atoms: int, cutoff: float, among: np.ndarray | None = None
-) -> np.ndarray:
+def is_bcc(pairs: Pairs, atoms: int, cutoff: float, among: np.ndarray | None = None) -> np.ndarray:
     """Which atoms have the surroundings of bcc, by common neighbour analysis.
 
     Of 14 neighbours eight have six in common with the atom, with six bonds among these, and six
@@ -137,6 +135,7 @@ def line_velocity(
     path = trajectory.path
     times: list[float] = []
     places: list[float] = []
+    heights: list[float] = []
     sizes: list[int] = []
     centre = RegionCentre()
     for time, positions, cell in _averages(trajectory, averaged):
@@ -148,7 +147,8 @@ def line_velocity(
                 f"{path}: all atoms are bcc at {time:g} fs: there is no line, or the cutoff or the "
                 "bounds are wrong"
             )
-        place = centre.follow(positions, cell.vectors, found.astype(float))[glide]
+        middle = centre.follow(positions, cell.vectors, found.astype(float))
+        place = middle[glide]
         width = float(np.linalg.norm(cell.vectors[glide]))
         if places and abs(place - places[-1]) > FAR * width:
             raise MixpiError(
@@ -157,6 +157,7 @@ def line_velocity(
             )
         times.append(time)
         places.append(float(place))
+        heights.append(float(middle[normal]))
         sizes.append(int(found.sum()))
     even = require_even(path, times, WINDOWS + 1)
     ends = np.linspace(0, len(even) - 1, WINDOWS + 1).astype(int)
@@ -168,9 +169,10 @@ def line_velocity(
         (
             Result("velocity", speed.value * unit, speed.error * unit, "m/s", speed.independent),
             Result("glided", places[-1] - places[0], np.inf, "Å"),
+            Result("left its plane by", heights[-1] - heights[0], np.inf, "Å"),
         ),
         (f"the line has {min(sizes)} to {max(sizes)} atoms",),
-        {"time_ps": even / 1e3, "place_A": places},
+        {"time_ps": even / 1e3, "place_A": places, "height_A": heights},
     )
 
 

@@ -76,6 +76,7 @@ def test_a_line_that_glides(tmp_path):
     report = line_velocity(Trajectory(tmp_path / "mix.extxyz"), cutoff=CUTOFF)
     assert way > 8 * EDGE  # around the cell
     assert report["glided"].value == pytest.approx(way, abs=0.3)
+    assert report["left its plane by"].value == pytest.approx(0.0, abs=0.3)
     found, exact = report["velocity"], 0.25 * EDGE / 0.1 * 100.0
     assert found.value == pytest.approx(exact, abs=3.5 * found.error)
     # hops are independent: the error of their number is that of a binomial
