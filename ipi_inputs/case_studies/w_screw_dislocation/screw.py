@@ -3,10 +3,9 @@
 python screw.py make B GLIDE NORMAL OUTPUT     Burgers vectors of line, cells along the other axes
 python screw.py shear RELAXED MPA OUTPUT       as the stress strains it
 
-The line and its Burgers vector a/2 [111] are along x, it glides along y = [11-2] on the (-110)
-plane, whose normal z is that of the free surfaces. A screw on {110}, not {112}: there the
-compact core moves straight from one well to the next, alike in both directions; on {112} it goes
-in a zigzag over both kinds of {110} planes, and forth and back differ (twinning).
+The line and its Burgers vector a/2 [111] are along x, y = [11-2], and z = [-110] is the normal of
+the free surfaces: the stress is largest on the {110} plane between them, in which the compact core
+has the nearest wells, and forth and back are alike. On {112} they are not (twinning).
 
 Along y the crystal meets itself displaced by half a Burgers vector, as a screw leaves it: the
 second cell vector leans by b/2. The displacement is that of the infinite row of screws which

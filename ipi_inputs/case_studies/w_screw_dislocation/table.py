@@ -33,6 +33,8 @@ class Arm:
         m/s; None where no run could be analysed.
     ways : list of (ndarray, ndarray)
         Of each run: times, ps, and places of the line, Å.
+    risen : list of float
+        Of each run by how much the line has left its glide plane, Å, where that is known.
     ps : float
         Length of all runs, with what is left out at their beginning.
     step : float
@@ -50,6 +52,7 @@ class Arm:
     temperature: float
     velocity: Result | None
     ways: list[tuple[np.ndarray, np.ndarray]]
+    risen: list[float]
     ps: float
     step: float
     waits: dict[str, float]
@@ -58,6 +61,7 @@ class Arm:
 
     @property
     def glided(self) -> str:
+        """Å, of each run."""
         return ", ".join(f"{places[-1] - places[0]:.1f}" for _, places in self.ways)
 
 
@@ -74,6 +78,7 @@ def arm_of(folder: Path, timestep: float) -> Arm:
         float(temperature),
         read_report(together)["velocity"] if together.exists() else None,
         [(np.array(line["time_ps"]), np.array(line["place_A"])) for line in lines],
+        [line["height_A"][-1] - line["height_A"][0] for line in lines if "height_A" in line],
         sum(run["steps"] for run in runs) * timestep / 1000.0,
         float(np.median([run["step_ms"]["median"] for run in runs])),
         {
@@ -96,18 +101,21 @@ def arms_of(folder: Path) -> list[Arm]:
 def table_of(arms: list[Arm]) -> str:
     """As Markdown."""
     lines = [
-        "| T (K), stress (MPa) | | velocity (m/s) | glided (Å) | ps | ms a step | until the cheap, "
-        "expensive reply | speed-up |",
+        "| T (K), stress (MPa) | | velocity (m/s) | glided, left its plane by (Å) | ps | ms a step "
+        "| until the cheap, expensive reply | speed-up |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for arm in arms:
         found = arm.velocity
         waits = ", ".join(f"{wait:.3g}" if wait else "-" for wait in arm.waits.values())
+        risen = ", ".join(f"{height:.1f}" for height in arm.risen)
+        # of runs whose region is not nearly everything
+        gain = "" if arm.speed_up is None or arm.name != "mixed" else f"{arm.speed_up:.3g}"
+        way = f"{arm.glided}; {risen}" if risen else arm.glided
         lines.append(
             f"| {arm.temperature:g}, {arm.stress:g} | {LABELS[arm.name]} "
-            f"| {with_error(found.value, found.error) if found else ''} | {arm.glided} "
-            f"| {arm.ps:.4g} | {arm.step:.4g} | {waits} "
-            f"| {'' if arm.speed_up is None else f'{arm.speed_up:.3g}'} |"
+            f"| {with_error(found.value, found.error) if found else ''} | {way} "
+            f"| {arm.ps:.4g} | {arm.step:.4g} | {waits} | {gain} |"
         )
     for arm in arms:
         for why in arm.none:
