@@ -156,8 +156,7 @@ def _track(trajectory: Trajectory, arguments: argparse.Namespace) -> Track:
             raise MixpiError("--defect sites needs --lattice: bcc, fcc, diamond, sc or a file")
         return follow_by_sites(trajectory, arguments.lattice, arguments.host)
     if arguments.defect == "coordination":
-        if arguments.averaged < 1:
-            raise MixpiError("--averaged is a number of frames, 1 at least")
+        _require_frames(arguments.averaged)
         if arguments.cutoff is None:
             raise MixpiError("--defect coordination needs --cutoff, such as 3.3 for iron")
         return follow_by_coordination(trajectory, arguments.cutoff, averaged=arguments.averaged)
@@ -370,6 +369,11 @@ def _fates(
     return [one], (str(trajectory.path),)
 
 
+def _require_frames(averaged: int) -> None:
+    if averaged < 1:
+        raise MixpiError("--averaged is a number of frames, 1 at least")
+
+
 def _add_line(kinds: argparse._SubParsersAction) -> None:
     parser = kinds.add_parser("line", help="velocity of a dislocation in a bcc crystal")
     _add_trajectories(parser, several=False)
@@ -390,6 +394,9 @@ def _add_line(kinds: argparse._SubParsersAction) -> None:
         metavar="Å",
         help="bounds along the normal that leave surfaces out",
     )
+    parser.add_argument(
+        "--averaged", type=int, default=1, metavar="FRAMES", help="of positions (default: 1)"
+    )
     _add_outputs(parser)
     parser.set_defaults(run=_line)
 
@@ -397,6 +404,7 @@ def _add_line(kinds: argparse._SubParsersAction) -> None:
 def _line(arguments: argparse.Namespace) -> int:
     from .analysis.line import line_velocity
 
+    _require_frames(arguments.averaged)
     (trajectory,) = _trajectories(arguments)
     report = line_velocity(
         trajectory,
@@ -404,5 +412,6 @@ def _line(arguments: argparse.Namespace) -> int:
         glide="xyz".index(arguments.glide),
         normal="xyz".index(arguments.normal),
         within=tuple(arguments.within),
+        averaged=arguments.averaged,
     )
     return _finish(report, arguments)

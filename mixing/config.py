@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
+from .blend.external_forces import LoadConfig
 from .blend.levels import EXPENSIVE, LEVELS, PARTS, POOLS, Level
 from .drivers.config import DriverConfig
 from .errors import MixpiError
@@ -207,6 +208,11 @@ class MixingConfig(Section):
     )
     end: EndConfig | None = Field(
         None, description="When the run ends, if that is before <total_steps> are done."
+    )
+    loads: list[LoadConfig] = Field(
+        [],
+        description="Constant forces on some of the atoms, beside those of the potentials and "
+        "whatever the weights; part of the energy. A list of",
     )
     output: OutputConfig = Field(
         default_factory=OutputConfig, description="Files of the mixing layer."

@@ -39,7 +39,10 @@ def _describe(model: type[BaseModel], depth: int) -> list[str]:
         lines.append(f"{indent}{name}:{default}")
         lines.append(f"{indent}  # {info.description}")
         if section:
-            lines += _describe(section, depth + 1)
+            keys = _describe(section, depth + 1)
+            if typing.get_origin(info.annotation) is list:
+                keys[0] = f"{indent}- {keys[0].lstrip()}"
+            lines += keys
     return lines
 
 
@@ -49,9 +52,9 @@ def _as_yaml(value: Any) -> str:
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:
-    """The section behind an annotation, also an optional one."""
+    """The section behind an annotation, also an optional one, or a list of such."""
     options = [annotation]
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType, list):
         options = list(typing.get_args(annotation))
     # one way to write a key may carry more than its type
     options = [o.__origin__ if typing.get_origin(o) is typing.Annotated else o for o in options]

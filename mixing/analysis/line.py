@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -24,7 +26,7 @@ WINDOWS = 40
 M_PER_S = 100.0
 
 
-def is_bcc(pairs: Pairs, atoms: int, cutoff: float) -> np.ndarray:
+def is_bcc(pairs: Pairs, atoms: int, cutoff: float, among: np.ndarray | None = None) -> np.ndarray:
     """Which atoms have the surroundings of bcc, by common neighbour analysis.
 
     Of 14 neighbours eight have six in common with the atom, with six bonds among these, and six
@@ -38,13 +40,16 @@ def is_bcc(pairs: Pairs, atoms: int, cutoff: float) -> np.ndarray:
         How many there are.
     cutoff : float
         Å; between the second and the third shell of neighbours, 1.207 lattice constants.
+    among : ndarray of bool, shape (atoms,), optional
+        Others are not looked at, and nothing is said of them (False).
 
     Returns
     -------
     ndarray of bool, shape (atoms,)
     """
-    count = np.bincount(pairs.first, minlength=atoms)
-    full = count == BCC
+    full = np.bincount(pairs.first, minlength=atoms) == BCC
+    if among is not None:
+        full &= among
     vectors = pairs.vectors[full[pairs.first]].reshape(-1, BCC, 3)
     squares = np.sum((vectors[:, :, None] - vectors[:, None]) ** 2, axis=-1)
     bonded = ((squares < cutoff**2) & (squares > 0.0)).astype(np.int16)
@@ -79,7 +84,7 @@ def line_atoms(
     """
     n = len(positions)
     pairs = pairs_within(positions, cell, cutoff)
-    odd = inside & ~is_bcc(pairs, n, cutoff)
+    odd = inside & ~is_bcc(pairs, n, cutoff, inside)
     both = odd[pairs.first] & odd[pairs.second]
     bonds = (np.ones(np.count_nonzero(both)), (pairs.first[both], pairs.second[both]))
     _, group = connected_components(coo_array(bonds, shape=(n, n)), directed=False)
@@ -95,6 +100,7 @@ def line_velocity(
     glide: int = 0,
     normal: int = 1,
     within: tuple[float, float] = (-np.inf, np.inf),
+    averaged: int = 1,
 ) -> Report:
     """How fast a dislocation line glides.
 
@@ -112,6 +118,9 @@ def line_velocity(
         Axes of the glide and of the normal of its plane: 0, 1 or 2.
     within : tuple of float
         Å; bounds along the normal that leave surfaces out.
+    averaged : int
+        Frames whose mean positions are looked at: each so many, one after another. Vibrations
+        make atoms of a hot crystal look like defects.
 
     Returns
     -------
@@ -126,20 +135,20 @@ def line_velocity(
     path = trajectory.path
     times: list[float] = []
     places: list[float] = []
+    heights: list[float] = []
     sizes: list[int] = []
-    cell: PeriodicCell | None = None
     centre = RegionCentre()
-    for time, atoms in trajectory.frames():
-        cell = periodic_cell(atoms, path, cell)
-        height = atoms.positions[:, normal]
+    for time, positions, cell in _averages(trajectory, averaged):
+        height = positions[:, normal]
         inside = (height > within[0]) & (height < within[1])
-        found = line_atoms(atoms.positions, cell, cutoff, inside)
+        found = line_atoms(positions, cell, cutoff, inside)
         if not found.any():
             raise MixpiError(
                 f"{path}: all atoms are bcc at {time:g} fs: there is no line, or the cutoff or the "
                 "bounds are wrong"
             )
-        place = centre.follow(atoms.positions, cell.vectors, found.astype(float))[glide]
+        middle = centre.follow(positions, cell.vectors, found.astype(float))
+        place = middle[glide]
         width = float(np.linalg.norm(cell.vectors[glide]))
         if places and abs(place - places[-1]) > FAR * width:
             raise MixpiError(
@@ -148,6 +157,7 @@ def line_velocity(
             )
         times.append(time)
         places.append(float(place))
+        heights.append(float(middle[normal]))
         sizes.append(int(found.sum()))
     even = require_even(path, times, WINDOWS + 1)
     ends = np.linspace(0, len(even) - 1, WINDOWS + 1).astype(int)
@@ -159,7 +169,27 @@ def line_velocity(
         (
             Result("velocity", speed.value * unit, speed.error * unit, "m/s", speed.independent),
             Result("glided", places[-1] - places[0], np.inf, "Å"),
+            Result("left its plane by", heights[-1] - heights[0], np.inf, "Å"),
         ),
         (f"the line has {min(sizes)} to {max(sizes)} atoms",),
-        {"time_ps": even / 1e3, "place_A": places},
+        {"time_ps": even / 1e3, "place_A": places, "height_A": heights},
     )
+
+
+def _averages(
+    trajectory: Trajectory, averaged: int
+) -> Iterator[tuple[float, np.ndarray, PeriodicCell]]:
+    """Time (fs), positions (n, 3; Å) and cell: means of so many frames, one after another."""
+    cell: PeriodicCell | None = None
+    together: list[tuple[float, np.ndarray]] = []
+    for time, atoms in trajectory.frames():
+        cell = periodic_cell(atoms, trajectory.path, cell)
+        positions = atoms.positions
+        if together:  # frames may be wrapped
+            first = together[0][1]
+            positions = first + cell.shortest(positions - first)
+        together.append((time, positions))
+        if len(together) == averaged:
+            times, several = zip(*together, strict=True)
+            yield float(np.mean(times)), np.mean(several, axis=0), cell
+            together = []

@@ -19,6 +19,7 @@ from ..structure import read_structure
 from .drivers import check_drivers
 from .dynamics import check_dynamics
 from .input import check_forces_named, check_kind, check_view
+from .loads import check_loads
 from .seeds import describe_seeds
 from .structure import check_structure
 from .thermostat import check_thermostat
@@ -68,6 +69,7 @@ def check(path: str | Path, *, drivers: bool = True) -> Iterator[str]:
     yield from _describe_regions(ipi_input, atoms, regions)
     yield from check_thermostat(ipi_input, view, regions)
     yield from check_dynamics(ipi_input, view, atoms)
+    yield from check_loads(ipi_input, view)
     yield from check_drivers(ipi_input, atoms, regions, load=drivers)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 from ase.units import Bohr, Hartree
 
+from ..blend.external_forces import external_forces, require_felt
 from ..blend.levels import CHEAP, CHEAP_ON_CLUSTER, EXPENSIVE, PARTS
 from ..blend.mixer import Mixed, Mixer, Plan, WorkOfCorrection
 from ..errors import MixpiError
@@ -62,6 +64,9 @@ class Layer:
             if EXPENSIVE in self._levels
             else Mixer(numbers, [], **radii)  # whose seeds need not be looked for
         )
+        # they are beside the potentials: a difference of these has none
+        loads = session.config.loads if part != "delta" else []
+        self._external = external_forces(loads, session.structure_path)
         self._simulation: RunningSimulation | None = None
         self._files: RunFiles | None = None
         self._centre = RegionCentre()
@@ -170,13 +175,16 @@ class Layer:
         received = time.perf_counter()
         self._inspect(first, plan, asked, replies, f"step {step}")
         if plan is None:
-            potentials, forces = replies.energies[CHEAP.pool], replies.forces[CHEAP.pool]
+            potentials = self._with_loads(replies.energies[CHEAP.pool], asked)
+            forces = [self._external.added_to(one) for one in replies.forces[CHEAP.pool]]
             self._session.cheap_seconds += received - entered
         else:
             self._asking.observe(step, plan)
             self._weights = plan.regions.weights
             mixed = self._mix(plan, replies, len(asked.given))
             potentials, work = self._energies(plan, asked, mixed, replies)
+            potentials = self._with_loads(potentials, asked)
+            mixed = [replace(one, forces=self._external.added_to(one.forces)) for one in mixed]
             forces = [one.forces for one in mixed]
             blended = time.perf_counter()
             times = {
@@ -264,6 +272,7 @@ class Layer:
 
     def _start(self, h: np.ndarray, ring: list[np.ndarray]) -> None:
         """Meet i-PI's files, open ours and the sockets; the first evaluation needs them."""
+        require_felt(self._config.loads, self._session.parts)
         if self._simulation:
             if self._part == "delta" and self._simulation.corrects_nothing(self._pes):
                 raise MixpiError(
@@ -354,6 +363,11 @@ class Layer:
             self._mixer.correct(plan, *both, pool=CHEAP_ON_CLUSTER.pool)
             for both in zip(cheap, expensive, strict=True)
         ]
+
+    def _with_loads(self, potentials: Sequence[float], asked: Geometries) -> list[float]:
+        """Potentials of the geometries, eV, with those of the loads."""
+        given = zip(potentials, asked.given_angstrom, strict=True)
+        return [potential + self._external.energy(x) for potential, x in given]
 
     def _energies(
         self, plan: Plan, asked: Geometries, mixed: Sequence[Mixed], replies: Replies

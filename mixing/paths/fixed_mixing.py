@@ -13,6 +13,7 @@ import numpy as np
 from ase import Atoms
 
 from ..blend.clusters import Cluster
+from ..blend.external_forces import external_forces
 from ..blend.levels import CHEAP, CHEAP_ON_CLUSTER, EXPENSIVE
 from ..blend.mixer import Plan
 from ..blend.site_energies import species_offsets, weighted_difference
@@ -114,6 +115,7 @@ class FixedMixing:
         self._limits = Limits(config.limits, atoms.symbols)
         self._mixer = make_mixer(config, atoms, still=True)
         self._mixer.meet(atoms.get_masses(), timestep=0.0)
+        self._external = external_forces(config.loads, config.home / config.structure)
         self._geometries = list(geometries)
         self._buffers: dict[str, float] = {}
         if CHEAP_ON_CLUSTER.pool in self._pools:
@@ -166,6 +168,17 @@ class FixedMixing:
         """
         for positions in geometries:
             self._limits.require_positions(positions, 1.0, "this geometry")
+        found = self._of_potentials(geometries)
+        return [self._loaded(one, x) for one, x in zip(found, geometries, strict=True)]
+
+    def _loaded(self, found: FixedResult, positions: np.ndarray) -> FixedResult:
+        """What the potentials say of a geometry, and the loads of the configuration."""
+        forces, energy = self._external.added_to(found.forces), found.energy
+        if energy is not None:
+            energy += self._external.energy(positions)
+        return FixedResult(forces, energy)
+
+    def _of_potentials(self, geometries: Sequence[np.ndarray]) -> list[FixedResult]:
         if self._kind != "mixed":
             return self._one_potential(geometries)
         if self._offsets is None:

@@ -147,6 +147,7 @@ class Setting:
             "forces": kind,
             "seeds": self.config.seed_indices,
             "regions": self.config.regions.model_dump(),
+            "loads": [load.model_dump() for load in self.config.loads],
             "atoms": str(self.atoms.symbols),
         }
 

@@ -119,9 +119,7 @@ def screw_dipole(atoms: Atoms, centre: np.ndarray, shear: float) -> Atoms:
     start, along_x, along_y = field(x, y)
     along_x, along_y = (step - np.round(step) for step in (along_x - start, along_y - start))
     x, y, _ = atoms.positions.T
-    atoms.positions[:, 2] += b * (
-        field(x, y) - along_x * x / lx - (along_y - shear) * y / ly
-    )
+    atoms.positions[:, 2] += b * (field(x, y) - along_x * x / lx - (along_y - shear) * y / ly)
     cell = atoms.cell.array
     cell[1, 2] = shear * b
     atoms.set_cell(cell)
@@ -180,7 +178,9 @@ def helium_thermal(rng, sampler, *, temperature: float, frames: int = 9, spacing
 
 def helium_between(rng, sampler):
     """He held on its way between sites, while W gives way: tetrahedral to tetrahedral and beyond."""
-    stations = [np.array(p) for p in ((0.5, 0.25, 0), (0.5, 0.5, 0), (0.75, 0.5, 0), (0.5, 0.25, 0.25))]
+    stations = [
+        np.array(p) for p in ((0.5, 0.25, 0), (0.5, 0.5, 0), (0.75, 0.5, 0), (0.5, 0.25, 0.25))
+    ]
     for one, two in ((0, 2), (0, 1), (0, 3)):
         for fraction in np.linspace(0.15, 1.0, 5 if two == 2 else 3):
             point = (stations[one] + fraction * (stations[two] - stations[one]) + 1.0) * LATTICE

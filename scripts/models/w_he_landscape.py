@@ -79,7 +79,9 @@ def main() -> None:
         value = recipe.energy(atoms, calculator)
         far = value if far is None else far
         alone, _ = zbl(height)
-        print(f"| He {height} Å above W of a surface (eV; nuclei alone {alone:.1f}) | {value - far:.2f} |")
+        print(
+            f"| He {height} Å above W of a surface (eV; nuclei alone {alone:.1f}) | {value - far:.2f} |"
+        )
 
 
 #: Where He is held, in lattice constants.

@@ -70,6 +70,7 @@ def test_there_are_studies():
     names = {study.name for study in ALL}
     assert {"si_vacancy_neb", "si_stretched_bond", "fe_dumbbell", "he_in_w"} <= names
     assert "he_implantation" in names
+    assert "w_screw_dislocation" in names
     assert {("si_vacancy_neb", "laptop"), ("si_stretched_bond", "laptop")} <= set(RESULTS)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from ase.io import write
+from mixpi import MixpiError
 from mixpi.analysis.line import is_bcc, line_velocity
 from mixpi.analysis.trajectories import Trajectory
 from mixpi.cli import main
@@ -75,10 +76,33 @@ def test_a_line_that_glides(tmp_path):
     report = line_velocity(Trajectory(tmp_path / "mix.extxyz"), cutoff=CUTOFF)
     assert way > 8 * EDGE  # around the cell
     assert report["glided"].value == pytest.approx(way, abs=0.3)
+    assert report["left its plane by"].value == pytest.approx(0.0, abs=0.3)
     found, exact = report["velocity"], 0.25 * EDGE / 0.1 * 100.0
     assert found.value == pytest.approx(exact, abs=3.5 * found.error)
     # hops are independent: the error of their number is that of a binomial
     assert found.error == pytest.approx(exact * np.sqrt(0.75 / (0.25 * 120)), rel=0.4)
+
+
+def test_frames_are_averaged(tmp_path):
+    """A crystal so hot that no single frame shows the line; wrapped, in a leaning cell."""
+    rng = np.random.default_rng(5)
+    places, way = gliding(np.random.default_rng(4), 41, 0.5)
+    frames = [atoms.copy() for atoms in places for _ in range(10)]
+    for number, atoms in enumerate(frames):
+        atoms.positions += 0.1 * atoms.cell.lengths() + rng.normal(0.0, 0.2, atoms.positions.shape)
+        atoms.set_cell(atoms.cell.array + np.outer([1, 0, 0], [0, 0, EDGE]))
+        atoms.wrap()
+        atoms.info = {"time": 100.0 * number}
+    path = tmp_path / "mix.extxyz"
+    write(path, frames)
+    height = atoms.cell[1, 1]
+    options = {"cutoff": CUTOFF, "within": (0.35 * height, 0.85 * height)}
+    report = line_velocity(Trajectory(path), averaged=10, **options)
+    assert way > 8 * EDGE  # around the cell
+    assert report["glided"].value == pytest.approx(way, abs=0.3)
+    np.testing.assert_allclose(np.diff(report.curves["time_ps"]), 1.0)
+    with pytest.raises(MixpiError, match="it is lost"):
+        line_velocity(Trajectory(path), **options)
 
 
 def test_the_command_and_bad_input(tmp_path, capsys):
@@ -90,6 +114,8 @@ def test_the_command_and_bad_input(tmp_path, capsys):
     assert "m/s" in capsys.readouterr().out and (tmp_path / "l.png").stat().st_size > 1000
     assert main([*words.split(), "--within", "0", "3"]) == 1
     assert "there is no line" in capsys.readouterr().err
+    assert main([*words.split(), "--averaged", "0"]) == 1
+    assert "1 at least" in capsys.readouterr().err
     assert main([*words.split(), "--skip", "1000"]) == 1
     assert "35 frames are too few" in capsys.readouterr().err
     write(path, [*frames[:1], *gliding(np.random.default_rng(3), 45, 1.0)[0][4:]])
