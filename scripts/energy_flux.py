@@ -3,6 +3,7 @@
 python scripts/energy_flux.py own WORK      Si vacancy, 511 atoms: each way's own run
 python scripts/energy_flux.py step WORK     the same with half the time step
 python scripts/energy_flux.py snap WORK     the same, another cheap potential; snap_near: 215 atoms
+python scripts/energy_flux.py NAME WORK     the same, a potential of ipi_inputs/potentials for silicon
 python scripts/energy_flux.py buffers WORK  the same, what is cut off the expensive forces
 python scripts/energy_flux.py helium WORK   a moving seed: He in 432 W, hysteresis
 python scripts/energy_flux.py tables WORK   what was found; --json writes it
@@ -26,7 +27,15 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from energy_walk import BAND, Chain, climb, load, ratio, spread, warming, write
-from mixed_system import EAM_UF3, ROOT, SNAP, System, Way, helium_in_tungsten, small_vacancy
+from mixed_system import (
+    POTENTIALS,
+    ROOT,
+    System,
+    Way,
+    distilled,
+    helium_in_tungsten,
+    small_vacancy,
+)
 from mixed_work import run_piece, settle, thermal
 
 
@@ -124,6 +133,7 @@ class Study:
     start: str
     atoms: Atoms | None = None
     band: float = BAND
+    ratios: Sequence[tuple[Way, Way]] = ()
 
     def ways(self, mover: Way) -> list[Way]:
         """All, who moves the atoms first."""
@@ -132,9 +142,27 @@ class Study:
         return [mover, *others]
 
 
+def another(name: str) -> Study:
+    """A cheap potential with the recommended weights; beside it, `si-uf3` along its trajectories."""
+    widths = ((3, 4), (3, 3), (4, 4), (6, 4))
+    mine = [frozen(core, blend, cheap=name) for core, blend in widths]
+    usual = [frozen(core, blend) for core, blend in widths]
+    return Study(
+        "si_vacancy_md", mine[:1], (*mine[1:], *usual), 4.0, 300.0, {name: distilled(name)},
+        f"silicon-{name}", ratios=tuple(zip(mine, usual, strict=True)),
+    )  # fmt: skip
+
+
+def others() -> list[str]:
+    """The potentials for silicon that have been distilled, but for the usual one."""
+    names = sorted(path.stem for path in POTENTIALS.glob("si-*.yaml"))
+    return [n for n in names if n != "si-uf3" and (POTENTIALS / f"{n}.json").is_file()]
+
+
 STUDIES = {
     "own": Study(
-        "si_vacancy_md", MOVERS, (*NOTED, *EAM_NOTED), 4.0, 300.0, {"eam-uf3": EAM_UF3}, "silicon"
+        "si_vacancy_md", MOVERS, (*NOTED, *EAM_NOTED), 4.0, 300.0, {"eam-uf3": distilled("si-eam-uf3")}, "silicon",
+        ratios=RATIOS,
     ),
     "step": Study(
         "si_vacancy_md", MOVERS[:1], tuple(w for w in (*MOVERS, *NOTED) if not w.cheap),
@@ -144,10 +172,10 @@ STUDIES = {
         "si_vacancy_md",
         by_snap(frozen(6.0, 4.0)),
         by_snap(frozen(3.0, 4.0), frozen(4.0, 4.0), frozen(5.0, 4.0), frozen(6.0, 4.0, "smooth")),
-        4.0, 300.0, {"snap": SNAP}, "silicon",
+        4.0, 300.0, {"snap": distilled("si-snap")}, "silicon",
     ),
     "snap_near": Study(
-        "si_vacancy_md", by_snap(frozen(3.0, 3.0)), (), 4.0, 300.0, {"snap": SNAP}, "small",
+        "si_vacancy_md", by_snap(frozen(3.0, 3.0)), (), 4.0, 300.0, {"snap": distilled("si-snap")}, "small",
         small_vacancy(),
     ),
     "buffers": Study(
@@ -156,6 +184,7 @@ STUDIES = {
     "helium": Study(
         "w_he_md", *helium_ways(), 2.0, 600.0, {}, "helium", helium_in_tungsten(), 0.5
     ),
+    **{name: another(name) for name in others()},
 }  # fmt: skip
 
 
@@ -242,22 +271,26 @@ def besides(base: str, chains: Sequence[Chain], names: Sequence[str]) -> list[di
     return rows
 
 
-def comparisons(study: Study, chains: Sequence[Chain], rows: Sequence[dict]) -> dict:
-    """Whether climbs are what the spreads say, of ways by the first cheap potential; ratios."""
+def comparisons(study: Study, rows: Sequence[dict]) -> dict:
+    """Whether climbs are what the spreads say, of ways by the first cheap potential."""
     moved = {way.name for way in study.movers if not way.cheap}
-    alike = [chain for chain in chains if chain.mover in moved]
     both = [(one, one["own"]) for one in rows if one["way"] in moved and "own" in one]
     expected = sum(one["meV_per_ps"] * own["ps"] for one, own in both)
-    found: dict = {
+    return {
         "chi2": sum(((own["meV_per_ps"] - one["meV_per_ps"]) / own["error"]) ** 2
                     for one, own in both),
         "runs": len(both),
         "climbs_to_spreads": sum(own["meV_per_ps"] * own["ps"] for _, own in both) / expected,
     }  # fmt: skip
-    for first, second in RATIOS:
-        names = (first.name, second.name)
-        found[" / ".join(names)] = ratio(*names, alike, study.band)
-    return found
+
+
+def ratios(study: Study, chains: Sequence[Chain]) -> dict[str, tuple[float, float]]:
+    """Of the spreads of two ways along the trajectories of one cheap potential, the first one's."""
+    cheap = study.movers[0].cheap
+    alike = {way.name for way in study.movers if way.cheap == cheap}
+    own = [chain for chain in chains if chain.mover in alike]
+    pairs = [(first.name, second.name) for first, second in study.ratios]
+    return {" / ".join(names): ratio(*names, own, study.band) for names in pairs}
 
 
 def table(name: str, work: Path) -> dict:
@@ -282,8 +315,9 @@ def table(name: str, work: Path) -> dict:
         "ways": rows,
     }
     show(name, found)
-    if name == "own":
-        found["compared"] = comparisons(study, chains, rows)
+    if study.ratios:
+        compared = comparisons(study, rows) if name == "own" else {}
+        found["compared"] = {**compared, **ratios(study, chains)}
         print(json.dumps(found["compared"], indent=1))
     return found
 

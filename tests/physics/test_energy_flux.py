@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ase import units
 from energy_walk import climb, load, spread
-from mixed_system import EAM_UF3, ROOT, UF3, System, Way, small_vacancy
+from mixed_system import ROOT, System, Way, distilled, small_vacancy
 from mixed_work import State, run_piece, thermal
 
 
@@ -35,7 +35,7 @@ def piece(path, system: System, ways, before, steps: int, origin=None) -> dict:
 
 def test_equal_potentials_make_no_heat(tmp_path):
     """Whatever the weights do, and although they move."""
-    system = vacancy(UF3)
+    system = vacancy(distilled("si-uf3"))
     ways = [LINEAR, SMOOTH]
     found = piece(tmp_path / "p.npz", system, ways, begin(tmp_path, system), 100)
     assert np.abs(found["heats"]).max() < 1e-9
@@ -45,7 +45,7 @@ def test_equal_potentials_make_no_heat(tmp_path):
 
 def test_the_heat_is_what_the_energy_changes_by(tmp_path):
     """Forces of one way move the atoms: its heat and the total energy rise together."""
-    system = vacancy(EAM_UF3)
+    system = vacancy(distilled("si-eam-uf3"))
     ways = [LINEAR, SMOOTH]
     found = piece(tmp_path / "p.npz", system, ways, begin(tmp_path, system), 200)
     energy, heats = found["energies"] - found["energies"][0], found["heats"] - found["heats"][0]
@@ -55,7 +55,7 @@ def test_the_heat_is_what_the_energy_changes_by(tmp_path):
 
 def test_pieces_continue_one_another(tmp_path):
     """Two of 15 steps are one of 30, for weights that are frozen or remember earlier ones, too."""
-    system = vacancy(EAM_UF3)
+    system = vacancy(distilled("si-eam-uf3"))
     ways = [SLOW, Way(3.0, 3.0, every=0), LINEAR]
     start = begin(tmp_path, system)
     whole = piece(tmp_path / "whole.way.0.000.npz", system, ways, start, 30)
