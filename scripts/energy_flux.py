@@ -3,7 +3,7 @@
 python scripts/energy_flux.py own WORK      Si vacancy, 511 atoms: each way's own run
 python scripts/energy_flux.py step WORK     the same with half the time step
 python scripts/energy_flux.py snap WORK     the same, another cheap potential; snap_near: 215 atoms
-python scripts/energy_flux.py NAME WORK     the same, a potential of ipi_inputs/potentials for silicon
+python scripts/energy_flux.py NAME WORK     the same, a silicon potential of ipi_inputs/potentials
 python scripts/energy_flux.py buffers WORK  the same, what is cut off the expensive forces
 python scripts/energy_flux.py helium WORK   a moving seed: He in 432 W, hysteresis
 python scripts/energy_flux.py tables WORK   what was found; --json writes it
@@ -122,7 +122,11 @@ def helium_ways() -> tuple[list[Way], list[Way]]:
 
 @dataclass(frozen=True)
 class Study:
-    """What a subcommand runs: fs, K, 1/ps."""
+    """What a subcommand runs: fs, K, 1/ps.
+
+    ``ratios`` are of spreads; ``together``: spreads are along all trajectories, not along those
+    that the same cheap potential has moved.
+    """
 
     case: str
     movers: Sequence[Way]
@@ -134,6 +138,12 @@ class Study:
     atoms: Atoms | None = None
     band: float = BAND
     ratios: Sequence[tuple[Way, Way]] = ()
+    together: bool = False
+
+    def along(self, cheap: str, chains: Sequence[Chain]) -> list[Chain]:
+        """The trajectories for the spreads of ways by a cheap potential; all if it moved none."""
+        alike = {way.name for way in self.movers if way.cheap == cheap or self.together}
+        return [chain for chain in chains if chain.mover in alike] or list(chains)
 
     def ways(self, mover: Way) -> list[Way]:
         """All, who moves the atoms first."""
@@ -143,13 +153,14 @@ class Study:
 
 
 def another(name: str) -> Study:
-    """A cheap potential with the recommended weights; beside it, `si-uf3` along its trajectories."""
-    widths = ((3, 4), (3, 3), (4, 4), (6, 4))
+    """A cheap potential beside `si-uf3`: each moves the atoms with the recommended weights."""
+    widths = ((3, 4), (3, 3), (4, 4))
     mine = [frozen(core, blend, cheap=name) for core, blend in widths]
     usual = [frozen(core, blend) for core, blend in widths]
     return Study(
-        "si_vacancy_md", mine[:1], (*mine[1:], *usual), 4.0, 300.0, {name: distilled(name)},
-        f"silicon-{name}", ratios=tuple(zip(mine, usual, strict=True)),
+        "si_vacancy_md", (mine[0], usual[0]), (*mine, *usual), 4.0, 300.0,
+        {name: distilled(name)}, "silicon", ratios=tuple(zip(mine, usual, strict=True)),
+        together=True,
     )  # fmt: skip
 
 
@@ -161,8 +172,8 @@ def others() -> list[str]:
 
 STUDIES = {
     "own": Study(
-        "si_vacancy_md", MOVERS, (*NOTED, *EAM_NOTED), 4.0, 300.0, {"eam-uf3": distilled("si-eam-uf3")}, "silicon",
-        ratios=RATIOS,
+        "si_vacancy_md", MOVERS, (*NOTED, *EAM_NOTED), 4.0, 300.0,
+        {"eam-uf3": distilled("si-eam-uf3")}, "silicon", ratios=RATIOS,
     ),
     "step": Study(
         "si_vacancy_md", MOVERS[:1], tuple(w for w in (*MOVERS, *NOTED) if not w.cheap),
@@ -175,8 +186,8 @@ STUDIES = {
         4.0, 300.0, {"snap": distilled("si-snap")}, "silicon",
     ),
     "snap_near": Study(
-        "si_vacancy_md", by_snap(frozen(3.0, 3.0)), (), 4.0, 300.0, {"snap": distilled("si-snap")}, "small",
-        small_vacancy(),
+        "si_vacancy_md", by_snap(frozen(3.0, 3.0)), (), 4.0, 300.0,
+        {"snap": distilled("si-snap")}, "small", small_vacancy(),
     ),
     "buffers": Study(
         "si_vacancy_md", buffer_ways()[:1], buffer_ways()[1:], 4.0, 300.0, {}, "silicon"
@@ -285,26 +296,20 @@ def comparisons(study: Study, rows: Sequence[dict]) -> dict:
 
 
 def ratios(study: Study, chains: Sequence[Chain]) -> dict[str, tuple[float, float]]:
-    """Of the spreads of two ways along the trajectories of one cheap potential, the first one's."""
-    cheap = study.movers[0].cheap
-    alike = {way.name for way in study.movers if way.cheap == cheap}
-    own = [chain for chain in chains if chain.mover in alike]
-    pairs = [(first.name, second.name) for first, second in study.ratios]
-    return {" / ".join(names): ratio(*names, own, study.band) for names in pairs}
+    """Of the spreads of two ways along the same trajectories."""
+    found = {}
+    for first, second in study.ratios:
+        names = (first.name, second.name)
+        found[" / ".join(names)] = ratio(*names, study.along(first.cheap, chains), study.band)
+    return found
 
 
 def table(name: str, work: Path) -> dict:
-    """All ways of a study; those of another cheap potential along their own trajectories."""
+    """All ways of a study."""
     study = STUDIES[name]
     chains = load(work.glob(f"{name}.*.npz"), SKIPPED)
     ways = dict.fromkeys((*study.movers, *study.noted))
-    moved = {chain.mover for chain in chains}
-    rows = []
-    for way in ways:
-        alike = {other.name for other in study.movers if other.cheap == way.cheap} & moved
-        own = [chain for chain in chains if chain.mover in (alike or moved)]
-        if own:
-            rows.append(row(way.name, own, study.band))
+    rows = [row(way.name, study.along(way.cheap, chains), study.band) for way in ways]
     if name == "buffers":
         rows += besides(rows[0]["way"], chains, [one["way"] for one in rows[1:]])
     found = {

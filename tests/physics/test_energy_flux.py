@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from ase import units
 from energy_walk import climb, load, spread
+from force_errors import by_shell
 from mixed_system import ROOT, System, Way, distilled, small_vacancy
 from mixed_work import State, run_piece, thermal
 
@@ -91,3 +94,19 @@ def test_rates_of_random_walks():
         values = np.array([one.value for one in found])
         assert abs(values.mean() - rate) < 3.0 * values.std() / np.sqrt(len(values))
         assert np.mean([one.error for one in found]) == pytest.approx(values.std(), rel=0.15)
+
+
+def test_lines_of_a_distilled_potential_name_its_files():
+    """Wherever LAMMPS runs."""
+    pair_style, eam, uf3, _ = distilled("si-eam-uf3")
+    assert pair_style.startswith("pair_style hybrid/overlay eam/alloy uf3 3")
+    for line, suffix in ((eam, ".alloy"), (uf3, ".uf3")):
+        file = Path(line.split()[-2])
+        assert file.is_absolute() and file.is_file() and file.suffix == suffix
+
+
+def test_errors_are_of_the_shell_that_an_atom_is_in():
+    values = np.diag([1.0, 2.0, 3.0, 4.0])[:, :3] * np.sqrt(3.0)
+    values[3, 0] = 4.0 * np.sqrt(3.0)
+    found = by_shell(values, np.array([2.9, 3.0, 6.0, 8.0]))
+    assert found == pytest.approx([1.0, 2.0, 3.0, 4.0, np.sqrt(2.5)])
