@@ -3,6 +3,7 @@
 python scripts/energy_flux.py own WORK      Si vacancy, 511 atoms: each way's own run
 python scripts/energy_flux.py step WORK     the same with half the time step
 python scripts/energy_flux.py snap WORK     the same, another cheap potential; snap_near: 215 atoms
+python scripts/energy_flux.py NAME WORK     the same, a silicon potential of ipi_inputs/potentials
 python scripts/energy_flux.py buffers WORK  the same, what is cut off the expensive forces
 python scripts/energy_flux.py helium WORK   a moving seed: He in 432 W, hysteresis
 python scripts/energy_flux.py tables WORK   what was found; --json writes it
@@ -26,7 +27,15 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from energy_walk import BAND, Chain, climb, load, ratio, spread, warming, write
-from mixed_system import EAM_UF3, ROOT, SNAP, System, Way, helium_in_tungsten, small_vacancy
+from mixed_system import (
+    POTENTIALS,
+    ROOT,
+    System,
+    Way,
+    distilled,
+    helium_in_tungsten,
+    small_vacancy,
+)
 from mixed_work import run_piece, settle, thermal
 
 
@@ -113,7 +122,11 @@ def helium_ways() -> tuple[list[Way], list[Way]]:
 
 @dataclass(frozen=True)
 class Study:
-    """What a subcommand runs: fs, K, 1/ps."""
+    """What a subcommand runs: fs, K, 1/ps.
+
+    ``ratios`` are of spreads; ``together``: spreads are along all trajectories, not along those
+    that the same cheap potential has moved.
+    """
 
     case: str
     movers: Sequence[Way]
@@ -124,6 +137,13 @@ class Study:
     start: str
     atoms: Atoms | None = None
     band: float = BAND
+    ratios: Sequence[tuple[Way, Way]] = ()
+    together: bool = False
+
+    def along(self, cheap: str, chains: Sequence[Chain]) -> list[Chain]:
+        """The trajectories for the spreads of ways by a cheap potential; all if it moved none."""
+        alike = {way.name for way in self.movers if way.cheap == cheap or self.together}
+        return [chain for chain in chains if chain.mover in alike] or list(chains)
 
     def ways(self, mover: Way) -> list[Way]:
         """All, who moves the atoms first."""
@@ -132,9 +152,28 @@ class Study:
         return [mover, *others]
 
 
+def another(name: str) -> Study:
+    """A cheap potential beside `si-uf3`: each moves the atoms with the recommended weights."""
+    widths = ((3, 4), (3, 3), (4, 4))
+    mine = [frozen(core, blend, cheap=name) for core, blend in widths]
+    usual = [frozen(core, blend) for core, blend in widths]
+    return Study(
+        "si_vacancy_md", (mine[0], usual[0]), (*mine, *usual), 4.0, 300.0,
+        {name: distilled(name)}, "silicon", ratios=tuple(zip(mine, usual, strict=True)),
+        together=True,
+    )  # fmt: skip
+
+
+def others() -> list[str]:
+    """The potentials for silicon that have been distilled, but for the usual one."""
+    names = sorted(path.stem for path in POTENTIALS.glob("si-*.yaml"))
+    return [n for n in names if n != "si-uf3" and (POTENTIALS / f"{n}.json").is_file()]
+
+
 STUDIES = {
     "own": Study(
-        "si_vacancy_md", MOVERS, (*NOTED, *EAM_NOTED), 4.0, 300.0, {"eam-uf3": EAM_UF3}, "silicon"
+        "si_vacancy_md", MOVERS, (*NOTED, *EAM_NOTED), 4.0, 300.0,
+        {"eam-uf3": distilled("si-eam-uf3")}, "silicon", ratios=RATIOS,
     ),
     "step": Study(
         "si_vacancy_md", MOVERS[:1], tuple(w for w in (*MOVERS, *NOTED) if not w.cheap),
@@ -144,11 +183,11 @@ STUDIES = {
         "si_vacancy_md",
         by_snap(frozen(6.0, 4.0)),
         by_snap(frozen(3.0, 4.0), frozen(4.0, 4.0), frozen(5.0, 4.0), frozen(6.0, 4.0, "smooth")),
-        4.0, 300.0, {"snap": SNAP}, "silicon",
+        4.0, 300.0, {"snap": distilled("si-snap")}, "silicon",
     ),
     "snap_near": Study(
-        "si_vacancy_md", by_snap(frozen(3.0, 3.0)), (), 4.0, 300.0, {"snap": SNAP}, "small",
-        small_vacancy(),
+        "si_vacancy_md", by_snap(frozen(3.0, 3.0)), (), 4.0, 300.0,
+        {"snap": distilled("si-snap")}, "small", small_vacancy(),
     ),
     "buffers": Study(
         "si_vacancy_md", buffer_ways()[:1], buffer_ways()[1:], 4.0, 300.0, {}, "silicon"
@@ -156,6 +195,7 @@ STUDIES = {
     "helium": Study(
         "w_he_md", *helium_ways(), 2.0, 600.0, {}, "helium", helium_in_tungsten(), 0.5
     ),
+    **{name: another(name) for name in others()},
 }  # fmt: skip
 
 
@@ -242,36 +282,34 @@ def besides(base: str, chains: Sequence[Chain], names: Sequence[str]) -> list[di
     return rows
 
 
-def comparisons(study: Study, chains: Sequence[Chain], rows: Sequence[dict]) -> dict:
-    """Whether climbs are what the spreads say, of ways by the first cheap potential; ratios."""
+def comparisons(study: Study, rows: Sequence[dict]) -> dict:
+    """Whether climbs are what the spreads say, of ways by the first cheap potential."""
     moved = {way.name for way in study.movers if not way.cheap}
-    alike = [chain for chain in chains if chain.mover in moved]
     both = [(one, one["own"]) for one in rows if one["way"] in moved and "own" in one]
     expected = sum(one["meV_per_ps"] * own["ps"] for one, own in both)
-    found: dict = {
+    return {
         "chi2": sum(((own["meV_per_ps"] - one["meV_per_ps"]) / own["error"]) ** 2
                     for one, own in both),
         "runs": len(both),
         "climbs_to_spreads": sum(own["meV_per_ps"] * own["ps"] for _, own in both) / expected,
     }  # fmt: skip
-    for first, second in RATIOS:
+
+
+def ratios(study: Study, chains: Sequence[Chain]) -> dict[str, tuple[float, float]]:
+    """Of the spreads of two ways along the same trajectories."""
+    found = {}
+    for first, second in study.ratios:
         names = (first.name, second.name)
-        found[" / ".join(names)] = ratio(*names, alike, study.band)
+        found[" / ".join(names)] = ratio(*names, study.along(first.cheap, chains), study.band)
     return found
 
 
 def table(name: str, work: Path) -> dict:
-    """All ways of a study; those of another cheap potential along their own trajectories."""
+    """All ways of a study."""
     study = STUDIES[name]
     chains = load(work.glob(f"{name}.*.npz"), SKIPPED)
     ways = dict.fromkeys((*study.movers, *study.noted))
-    moved = {chain.mover for chain in chains}
-    rows = []
-    for way in ways:
-        alike = {other.name for other in study.movers if other.cheap == way.cheap} & moved
-        own = [chain for chain in chains if chain.mover in (alike or moved)]
-        if own:
-            rows.append(row(way.name, own, study.band))
+    rows = [row(way.name, study.along(way.cheap, chains), study.band) for way in ways]
     if name == "buffers":
         rows += besides(rows[0]["way"], chains, [one["way"] for one in rows[1:]])
     found = {
@@ -282,8 +320,9 @@ def table(name: str, work: Path) -> dict:
         "ways": rows,
     }
     show(name, found)
-    if name == "own":
-        found["compared"] = comparisons(study, chains, rows)
+    if study.ratios:
+        compared = comparisons(study, rows) if name == "own" else {}
+        found["compared"] = {**compared, **ratios(study, chains)}
         print(json.dumps(found["compared"], indent=1))
     return found
 

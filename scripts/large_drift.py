@@ -19,7 +19,7 @@ import numpy as np
 import yaml
 from ase import units
 from energy_walk import climb, write
-from mixed_system import EAM_UF3, ROOT, UF3, System
+from mixed_system import ROOT, System, distilled
 from mixpi.analysis.statistics import slope
 from mixpi.analysis.trajectories import Trajectory
 from mixpi.analysis.zones import velocities_of
@@ -27,7 +27,6 @@ from zone_temperatures import run
 
 
 CASE = ROOT / "ipi_inputs" / "si_vacancy_md_8000"
-CHEAP = {"si-uf3": UF3, "si-eam-uf3": EAM_UF3}
 #: fs; steps between frames.
 TIMESTEP, STRIDE = 4.0, 25
 #: ps left out at the beginning, which is far from equilibrium.
@@ -41,7 +40,7 @@ def prepare(folder: Path, given: argparse.Namespace) -> None:
     config = yaml.safe_load(path.read_text())
     radii = {"core": given.core, "blend": given.blend, "buffer": 9.5}  # as the partial one needs
     config["regions"] = {**radii, "profile": given.profile, "every": 0}
-    config["cheap"] = {"lammps": {"potential": list(CHEAP[given.cheap])}}
+    config["cheap"] = {"lammps": {"potential": list(distilled(given.cheap))}}
     config["expensive"]["mace"]["partial"] = {"sites": 5.0, "features": 4.0}
     config["output"] = {"trajectory": "mix.extxyz", "stride": STRIDE, "velocities": True}
     path.write_text(yaml.safe_dump(config))
@@ -75,7 +74,7 @@ def energies(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--cheap", choices=CHEAP, default="si-uf3")
+    parser.add_argument("--cheap", default="si-uf3", help="of ipi_inputs/potentials")
     parser.add_argument("--core", type=float, default=4.0)
     parser.add_argument("--blend", type=float, default=4.0)
     parser.add_argument("--profile", default="linear")

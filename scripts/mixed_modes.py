@@ -1,11 +1,12 @@
 """Do mixed forces make vibrations grow? The modes of a vacancy in 215 silicon atoms.
 
-python scripts/mixed_modes.py WORK
+python scripts/mixed_modes.py WORK [--cheap si-eam-uf3]
 
 The stiffness that blended forces have, diag(w) K_expensive + diag(1 − w) K_cheap, is not symmetric:
 squared frequencies can come in complex pairs, and of each pair one vibration grows, the other
 fades, with the imaginary part of the frequency. K are central differences at the structure that
-the expensive potential has at rest; they are kept in WORK.
+the expensive potential has at rest; they are kept in WORK. Cheap are ``si-uf3`` and another one of
+``ipi_inputs/potentials``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from ase import units
 from ase.calculators.calculator import Calculator
 from ase.optimize import FIRE
-from mixed_system import EAM_UF3, ROOT, System, small_vacancy
+from mixed_system import ROOT, System, distilled, small_vacancy
 from mixpi import build_regions
 
 
@@ -50,10 +51,10 @@ class Expensive(Calculator):
         self.results = {"energy": found[0], "forces": found[1]}
 
 
-def measure(path: Path) -> None:
+def measure(path: Path, name: str) -> None:
     """Stiffness by the expensive and the cheap potentials, eV/Å²."""
     system = System(
-        ROOT / "ipi_inputs" / "si_vacancy_md", {"eam-uf3": EAM_UF3}, atoms=small_vacancy()
+        ROOT / "ipi_inputs" / "si_vacancy_md", {name: distilled(name)}, atoms=small_vacancy()
     )
     atoms = system.atoms.copy()
     atoms.calc = Expensive(system)
@@ -85,15 +86,17 @@ def growth(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work", type=Path)
-    path = parser.parse_args().work / "stiffness.npz"
+    parser.add_argument("--cheap", default="si-eam-uf3", help="of ipi_inputs/potentials")
+    given = parser.parse_args()
+    path = given.work / f"stiffness.{given.cheap}.npz"
     if not path.exists():
-        measure(path)
+        measure(path, given.cheap)
     found = np.load(path)
     mass = small_vacancy().get_masses()[0]
     symmetric = {k: (found[k] + found[k].T) / 2 for k in found.files if k.startswith("K_")}
     expensive = symmetric.pop("K_E")
     for name, cheap in symmetric.items():
-        print(f"cheap: {name[2:] or 'uf3'}")
+        print(f"cheap: {name[2:] or 'si-uf3'}")
         for core, blend, profile in WAYS:
             regions = build_regions(
                 found["p"], found["cell"], found["seeds"],

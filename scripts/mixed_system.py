@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,23 +23,18 @@ ROOT = Path(__file__).parent.parent
 POTENTIALS = ROOT / "ipi_inputs" / "potentials"
 #: Of the expensive forces: those of the whole cell.
 EXACT = "exact"
-#: LAMMPS lines of further cheap potentials.
-UF3 = (
-    "pair_style hybrid/overlay uf3 3 zbl 1.153 1.922",
-    f"pair_coeff * * uf3 {POTENTIALS}/si-uf3.uf3 Si",
-    "pair_coeff 1 1 zbl 14 14",
-)
-EAM_UF3 = (
-    "pair_style hybrid/overlay eam/alloy uf3 3 zbl 1.153 1.922",
-    f"pair_coeff * * eam/alloy {POTENTIALS}/si-eam-uf3.eam.alloy Si",
-    f"pair_coeff * * uf3 {POTENTIALS}/si-eam-uf3.uf3 Si",
-    "pair_coeff 1 1 zbl 14 14",
-)
-SNAP = (
-    "pair_style hybrid/overlay snap zbl 1.153 1.922",
-    f"pair_coeff * * snap {POTENTIALS}/si-snap.snapcoeff {POTENTIALS}/si-snap.snapparam Si",
-    "pair_coeff 1 1 zbl 14 14",
-)
+
+
+def distilled(name: str) -> tuple[str, ...]:
+    """LAMMPS lines of a potential of :data:`POTENTIALS`, its files with their folder."""
+    lines = json.loads((POTENTIALS / f"{name}.json").read_text())["lammps"]
+    return tuple(
+        " ".join(
+            str(POTENTIALS / word) if (POTENTIALS / word).is_file() else word
+            for word in line.split()
+        )
+        for line in lines
+    )
 
 
 def small_vacancy() -> Atoms:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from ase import units
 from energy_walk import climb, load, spread
-from mixed_system import EAM_UF3, ROOT, UF3, System, Way, small_vacancy
+from force_errors import by_shell
+from mixed_system import ROOT, System, Way, distilled, small_vacancy
 from mixed_work import State, run_piece, thermal
 
 
@@ -35,7 +38,7 @@ def piece(path, system: System, ways, before, steps: int, origin=None) -> dict:
 
 def test_equal_potentials_make_no_heat(tmp_path):
     """Whatever the weights do, and although they move."""
-    system = vacancy(UF3)
+    system = vacancy(distilled("si-uf3"))
     ways = [LINEAR, SMOOTH]
     found = piece(tmp_path / "p.npz", system, ways, begin(tmp_path, system), 100)
     assert np.abs(found["heats"]).max() < 1e-9
@@ -45,7 +48,7 @@ def test_equal_potentials_make_no_heat(tmp_path):
 
 def test_the_heat_is_what_the_energy_changes_by(tmp_path):
     """Forces of one way move the atoms: its heat and the total energy rise together."""
-    system = vacancy(EAM_UF3)
+    system = vacancy(distilled("si-eam-uf3"))
     ways = [LINEAR, SMOOTH]
     found = piece(tmp_path / "p.npz", system, ways, begin(tmp_path, system), 200)
     energy, heats = found["energies"] - found["energies"][0], found["heats"] - found["heats"][0]
@@ -55,7 +58,7 @@ def test_the_heat_is_what_the_energy_changes_by(tmp_path):
 
 def test_pieces_continue_one_another(tmp_path):
     """Two of 15 steps are one of 30, for weights that are frozen or remember earlier ones, too."""
-    system = vacancy(EAM_UF3)
+    system = vacancy(distilled("si-eam-uf3"))
     ways = [SLOW, Way(3.0, 3.0, every=0), LINEAR]
     start = begin(tmp_path, system)
     whole = piece(tmp_path / "whole.way.0.000.npz", system, ways, start, 30)
@@ -91,3 +94,19 @@ def test_rates_of_random_walks():
         values = np.array([one.value for one in found])
         assert abs(values.mean() - rate) < 3.0 * values.std() / np.sqrt(len(values))
         assert np.mean([one.error for one in found]) == pytest.approx(values.std(), rel=0.15)
+
+
+def test_lines_of_a_distilled_potential_name_its_files():
+    """Wherever LAMMPS runs."""
+    pair_style, eam, uf3, _ = distilled("si-eam-uf3")
+    assert pair_style.startswith("pair_style hybrid/overlay eam/alloy uf3 3")
+    for line, suffix in ((eam, ".alloy"), (uf3, ".uf3")):
+        file = Path(line.split()[-2])
+        assert file.is_absolute() and file.is_file() and file.suffix == suffix
+
+
+def test_errors_are_of_the_shell_that_an_atom_is_in():
+    values = np.diag([1.0, 2.0, 3.0, 4.0])[:, :3] * np.sqrt(3.0)
+    values[3, 0] = 4.0 * np.sqrt(3.0)
+    found = by_shell(values, np.array([2.9, 3.0, 6.0, 8.0]))
+    assert found == pytest.approx([1.0, 2.0, 3.0, 4.0, np.sqrt(2.5)])
