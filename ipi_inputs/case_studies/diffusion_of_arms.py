@@ -14,10 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from mixpi.analysis.arrhenius import arrhenius
 from mixpi.analysis.combining import combine
 from mixpi.analysis.results import Report, Result, read_report, with_error
 from mixpi.errors import MixpiError
+from table_and_figure import write_table_and_figure
 
 
 #: Standard errors from zero below which D is only bounded.
@@ -208,7 +210,7 @@ def draw(
     arms: list[Arm],
     labels: Mapping[str, str],
     published: Mapping[str, Mapping[float, float]],
-    target: Path,
+    axes: Axes,
 ) -> None:
     """D against 1/T, with error bars; bounds as arrows; what is published in grey.
 
@@ -218,12 +220,8 @@ def draw(
         As for :func:`table_of`.
     published : mapping of str to mapping of float to float
         Whose to temperature to D, m²/s.
-    target : Path
+    axes : Axes
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.0, 4.4), layout="constrained")
-    axes = figure.subplots()
     for number, (whose, points) in enumerate(published.items()):
         x, y = zip(*sorted((1000.0 / t, value) for t, value in points.items()), strict=True)
         axes.plot(x, y, "x", color="0.55", lw=1, ms=5, ls=["-", ":", "--"][number], label=whose)
@@ -246,9 +244,6 @@ def draw(
             )
             label = None
     axes.set(xlabel="1000 K / T", ylabel="D (m²/s)", yscale="log")
-    axes.grid(alpha=0.25, lw=0.5, which="both")
-    axes.legend(frameon=False, fontsize="small")
-    figure.savefig(target, dpi=130)
 
 
 def write_all(
@@ -261,6 +256,4 @@ def write_all(
     """Table and figure of a study, into its results; what is published as curves and in words."""
     arms = arms_of(folder)
     text = table_of(arms, labels, words, title)
-    (folder / "table.md").write_text(text)
-    draw(arms, labels, published, folder / "figure.png")
-    print(text, end="")
+    write_table_and_figure(folder, text, lambda axes: draw(arms, labels, published, axes))

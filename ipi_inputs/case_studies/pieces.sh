@@ -12,6 +12,31 @@ run_piece() {
     is_done "$folder" || { echo "$folder was stopped; call again to go on" >&2; return 1; }
 }
 
+# every_arm: call 'arm NAME TEMPERATURE' for all of $arms at all $temperatures; $runs times, of which
+# $run is the number
+every_arm() {
+    local temperature name
+    for run in $(seq "$runs"); do
+        for temperature in $temperatures; do
+            for name in $arms; do
+                arm "$name" "$temperature"
+            done
+        done
+    done
+}
+
+# write_once FILE COMMAND ...: a structure, by a command that gets the name of its output last;
+# whole or not at all
+write_once() {
+    local file=$1 part
+    shift
+    [ -e "$file" ] && return
+    part=$(dirname "$file")/part.extxyz
+    mkdir -p "$(dirname "$file")"
+    "$@" "$part" > /dev/null
+    mv "$part" "$file"
+}
+
 # write_input FOLDER NAME STEPS [SED_OPTION ...]: the i-PI input of a run, from the study's input.xml
 # (or $from), with random numbers of its own, by its name; whole or not at all
 write_input() {
@@ -25,4 +50,9 @@ write_input() {
 
 is_done() {
     grep -qs '"status": "finished"' "$1/mixpi.report.json"
+}
+
+# is_at_rest NAME: whether 'mixpi relax --output NAME' has come to its end
+is_at_rest() {
+    grep -qs '"converged": true' "$1.json"
 }

@@ -71,7 +71,7 @@ def isolated_atom(number: int, labeller) -> Atoms:
 
 
 def weighted(atoms: Atoms, trusted: float) -> Atoms:
-    """With a weight for the training: errors grow with forces, and are not to outweigh all others."""
+    """With a weight for the training, so that errors of large forces do not outweigh all others."""
     largest = np.abs(atoms.arrays["REF_forces"]).max()
     atoms.info["config_weight"] = float(min(1.0, (trusted / largest) ** 2)) if largest else 1.0
     return atoms

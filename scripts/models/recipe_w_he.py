@@ -66,7 +66,7 @@ thermal = partial(sampling.thermal, crystal=crystal, pair=zhou, stretch=LATTICE 
 
 
 def oriented(rows) -> Atoms:
-    """The crystal in a cell with orthogonal ``rows`` (in lattice constants, cubic axes) as x, y, z."""
+    """The crystal in a cell of orthogonal ``rows`` (in lattice constants, cubic axes), as x, y, z."""
     block = bulk("W", "bcc", a=1.0) * (8, 8, 8)
     fractions = block.positions @ np.linalg.inv(rows) % 1
     fractions = np.unique(np.round(fractions, 6) % 1, axis=0)
@@ -86,7 +86,7 @@ def slipped(rng, sampler):
 
 
 def screw(rng, sampler):
-    """Two screw dislocations in 120 atoms, wherever in the crystal, on their way to a stable core."""
+    """Two screw dislocations in 120 atoms, anywhere in the crystal, on the way to a stable core."""
     perfect = oriented([[1.0, 1.0, -2.0], [-1.0, 1.0, 0.0], [0.5, 0.5, 0.5]])
     for _ in range(6):
         centre = rng.uniform(0.0, 1.0, 2) * perfect.cell.lengths()[:2]
@@ -177,7 +177,7 @@ def helium_thermal(rng, sampler, *, temperature: float, frames: int = 9, spacing
 
 
 def helium_between(rng, sampler):
-    """He held on its way between sites, while W gives way: tetrahedral to tetrahedral and beyond."""
+    """He held on its way from one tetrahedral site to another and beyond, while W gives way."""
     stations = [
         np.array(p) for p in ((0.5, 0.25, 0), (0.5, 0.5, 0), (0.75, 0.5, 0), (0.5, 0.25, 0.25))
     ]

@@ -1,7 +1,7 @@
 """``mace_run_train``, with the repulsion of nuclei as it was published.
 
-MACE's own (``--pair_repulsion``) has a screening length of 0.4 times that, because it may be trained:
-two nuclei at the distance of a collision hardly see each other, and all is left to the network.
+MACE's own (``--pair_repulsion``) has 0.4 times that screening length: two nuclei at the distance
+of a collision hardly see each other, and all is left to the network.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""What a universal model does not know: atoms that collide. Nearer than that, nuclei repel each other.
+"""What a universal model does not know, atoms that collide, by the repulsion of their nuclei.
 
 Such models have learnt crystals near rest. Two atoms much closer than any bond are, to them, what
-the form of the network makes of it: 7net-l3i5 follows the screened repulsion of nuclei for He and W
-down to 1.2 Å, and has ten times that in a crystal at 0.9 Å. So it is never asked. Where a light atom is at a distance
-r from a heavy one, the model is asked for the same structure with it at g(r) on the same line,
-where g falls from r to a closest distance, and the repulsion of nuclei (J. F. Ziegler, J. P. Biersack,
-U. Littmark, The Stopping and Range of Ions in Solids, 1985) is what lies between the two:
+the form of the network makes of it: 7net-l3i5 follows the screened repulsion of He and W down to
+1.2 Å; at 0.8 Å, in a crystal, it is thousands of eV too high. So it is not asked there. Where He is
+at a distance r from W, the model is asked for the same structure with it at g(r) on the same line,
+where g falls from r to a closest distance, and the repulsion of nuclei (J. F. Ziegler,
+J. P. Biersack, U. Littmark, The Stopping and Range of Ions in Solids, 1985) is what lies between:
 
     E = E_model(at g) + V_ZBL(r) - V_ZBL(g(r)).
 """
@@ -13,7 +13,6 @@ U. Littmark, The Stopping and Range of Ions in Solids, 1985) is what lies betwee
 from __future__ import annotations
 
 import numpy as np
-
 from ase.calculators.calculator import Calculator, all_changes
 from ase.geometry import find_mic
 

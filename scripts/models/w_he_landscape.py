@@ -3,8 +3,8 @@
     python w_he_landscape.py MODEL          a trained model, in the environment of mixpi
     python w_he_landscape.py labels         the labels themselves, in the environment of label.py
 
-All with atoms relaxed but those that are held, in cells of 54 atoms at the lattice constant of the model,
-128 for He.
+With atoms relaxed but those that are held, in cells of 54 atoms, 128 for He, at the model's
+lattice constant.
 """
 
 from __future__ import annotations
@@ -79,9 +79,8 @@ def main() -> None:
         value = recipe.energy(atoms, calculator)
         far = value if far is None else far
         alone, _ = zbl(height)
-        print(
-            f"| He {height} Å above W of a surface (eV; nuclei alone {alone:.1f}) | {value - far:.2f} |"
-        )
+        where = f"He {height} Å above W of a surface (eV; nuclei alone {alone:.1f})"
+        print(f"| {where} | {value - far:.2f} |")
 
 
 #: Where He is held, in lattice constants.

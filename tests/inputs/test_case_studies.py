@@ -176,6 +176,17 @@ def test_a_piece_that_was_stopped_goes_on(make_case, stop):
     assert third.returncode == 0 and (case.folder / "mix.steps").stat().st_mtime == written
 
 
+def test_the_energy_drift_is_that_of_its_document():
+    """No computation of its own: the README's table is of docs/drift.json."""
+    folder = STUDIES / "energy_drift"
+    command = [sys.executable, folder / "table.py"]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
+    assert done.stdout in (folder / "README.md").read_text()
+    # the heat of linear 4/6 through a sphere of 10 Å, by hand: 92.65 meV/ps / 1256.6 Å²
+    assert "| 4 / 6 | 228 | 10.4 | 93 ± 14 | 6.9 ± 1.0 | 7.4 ± 1.1 |" in done.stdout
+    assert "(energy_drift/README.md)" in (STUDIES / "README.md").read_text()
+
+
 def test_the_bond_of_the_study(tmp_path):
     """Which is that of the folder's structure, and so far from its length in the crystal."""
     made = tmp_path / "init.extxyz"

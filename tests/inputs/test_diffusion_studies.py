@@ -102,8 +102,14 @@ def results(tmp_path):
     return study / "results" / "laptop"
 
 
-def test_the_table_is_of_all_runs(results):
-    shared = module(STUDIES / "diffusion_of_arms.py")
+@pytest.fixture
+def shared(monkeypatch):
+    """What the studies of diffusion share."""
+    monkeypatch.syspath_prepend(STUDIES)
+    return module(STUDIES / "diffusion_of_arms.py")
+
+
+def test_the_table_is_of_all_runs(results, shared):
     arms = shared.arms_of(results)
     assert [(arm.name, arm.temperature) for arm in arms][:2] == [
         ("mixed", 400.0),
@@ -123,8 +129,7 @@ def test_the_table_is_of_all_runs(results):
     assert shared.line_of(arms, "mixed")["activation energy"].value > 0.0
 
 
-def test_no_jump_is_a_bound_and_a_lost_defect_is_told(results):
-    shared = module(STUDIES / "diffusion_of_arms.py")
+def test_no_jump_is_a_bound_and_a_lost_defect_is_told(results, shared):
     folder = results / "cheap_800"
     put_run(folder, 1, np.zeros((1200, 1, 3)), jumps=np.zeros(1199, dtype=bool))
     put_together(folder, jump=2.0)
@@ -140,7 +145,8 @@ def test_no_jump_is_a_bound_and_a_lost_defect_is_told(results):
     text = shared.table_of(list(arms.values()), labels, {}, "literature")
     assert "cheap, 600 K: mixpi: error: it is lost" in text
     assert shared.line_of(list(arms.values()), "cheap") is None
-    shared.draw(list(arms.values()), labels, {}, results / "figure.png")
+    shared.write_all(results, labels, {}, "literature", {})
+    assert (results / "table.md").read_text() == text
     assert (results / "figure.png").stat().st_size > 5_000
 
 

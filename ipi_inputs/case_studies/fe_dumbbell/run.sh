@@ -25,12 +25,7 @@ esac
 
 potentials=../../potentials model=../../models/fe-small.model
 start=runs/$size/init.extxyz
-if [ ! -e "$start" ]; then
-    mkdir -p "runs/$size"
-    python ../../../scripts/make_interstitial.py fe-dumbbell "$cells" "$model" "runs/$size/part.extxyz" \
-        > /dev/null
-    mv "runs/$size/part.extxyz" "$start"
-fi
+write_once "$start" python ../../../scripts/make_interstitial.py fe-dumbbell "$cells" "$model"
 
 # arm NAME TEMPERATURE: one more run of an arm, and the way of the dumbbell in it
 arm() {
@@ -79,13 +74,7 @@ arm() {
     cp "$folder/mixpi.report.json" "$found/run.$run.json"
 }
 
-for run in $(seq "$runs"); do
-    for temperature in $temperatures; do
-        for name in $arms; do
-            arm "$name" "$temperature"
-        done
-    done
-done
+every_arm
 
 # all runs of an arm together, and the table and the figure of all arms
 for folder in "results/$size"/*/; do

@@ -22,11 +22,7 @@ esac
 
 potentials=../../potentials model=../../models/w-he-small.model
 start=runs/$size/init.extxyz
-if [ ! -e "$start" ]; then
-    mkdir -p "runs/$size"
-    python ../../../scripts/make_interstitial.py w-he "$cells" "$model" "runs/$size/part.extxyz" > /dev/null
-    mv "runs/$size/part.extxyz" "$start"
-fi
+write_once "$start" python ../../../scripts/make_interstitial.py w-he "$cells" "$model"
 
 # arm NAME TEMPERATURE: one more run of an arm, and the way of the helium in it
 arm() {
@@ -59,13 +55,7 @@ arm() {
     rm "$folder/mix.extxyz"     # what counts of it is in the results
 }
 
-for run in $(seq "$runs"); do
-    for temperature in $temperatures; do
-        for name in $arms; do
-            arm "$name" "$temperature"
-        done
-    done
-done
+every_arm
 
 # all runs of an arm together, and the table and the figure of all arms
 for folder in "results/$size"/*/; do

@@ -9,15 +9,22 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from mixpi.analysis.comparing import compare
 from mixpi.analysis.results import Result, read_report, with_error
 
 
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from table_and_figure import write_table_and_figure  # noqa: E402
+
+
 REFERENCE = "expensive"
-HERE = Path(__file__).parent
 
 
 @dataclass
@@ -115,12 +122,8 @@ def table(found: list[Arm]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw(found: list[Arm], target: Path) -> None:
+def draw(found: list[Arm], axes: Axes) -> None:
     """The force against the core's radius, with the reference as a band."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.0, 4.2), layout="constrained")
-    axes = figure.subplots()
     by_name = {arm.name: arm for arm in found}
     full, cheap = by_name[REFERENCE].force, by_name["cheap"].force
     low, high = full.value - full.error, full.value + full.error
@@ -135,18 +138,12 @@ def draw(found: list[Arm], target: Path) -> None:
         axes.errorbar(x, y, error, fmt="o", capsize=3, color=f"C{number}",
                       label=f"mixed, blend {blend:g} Å")  # fmt: skip
     axes.set(xlabel="core (Å)", ylabel="mean force on the bond (eV/Å)")
-    axes.grid(alpha=0.25, lw=0.5)
-    axes.legend(frameon=False, fontsize="small")
-    figure.savefig(target, dpi=130)
 
 
 def main() -> None:
     folder = HERE / "results" / sys.argv[1]
     found = list(arms(folder))
-    text = table(found)
-    (folder / "table.md").write_text(text)
-    draw(found, folder / "figure.png")
-    print(text, end="")
+    write_table_and_figure(folder, table(found), partial(draw, found))
 
 
 if __name__ == "__main__":

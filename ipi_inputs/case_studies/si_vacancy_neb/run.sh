@@ -6,6 +6,7 @@
 # What is done is not done again, and a relaxation or a band that was stopped goes on.
 set -euo pipefail
 cd "$(dirname "$0")"
+source ../pieces.sh
 
 size=${1:-}
 ends=0.002 band=0.01 images=9      # eV/Å, at rest
@@ -46,7 +47,7 @@ arm() {
     echo "$size: $name"
     cd "$folder"
     for end in init last; do
-        [ -e "$name.$end.json" ] && grep -q '"converged": true' "$name.$end.json" && continue
+        is_at_rest "$name.$end" && continue
         timed "$name" mixpi relax mixing.yaml "$end.extxyz" --fmax "$ends" --steps 5000 \
             --output "$name.$end" "$@"
     done

@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from mixpi.paths.profile import curve_of
 
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from table_and_figure import write_table_and_figure  # noqa: E402
+
+
 ARMS = ("mixed", "expensive", "cheap")
 REFERENCE = "expensive"
 LABELS = {"mixed": "mixed", "expensive": "**all-expensive**", "cheap": "cheap"}
@@ -62,12 +69,8 @@ def table(folder: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw(folder: Path, target: Path) -> None:
+def draw(folder: Path, axes: Axes) -> None:
     """Energies of the expensive potential along each path; as in the paper."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.0, 4.2), layout="constrained")
-    axes = figure.subplots()
     # where two lie on one another, both are seen
     looks = {"expensive": ("o", 9, "-"), "mixed": (".", 6, "--"), "cheap": ("x", 5, ":")}
     for arm, (marker, size, line) in looks.items():
@@ -83,17 +86,11 @@ def draw(folder: Path, target: Path) -> None:
         s, e = (length, energy) if force is None else curve_of(length, energy, force)
         axes.plot(s / length[-1], e, line, color=COLOURS[arm], lw=1)
     axes.set(xlabel="along the path (share)", ylabel="energy of the expensive potential (meV)")
-    axes.grid(alpha=0.25, lw=0.5)
-    axes.legend(frameon=False)
-    figure.savefig(target, dpi=130)
 
 
 def main() -> None:
     folder = HERE / "results" / sys.argv[1]
-    text = table(folder)
-    (folder / "table.md").write_text(text)
-    draw(folder, folder / "figure.png")
-    print(text, end="")
+    write_table_and_figure(folder, table(folder), partial(draw, folder))
 
 
 if __name__ == "__main__":
