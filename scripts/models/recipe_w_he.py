@@ -66,7 +66,7 @@ thermal = partial(sampling.thermal, crystal=crystal, pair=zhou, stretch=LATTICE 
 
 
 def oriented(rows) -> Atoms:
-    """The crystal in a cell of orthogonal ``rows`` (in lattice constants, cubic axes), as x, y, z."""
+    """The crystal in a cell of orthogonal ``rows`` (lattice constants, cubic axes) as x, y, z."""
     block = bulk("W", "bcc", a=1.0) * (8, 8, 8)
     fractions = block.positions @ np.linalg.inv(rows) % 1
     fractions = np.unique(np.round(fractions, 6) % 1, axis=0)

@@ -14,6 +14,11 @@ root=$(cd "$here/../.." && pwd)
 work=$(mkdir -p "${3:-build/models/$recipe}" && cd "${3:-build/models/$recipe}" && pwd)
 python=${PYTHON:-$root/.venv/bin/python}
 
+labels=$root/ipi_inputs/models/data/$recipe
+if [ ! -f "$work/train.xyz" ] && [ -f "$labels.train.xyz.gz" ]; then
+    gunzip -c "$labels.test.xyz.gz" > "$work/test.xyz"
+    gunzip -c "$labels.train.xyz.gz" > "$work/train.xyz"
+fi
 if [ ! -f "$work/train.xyz" ]; then
     [ -x "$work/label-venv/bin/sevenn" ] || {
         python3 -m venv "$work/label-venv"

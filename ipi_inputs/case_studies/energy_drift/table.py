@@ -32,7 +32,8 @@ def table() -> str:
     """As Markdown."""
     ways = {way["way"]: way for way in json.loads(MEASURED.read_text())["own"]["ways"]}
     lines = [
-        "| core / blend (Å) | weighted atoms | outer edge (Å) | meV/ps | by its own area | by the paper's |",
+        "| core / blend (Å) | weighted atoms | outer edge (Å) | meV/ps "
+        "| by its own area | by the paper's |",
         "|---|---|---|---|---|---|",
     ]
     for core, blend in WAYS:
