@@ -39,6 +39,8 @@ def keep_checkpoints_whole(say: Callable[[str], None], state: Callable[[], State
         What the mixing layer must remember, now; it is written with the state of i-PI that is
         taken at the same moment.
     """
+    # LAMMPS in this process is started in a folder of its own, in another thread than i-PI's
+    home = Path.cwd()
 
     def store(self: CheckpointOutput) -> None:
         _ipi_store(self)
@@ -48,7 +50,7 @@ def keep_checkpoints_whole(say: Callable[[str], None], state: Callable[[], State
         if not self.active():
             return
         name, overwrite, continued = self.filename, self.overwrite, self._continued
-        target = Path(name if overwrite else f"{name}_{self.step}")
+        target = home / (name if overwrite else f"{name}_{self.step}")
 
         def write_part(part: Path) -> None:
             self.filename, self.overwrite, self._continued = str(part), True, True

@@ -109,6 +109,16 @@ def test_a_checkpoint_that_cannot_be_written_costs_only_itself(checkpoint):
     assert [path.name for path in Path().iterdir()] == ["state"]
 
 
+def test_a_checkpoint_stays_in_the_folder_of_its_run(checkpoint, tmp_path, monkeypatch):
+    """LAMMPS that is started beside i-PI is in another folder for a moment."""
+    output, said = checkpoint()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    output.write(store=False)
+    assert (tmp_path / "state").read_text().strip() == "new" and not said
+    assert not list(Path().iterdir())
+
+
 def test_what_is_there_of_another_run_is_kept(checkpoint):
     """As i-PI does: the first time an older file is kept beside, later ones are our own."""
     Path("state").write_text("old")
