@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 source ../pieces.sh
 
-size=${1:-} shears="0 0.005 0.015 0.03 0.05 0.075" fmax=0.0002     # eV/Å, at rest
+size=${1:-} shears="0 0.005 0.015 0.03 0.05 0.075" fmax=0.00002     # eV/Å, at rest
 case $size in
     smoke) cells=4 shears="0 0.05" fmax=0.02 ;;
     laptop) cells=6 ;;      # 1,728 atoms

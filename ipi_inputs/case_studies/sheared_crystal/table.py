@@ -75,22 +75,27 @@ def table(potentials: dict[str, dict], found: list[Sheared]) -> str:
     ]
     for name, one in potentials.items():
         values = " | ".join(f"{one[key]:.1f}" for key in ("C11", "C12", "C44"))
-        tension = one["sheared"][0]["tension"]
-        lines.append(f"| {LABELS[name]} | {one['a0']:.4f} | {values} | {tension:.2f} |")
+        tension = fixed(one["sheared"][0]["tension"])
+        lines.append(f"| {LABELS[name]} | {one['a0']:.4f} | {values} | {tension} |")
     lines += [
         "",
         "| shear (%) | shear stress (GPa) | sublattices apart (Å) "
         "| **Δu (Å)**: constrained | unconstrained | were all atoms cheap "
-        "| a bond (mÅ): core, seam, cheap | |",
+        "| a bond (mÅ), core, seam, cheap: constrained | unconstrained |",
         "|---|---|---|---|---|---|---|---|",
     ]
     lines += [row(one) for one in found]
     return "\n".join(lines) + "\n"
 
 
+def fixed(value: float) -> str:
+    """Two decimals, and no negative zero."""
+    return f"{round(value, 2) + 0.0:.2f}"
+
+
 def row(one: Sheared) -> str:
     """One shear."""
-    stress = ", ".join(f"{crystal['stress_xy']:.2f}" for crystal in one.crystals.values())
+    stress = ", ".join(fixed(crystal["stress_xy"]) for crystal in one.crystals.values())
     shift = ", ".join(f"{np.linalg.norm(c['shift']):.4f}" for c in one.crystals.values())
     norms = " | ".join(f"{one.mixed[arm]['norm']:.3f}" for arm in ARMS)
     cheap = ", ".join(f"{one.all_cheap(arm):.3f}" for arm in ARMS)
