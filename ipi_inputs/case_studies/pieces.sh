@@ -37,14 +37,14 @@ write_once() {
     mv "$part" "$file"
 }
 
-# write_input FOLDER NAME STEPS [SED_OPTION ...]: the i-PI input of a run, from the study's input.xml
-# (or $from), with random numbers of its own, by its name; whole or not at all
+# write_input TEMPLATE FOLDER NAME STEPS [SED_OPTION ...]: the i-PI input of a run, from one of the
+# study's, with random numbers of its own, by its name; whole or not at all
 write_input() {
-    local folder=$1 seed steps=$3
-    seed=$(echo "$2" | cksum | cut -d ' ' -f 1)
-    shift 3
+    local template=$1 folder=$2 seed steps=$4
+    seed=$(echo "$3" | cksum | cut -d ' ' -f 1)
+    shift 4
     sed -e "s/<seed>[0-9]*/<seed>$seed/" -e "s/<total_steps>[0-9]*/<total_steps>$steps/" "$@" \
-        "${from:-input.xml}" > "$folder/input.xml.part"
+        "$template" > "$folder/input.xml.part"
     mv "$folder/input.xml.part" "$folder/input.xml"
 }
 

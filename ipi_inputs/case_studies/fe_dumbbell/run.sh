@@ -54,7 +54,7 @@ arm() {
             $potentials/fe-eam-uf3.{eam.alloy,uf3} "$folder"
         sed "${swap[@]}" -e "s/core: 4.0/core: $core/" -e "s/blend: 3.0/blend: $blend/" \
             -e "s/stride: 50/stride: $stride/" mixing.yaml > "$folder/mixing.yaml"
-        write_input "$folder" "${name}_$temperature/$run" "$length" \
+        write_input input.xml "$folder" "${name}_$temperature/$run" "$length" \
             -e "s/'kelvin'>2000/'kelvin'>$((2 * temperature))/" \
             -e "s/'kelvin'>1000/'kelvin'>$temperature/"
     fi

@@ -39,11 +39,11 @@ put() {
 # slab ARM SEEDS CELLS LAYERS STEPS STRIDE SKIP: the slab of an arm at 1,000 K, on the forces that
 # act far from helium
 slab() {
-    local folder=runs/$size/slab_$1 from=slab.xml
+    local folder=runs/$size/slab_$1
     if [ ! -e "$folder/input.xml" ]; then
         put "$folder" "$2" -e '/^time_step:/,/^cheap:/ { /^cheap:/! d }' -e "s/stride: 50/stride: $6/"
         python slab.py "$3" "$4" "$lattice" "$vacuum" "$folder/init.extxyz"
-        write_input "$folder" "$size/$1" "$5"
+        write_input slab.xml "$folder" "$size/$1" "$5"
     fi
     is_done "$folder" || run_piece "$folder" --no-reference > "$folder/report.txt"
 }
@@ -58,7 +58,7 @@ shot() {
         put "$folder" "$2" -e "s/core: 5.0/core: $core/" -e "s/blend: 2.0/blend: $blend/" \
             -e "s/displacement: 0.02/displacement: $displacement/" -e "s/time: 1000/time: $time/" \
             -e "s/z > 50 or z < 5/$ends/"
-        write_input "$folder" "$folder" 100000
+        write_input input.xml "$folder" "$folder" 100000
     fi
     echo "$size: $1, $4 eV, shot $5"
     run_piece "$folder" --no-reference > "$folder/report.txt"

@@ -40,7 +40,7 @@ arm() {
         sed -e "s/^seeds: .*/seeds: $seeds/" \
             -e "s/core: 5.0/core: $core/" -e "s/blend: 2.0/blend: $blend/" \
             -e "s/stride: 50/stride: $stride/" mixing.yaml > "$folder/mixing.yaml"
-        write_input "$folder" "${name}_$temperature/$run" "$steps" \
+        write_input input.xml "$folder" "${name}_$temperature/$run" "$steps" \
             -e "s/'kelvin'>1600/'kelvin'>$((2 * temperature))/" \
             -e "s/'kelvin'>800/'kelvin'>$temperature/"
     fi

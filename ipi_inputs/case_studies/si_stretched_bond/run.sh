@@ -29,7 +29,7 @@ arm() {
         cp mixing_pes.py si-small.model si-uf3.uf3 "$folder"
         sed -e "s/^seeds: \[0, 1\]/seeds: $seeds/" -e "s/core: 6.0/core: $core/" \
             -e "s/blend: 0.0/blend: $blend/" mixing.yaml > "$folder/mixing.yaml"
-        write_input "$folder" "$name/$run" "$steps"
+        write_input input.xml "$folder" "$name/$run" "$steps"
     fi
     echo "$size: $name, run $run"
     run_piece "$folder" "${options[@]}"

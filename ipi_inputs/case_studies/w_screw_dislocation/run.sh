@@ -72,7 +72,7 @@ arm() {
             expensive) seeds "where z > $from and z < $to" ;;
             *) echo "no such arm: $name" >&2; exit 2 ;;
         esac < "$folder/mixed.yaml" > "$folder/mixing.yaml"
-        write_input "$folder" "$arm/$run" "$steps" \
+        write_input input.xml "$folder" "$arm/$run" "$steps" \
             -e "s/'kelvin'>600/'kelvin'>$((2 * temperature))/" \
             -e "s/'kelvin'>300/'kelvin'>$temperature/"
     fi
