@@ -82,21 +82,25 @@ def read_oriented(path: str | Path) -> tuple[Atoms, np.ndarray]:
     MixpiError
         If the file cannot be read, or has no atoms or no periodic cell.
     """
-    atoms = read_frames(path)[0]
+    return oriented(read_frames(path)[0], path)
+
+
+def oriented(atoms: Atoms, path: str | Path) -> tuple[Atoms, np.ndarray]:
+    """As :func:`read_oriented`, of a structure from that file, which stays as it is."""
     require_periodic(atoms, path)
     if atoms.cell.handedness < 0:
         raise MixpiError(
             f"structure {path} has a left-handed cell, which i-PI and LAMMPS refuse: "
             "exchange two cell vectors"
         )
-    rotation = np.eye(3)
     cell = atoms.cell.array
-    if not np.allclose(np.triu(cell, 1), 0.0, atol=1e-9) or (np.diagonal(cell) < 0).any():
-        standard, rotation = atoms.cell.standard_form()
-        scaled = atoms.get_scaled_positions(wrap=False)
-        atoms.set_cell(standard)
-        atoms.set_scaled_positions(scaled)
-    return atoms, rotation
+    if np.allclose(np.triu(cell, 1), 0.0, atol=1e-9) and (np.diagonal(cell) >= 0).all():
+        return atoms, np.eye(3)
+    standard, rotation = atoms.cell.standard_form()
+    turned = atoms.copy()
+    turned.set_cell(standard)
+    turned.set_scaled_positions(atoms.get_scaled_positions(wrap=False))
+    return turned, rotation
 
 
 def read_frames(path: str | Path, *, most: int | None = 2) -> list[Atoms]:

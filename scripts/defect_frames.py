@@ -16,7 +16,6 @@ model, 2 fs a step. ``centre`` of a frame is where the defect was made, Å.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -28,10 +27,10 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 from ase.md.langevin import Langevin
 from ase.optimize import FIRE
-from make_interstitial import Expensive, dumbbell_in_iron
+from make_interstitial import dumbbell_in_iron
 from mixed_system import small_vacancy
 from mixpi.distil.lammps_engine import LammpsCalculator
-from mixpi.drivers.lammps import LammpsSetup
+from mixpi.drivers.symmetrix_engine import SymmetrixEngine
 
 
 TIMESTEP = 2.0  # fs
@@ -79,27 +78,32 @@ def frames(kind: str, model: Path, cheap: LammpsCalculator, seed: int) -> Iterat
         atoms = wanted.make()
         atoms.calc = cheap
         FIRE(atoms, logfile=None).run(fmax=0.05, steps=100)
-        atoms.calc = Expensive(model)
-        # half of the kinetic energy goes into the bonds
-        width = np.sqrt(2 * wanted.temperature * units.kB * atoms.get_masses())
-        atoms.set_momenta(rng.normal(size=(len(atoms), 3)) * width[:, None])
-        moving = Langevin(
-            atoms,
-            TIMESTEP * units.fs,
-            temperature_K=wanted.temperature,
-            friction=0.01 / units.fs,
-            rng=rng,
-            fixcm=False,
+        atoms.calc = SymmetrixEngine(model).calculator
+        yield from hot(atoms, wanted, rng)
+
+
+def hot(atoms: Atoms, wanted: Frames, rng: np.random.Generator) -> Iterator[Atoms]:
+    """Frames with energies and forces, from Langevin dynamics that begins here."""
+    # half of the kinetic energy goes into the bonds
+    width = np.sqrt(2 * wanted.temperature * units.kB * atoms.get_masses())
+    atoms.set_momenta(rng.normal(size=(len(atoms), 3)) * width[:, None])
+    moving = Langevin(
+        atoms,
+        TIMESTEP * units.fs,
+        temperature_K=wanted.temperature,
+        friction=0.01 / units.fs,
+        rng=rng,
+        fixcm=False,
+    )
+    moving.run(wanted.before)
+    for _ in range(wanted.number):
+        frame = atoms.copy()
+        frame.set_momenta(None)
+        frame.calc = SinglePointCalculator(
+            frame, energy=atoms.get_potential_energy(), forces=atoms.get_forces()
         )
-        moving.run(wanted.before)
-        for _ in range(wanted.number):
-            frame = atoms.copy()
-            frame.set_momenta(None)
-            frame.calc = SinglePointCalculator(
-                frame, energy=atoms.get_potential_energy(), forces=atoms.get_forces()
-            )
-            yield frame
-            moving.run(wanted.between)
+        yield frame
+        moving.run(wanted.between)
 
 
 def main() -> None:
@@ -110,8 +114,7 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--seed", type=int, default=1, help="of velocities and noise")
     given = parser.parse_args()
-    report = json.loads(given.cheap.read_text())
-    cheap = LammpsCalculator(LammpsSetup(report["lammps"], report["species"], given.cheap.parent))
+    cheap = LammpsCalculator.reported(given.cheap)
     found = list(frames(given.kind, given.model, cheap, given.seed))
     write(given.output, found, columns=["symbols", "positions", "forces"])
 

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.build import bulk
-from ase.calculators.calculator import Calculator, all_changes
 from ase.optimize import FIRE
 from mixpi.drivers.symmetrix_engine import SymmetrixEngine
 
@@ -48,24 +47,9 @@ def dumbbell_in_iron(cells: int, axis: Sequence[int] = (1, 1, 0)) -> tuple[Atoms
     return atoms, [centre, len(atoms) - 1]
 
 
-class Expensive(Calculator):
-    """A MACE model for ASE."""
-
-    implemented_properties = ("energy", "forces")
-
-    def __init__(self, model: Path) -> None:
-        super().__init__()
-        self._engine = SymmetrixEngine(model)
-
-    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
-        super().calculate(atoms, properties, system_changes)
-        energy, forces, _ = self._engine.evaluate(atoms.numbers, atoms.positions, atoms.cell.array)
-        self.results = {"energy": energy, "forces": forces}
-
-
 def relax(atoms: Atoms, model: Path) -> None:
     """To forces below 0.02 eV/Å, in the fixed cell."""
-    atoms.calc = Expensive(model)
+    atoms.calc = SymmetrixEngine(model).calculator
     if not FIRE(atoms).run(fmax=0.02, steps=300):
         raise SystemExit("not relaxed after 300 steps")
     atoms.calc = None

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 from ase import units
-from ase.calculators.calculator import Calculator
 from ase.optimize import FIRE
 from mixed_system import ROOT, System, distilled, small_vacancy
 from mixpi import build_regions
@@ -36,28 +35,13 @@ WAYS = [
 ]
 
 
-class Expensive(Calculator):
-    """That of a system, for ASE."""
-
-    implemented_properties = ["energy", "forces"]  # noqa: RUF012
-
-    def __init__(self, system: System) -> None:
-        super().__init__()
-        self._system = system
-
-    def calculate(self, atoms=None, properties=("energy",), system_changes=()) -> None:
-        super().calculate(atoms, properties, system_changes)
-        found = self._system.engine.evaluate(atoms.numbers, atoms.positions, self._system.cell)
-        self.results = {"energy": found[0], "forces": found[1]}
-
-
 def measure(path: Path, name: str) -> None:
     """Stiffness by the expensive and the cheap potentials, eV/Å²."""
     system = System(
         ROOT / "ipi_inputs" / "si_vacancy_md", {name: distilled(name)}, atoms=small_vacancy()
     )
     atoms = system.atoms.copy()
-    atoms.calc = Expensive(system)
+    atoms.calc = system.engine.calculator
     atoms.rattle(0.02, seed=1)
     FIRE(atoms, logfile=None).run(fmax=AT_REST, steps=500)
     engines = {"E": system.engine, **system.cheap}

@@ -13,54 +13,37 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from ase import Atoms, units
+from ase import Atoms
 from ase.build import bcc100
-from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
-from ase.md.langevin import Langevin
-from make_interstitial import Expensive
+from defect_frames import Frames, hot
+from mixpi.drivers.symmetrix_engine import SymmetrixEngine
 
 
-#: K, fs, Å; the lattice constant is that at this temperature.
-TEMPERATURE, TIMESTEP, LATTICE, VACUUM = 1000.0, 2.0, 3.197, 14.0
-#: Cells along the surface, layers across it, steps before the first frame, between frames, frames.
-FAR = 1.37  # Å from its site, where an atom has left it
-CELLS, LAYERS, BEFORE, BETWEEN, FRAMES = 3, 12, 200, 100, 16
+#: Å; the lattice constant is that at the temperature.
+LATTICE, VACUUM = 3.197, 14.0
+#: Cells along the surface, layers across it.
+CELLS, LAYERS = 3, 12
+#: Å from its site, where an atom has left it.
+FAR = 1.37
 
 
-def slab() -> Atoms:
+def slab(cells: int = CELLS, lattice: float = LATTICE, vacuum: float = VACUUM) -> Atoms:
     """At rest."""
-    atoms = bcc100("W", (CELLS, CELLS, LAYERS), a=LATTICE, vacuum=VACUUM / 2, periodic=True)
+    atoms = bcc100("W", (cells, cells, LAYERS), a=lattice, vacuum=vacuum / 2, periodic=True)
     return Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
 
 
 def frames(model: Path) -> Iterator[Atoms]:
     """Of one run."""
-    rng, atoms = np.random.default_rng(1), slab()
-    atoms.calc = Expensive(model)
-    # half of the kinetic energy goes into the bonds
-    width = np.sqrt(2 * TEMPERATURE * units.kB * atoms.get_masses())
-    atoms.set_momenta(rng.normal(size=(len(atoms), 3)) * width[:, None])
-    moving = Langevin(
-        atoms,
-        TIMESTEP * units.fs,
-        temperature_K=TEMPERATURE,
-        friction=0.01 / units.fs,
-        rng=rng,
-        fixcm=False,
-    )
-    moving.run(BEFORE)
-    for _ in range(FRAMES):
-        frame = atoms.copy()
-        frame.set_momenta(None)
+    atoms = slab()
+    atoms.calc = SymmetrixEngine(model).calculator
+    wanted = Frames(slab, 1000.0, before=200, between=100, number=16)
+    for frame in hot(atoms, wanted, np.random.default_rng(1)):
         moved = np.linalg.norm(frame.positions - slab().positions, axis=1).max()
         if moved > FAR:
             raise SystemExit(f"an atom is {moved:.1f} Å from its site: the model bears no surface")
-        frame.calc = SinglePointCalculator(
-            frame, energy=atoms.get_potential_energy(), forces=atoms.get_forces()
-        )
         yield frame
-        moving.run(BETWEEN)
 
 
 def main() -> None:

@@ -15,27 +15,25 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from ase.build import bcc100, bulk
+from ase.build import bulk
 from ase.io import read
 from ase.optimize import FIRE
 from ase.units import J, m
-from make_interstitial import Expensive
 from mixpi.distil.lammps_engine import LammpsCalculator
-from mixpi.drivers.lammps import LammpsSetup
-from surface_frames import LAYERS
+from mixpi.drivers.symmetrix_engine import SymmetrixEngine
+from surface_frames import LAYERS, slab
 
 
 def relaxation(calculator, lattice: float) -> tuple[np.ndarray, float]:
     """Relative changes of the spacings, outermost first, and the energy of the surface, J/m²."""
-    cells, vacuum = 2, 15.0
-    slab = bcc100("W", (cells, cells, LAYERS), a=lattice, vacuum=vacuum / 2, periodic=True)
-    slab = Atoms(slab.numbers, slab.positions, cell=slab.cell, pbc=True)
+    cells = 2
+    atoms = slab(cells, lattice, vacuum=15.0)
     crystal = bulk("W", "bcc", a=lattice, cubic=True) * (4, 4, 4)
-    slab.calc = crystal.calc = calculator
-    FIRE(slab, logfile=None).run(fmax=0.02, steps=300)
-    heights = np.sort(slab.positions[:, 2]).reshape(LAYERS, -1).mean(axis=1)
+    atoms.calc = crystal.calc = calculator
+    FIRE(atoms, logfile=None).run(fmax=0.02, steps=300)
+    heights = np.sort(atoms.positions[:, 2]).reshape(LAYERS, -1).mean(axis=1)
     each = crystal.get_potential_energy() / len(crystal)
-    energy = (slab.get_potential_energy() - each * len(slab)) / 2 / (cells * lattice) ** 2
+    energy = (atoms.get_potential_energy() - each * len(atoms)) / 2 / (cells * lattice) ** 2
     return np.diff(heights)[::-1] / (lattice / 2) - 1.0, energy / (J / m**2)
 
 
@@ -61,14 +59,10 @@ def main() -> None:
     arguments = parser.parse_args()
     frames = read(arguments.frames, "::4")
     print("| | first / second spacing | J/m² | force error (eV/Å) |\n|---|---|---|---|")
-    reports = [json.loads(path.read_text()) for path in arguments.reports]
-    lattice = reports[0]["constrained"]["lattice"]["a0"]
+    lattice = json.loads(arguments.reports[0].read_text())["constrained"]["lattice"]["a0"]
     for name, calculator in [
-        (arguments.model.stem, Expensive(arguments.model)),
-        *(
-            (path.stem, LammpsCalculator(LammpsSetup(one["lammps"], one["species"], path.parent)))
-            for path, one in zip(arguments.reports, reports, strict=True)
-        ),
+        (arguments.model.stem, SymmetrixEngine(arguments.model).calculator),
+        *((path.stem, LammpsCalculator.reported(path)) for path in arguments.reports),
     ]:
         spacings, energy = relaxation(calculator, lattice)
         off = ", ".join(f"{error:.2f}" for error in errors(calculator, frames))

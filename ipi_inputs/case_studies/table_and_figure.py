@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def write_table_and_figure(folder: Path, text: str, draw: Callable[[Axes], None]) -> None:
+def write_table_and_figure(folder: Path, text: str, *draw: Callable[[Axes], None]) -> None:
     """Write table.md and figure.png, and print the table.
 
     Parameters
@@ -20,16 +20,21 @@ def write_table_and_figure(folder: Path, text: str, draw: Callable[[Axes], None]
         results/SIZE of a study.
     text : str
         The table, Markdown.
-    draw : callable
-        Draws into the axes, with labels and what a legend needs.
+    *draw : callable
+        Each draws into axes of its own, with labels and what a legend needs; of several the
+        panels stand side by side, on one scale.
     """
     from matplotlib.figure import Figure
 
     (folder / "table.md").write_text(text)
-    figure = Figure(figsize=(6.0, 4.2), layout="constrained")
-    axes = figure.subplots()
-    draw(axes)
-    axes.grid(alpha=0.25, lw=0.5, which="both")
-    axes.legend(frameon=False, fontsize="small")
+    width, height = (6.0, 4.2) if len(draw) == 1 else (1.2 + 3.2 * len(draw), 3.4)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    panels = figure.subplots(1, len(draw), sharey=True, squeeze=False)[0]
+    for axes, drawn in zip(panels, draw, strict=True):
+        drawn(axes)
+        axes.label_outer()
+        axes.grid(alpha=0.25, lw=0.5, which="both")
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False, fontsize="small")
     figure.savefig(folder / "figure.png", dpi=130)
     print(text, end="")

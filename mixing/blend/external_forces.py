@@ -20,7 +20,7 @@ from ..errors import MixpiError
 from ..files.yaml_files import Section
 from ..regions.seed_config import SelectionWords
 from ..regions.seeds import select_atoms
-from ..structure import read_frames, read_oriented
+from ..structure import oriented, read_frames
 
 
 #: MPa in eV/Å³.
@@ -29,9 +29,6 @@ MPA = 1e-3 * GPa
 FACES = {"ab": (0, 1), "bc": (1, 2), "ca": (2, 0)}
 #: Share of all loads together up to which their sum counts as none.
 BALANCED = 1e-6
-
-#: What a selection without atoms is told, and is true of seeds alone.
-_OF_SEEDS = " (for no seeds at all write none)"
 
 Component = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -155,9 +152,10 @@ def external_forces(loads: Sequence[LoadConfig], structure: str | Path) -> Exter
     """
     if not loads:
         return ExternalForces(np.zeros(0, dtype=int), np.zeros((0, 3)), np.zeros((0, 3)))
-    atoms, rotation = read_oriented(structure)
+    in_file = read_frames(structure)[0]
+    atoms, rotation = oriented(in_file, structure)
     forces, loaded = np.zeros((len(atoms), 3)), np.zeros(len(atoms), dtype=bool)
-    for load, chosen in chosen_atoms(loads, read_frames(structure)[0]):
+    for load, chosen in chosen_atoms(loads, in_file):
         forces[chosen] += load.on_each(atoms.cell.array, len(chosen)) @ rotation.T
         loaded[chosen] = True
     indices = np.flatnonzero(loaded)
@@ -203,12 +201,8 @@ def chosen_atoms(
         If there are none.
     """
     for number, load in enumerate(loads):
-        where = f"loads: {number}: atoms: " if len(loads) > 1 else "loads: atoms: "
-        try:
-            chosen = select_atoms(load.atoms, atoms).indices
-        except MixpiError as error:
-            why = str(error).removeprefix("seeds: ").removesuffix(_OF_SEEDS)
-            raise MixpiError(where + why) from None
+        key = f"loads: {number}: atoms" if len(loads) > 1 else "loads: atoms"
+        chosen = select_atoms(load.atoms, atoms, key=key).indices
         if not chosen:
-            raise MixpiError(f"{where}{load.atoms!r} is no atom: leave the load out")
+            raise MixpiError(f"{key}: {load.atoms!r} is no atom: leave the load out")
         yield load, chosen

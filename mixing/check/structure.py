@@ -16,7 +16,7 @@ from ..ipi.agreement import TOLERANCE, require_same_system
 from ..ipi.input import IpiInput
 from ..ipi.view import IpiView
 from ..regions.pairs import pairs_within
-from ..structure import read_frames, read_oriented
+from ..structure import oriented, read_frames
 
 
 #: Å; how far the centroid of several beads may be from the structure.
@@ -86,7 +86,7 @@ def check_structure(ipi_input: IpiInput, view: IpiView, atoms: Atoms) -> Iterato
     yield f"{name}: {len(atoms)} atoms, {atoms.symbols.formula}, the same as i-PI's"
     _require_few_on_one_another(atoms, name)
     yield from _close_pairs(atoms, name)
-    yield from _note_rotation(path, name)
+    yield from _note_rotation(frames[0], name)
     for read in {file.resolve(): file for file in (path, *_ase_files(ipi_input))}.values():
         yield from _what_is_ignored(ipi_input, view, read)
 
@@ -145,8 +145,8 @@ def _ase_files(ipi_input: IpiInput) -> list[Path]:
     ]
 
 
-def _note_rotation(path: Path, name: str) -> Iterator[str]:
-    _, rotation = read_oriented(path)
+def _note_rotation(atoms: Atoms, name: str) -> Iterator[str]:
+    _, rotation = oriented(atoms, name)
     if not np.allclose(rotation, np.eye(3), atol=1e-9):
         yield (
             f"note: the cell of {name} is not lower triangular, so i-PI turns the system (first "

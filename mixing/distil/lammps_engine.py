@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from ase import Atoms
@@ -26,7 +28,7 @@ class LammpsCalculator(Calculator):
     Parameters
     ----------
     setup : LammpsSetup
-        Potential and species; :meth:`of` makes it for a potential on disk.
+        Potential and species; :meth:`of` and :meth:`reported` make it for a potential on disk.
     """
 
     implemented_properties = ["energy", "forces", "stress"]  # noqa: RUF012 (as ASE has it)
@@ -42,6 +44,12 @@ class LammpsCalculator(Calculator):
         """The calculator of written files, with other LAMMPS lines than their own if given."""
         folder = written.files[0].parent
         return cls(LammpsSetup(lines or written.lammps, written.species, folder))
+
+    @classmethod
+    def reported(cls, report: Path) -> LammpsCalculator:
+        """The calculator of a potential whose report 'mixpi distil' wrote, beside its files."""
+        found = json.loads(report.read_text())
+        return cls(LammpsSetup(found["lammps"], found["species"], report.parent))
 
     def calculate(
         self,

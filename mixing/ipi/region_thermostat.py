@@ -77,10 +77,9 @@ def coupling(acts_on: str | Sequence[int], structure: Path, expensive: Weights) 
         return expensive
     atoms = read_frames(structure)[0]
     try:
-        chosen = select_atoms(acts_on, atoms).indices
+        chosen = select_atoms(acts_on, atoms, key="thermostat: acts_on").indices
     except MixpiError as error:
-        why = str(error).removeprefix("seeds: ")
-        raise MixpiError(f"thermostat: acts_on: {why}\n(or cheap, or expensive)") from None
+        raise MixpiError(f"{error}\n(or cheap, or expensive)") from None
     if not chosen:
         raise MixpiError(
             f"thermostat: acts_on: no atom matches {acts_on!r}: nothing would be thermostatted"

@@ -13,7 +13,7 @@ it is the ``step`` of the instance that is replaced.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -79,7 +79,7 @@ def attach(simulation: Simulation, config: TimeStepConfig) -> None:
     system = simulation.syslist[0]
     parts = [
         (getattr(part, "enstype", None), [int(n) for n in getattr(part, "nmts", [])])
-        for part in _parts(system.motion)
+        for part in getattr(system.motion, "mlist", [system.motion])  # of motion mode='multi'
     ]
     beads = getattr(getattr(system, "init", None), "nbeads", 0) or system.beads.nbeads
     require_plain(parts, int(beads))
@@ -90,10 +90,6 @@ def is_attached(simulation: Simulation) -> bool:
     """Whether the time step of a simulation follows its atoms."""
     step = simulation.syslist[0].motion.step
     return isinstance(getattr(step, "__self__", None), _FollowingStep)
-
-
-def _parts(motion: Any) -> Iterator[Any]:
-    yield from getattr(motion, "mlist", [motion])  # of motion mode='multi'
 
 
 class _FollowingStep:

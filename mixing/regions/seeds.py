@@ -76,14 +76,16 @@ def select_seeds(words: str | Sequence[int], atoms: Atoms) -> Selection:
     return found
 
 
-def select_atoms(words: str | Sequence[int], atoms: Atoms) -> Selection:
-    """As :func:`select_seeds`, but all atoms may match."""
-    select = _by_index(words) if not isinstance(words, str) else understood(words)
-    indices, why = select(atoms)
+def select_atoms(words: str | Sequence[int], atoms: Atoms, *, key: str = "seeds") -> Selection:
+    """As :func:`select_seeds`, but all atoms may match, and for any key of the configuration."""
+    try:
+        select = _by_index(words) if not isinstance(words, str) else understood(words)
+        indices, why = select(atoms)
+    except MixpiError as error:
+        raise MixpiError(f"{key}: {str(error).removeprefix('seeds: ')}") from None
     if len(indices) == 0 and why != NOTHING:
-        raise MixpiError(
-            f"seeds: no atom matches {_quoted(words)} (for no seeds at all write none)"
-        )
+        otherwise = " (for no seeds at all write none)" if key == "seeds" else ""
+        raise MixpiError(f"{key}: no atom matches {_quoted(words)}{otherwise}")
     return Selection([int(k) for k in indices], why)
 
 

@@ -25,7 +25,9 @@ COLLISIONS = True  # labels know them, see short_range.py
 ISOLATED_ATOMS = False  # else energies count from the mean of each species
 LATTICE = 3.189  # Å, of the labelling model
 LATTICE_CLASSICAL = 3.165
+# in lattice constants; NEXT is tetrahedral, too
 TETRAHEDRAL, OCTAHEDRAL = np.array([0.5, 0.25, 0.0]), np.array([0.5, 0.5, 0.0])
+NEXT = np.array([0.75, 0.5, 0.0])
 
 
 def crystal(repeat: int = 3) -> Atoms:
@@ -178,12 +180,10 @@ def helium_thermal(rng, sampler, *, temperature: float, frames: int = 9, spacing
 
 def helium_between(rng, sampler):
     """He held on its way from one tetrahedral site to another and beyond, while W gives way."""
-    stations = [
-        np.array(p) for p in ((0.5, 0.25, 0), (0.5, 0.5, 0), (0.75, 0.5, 0), (0.5, 0.25, 0.25))
-    ]
-    for one, two in ((0, 2), (0, 1), (0, 3)):
-        for fraction in np.linspace(0.15, 1.0, 5 if two == 2 else 3):
-            point = (stations[one] + fraction * (stations[two] - stations[one]) + 1.0) * LATTICE
+    beyond = np.add(TETRAHEDRAL, [0.0, 0.0, 0.25])
+    for end, number in ((NEXT, 5), (OCTAHEDRAL, 3), (beyond, 3)):
+        for fraction in np.linspace(0.15, 1.0, number):
+            point = (TETRAHEDRAL + fraction * (end - TETRAHEDRAL) + 1.0) * LATTICE
             atoms = rattled(with_helium(crystal(), point), rng, 0.02)
             frames = relaxation(atoms, sampler(), steps=14, fixed=[len(atoms) - 1])
             yield from frames[4::5]

@@ -14,28 +14,15 @@ import argparse
 import numpy as np
 import recipe_w_he as recipe
 from ase import Atoms
-from ase.build import bulk
-from ase.constraints import FixAtoms
-from ase.optimize import FIRE
+from mixpi.distil.data import relaxed_crystal
+from sampling import relaxation
 from short_range import zbl
 
 
 def relaxed(atoms: Atoms, calculator, *, held=()) -> float:
     """Energy (eV) once no force is above 0.01 eV/Å; ``held`` atoms stay."""
-    atoms = atoms.copy()
-    atoms.calc = calculator
-    atoms.set_constraint(FixAtoms(list(held)))
-    FIRE(atoms, logfile=None).run(fmax=0.01, steps=200)
-    return float(atoms.get_potential_energy())
-
-
-def lattice_constant(calculator) -> float:
-    """Å."""
-    scales = np.linspace(3.13, 3.25, 9)
-    energies = [recipe.energy(bulk("W", "bcc", a=a, cubic=True), calculator) for a in scales]
-    fit = np.polynomial.Polynomial.fit(scales, energies, 4)
-    roots = fit.deriv().roots()
-    return float(min(roots[np.isreal(roots)].real, key=lambda a: abs(a - 3.19)))
+    end = relaxation(atoms, calculator, fmax=0.01, steps=200, fixed=held)[-1]
+    return recipe.energy(end, calculator)
 
 
 def main() -> None:
@@ -51,9 +38,10 @@ def main() -> None:
 
         calculator = MaceEngine(arguments.model).calculator
 
-    a = recipe.LATTICE = lattice_constant(calculator)
+    unit = relaxed_crystal(recipe.crystal(1), calculator)
+    a = recipe.LATTICE = float(unit.cell.lengths().mean())
     print(f"| lattice constant (Å) | {a:.4f} |")
-    bulk_energy = recipe.energy(bulk("W", "bcc", a=a, cubic=True), calculator) / 2
+    bulk_energy = recipe.energy(unit, calculator) / 2
 
     vacancy = relaxed(recipe.vacancy(), calculator) - 53 * bulk_energy
     print(f"| vacancy (eV) | {vacancy:.2f} |")
@@ -61,23 +49,19 @@ def main() -> None:
     print(f"| (100) surface (J/m²) | {surface / (2 * 9 * a**2) * 16.0218:.2f} |")
 
     host = recipe.crystal(4)
-    sites = {name: np.array(p) for name, p in SITES.items()}
-    energies = {}
-    for name, site in sites.items():
-        atoms = recipe.with_helium(host, (site + 1.0) * a)
-        energies[name] = relaxed(atoms, calculator, held=[len(host)])
-    for name in list(sites)[1:]:
-        difference = energies[name] - energies["tetrahedral"]
-        print(f"| He {name}, above tetrahedral (eV) | {difference:.3f} |")
+    energies = [
+        relaxed(recipe.with_helium(host, (site + 1.0) * a), calculator, held=[len(host)])
+        for site in SITES.values()
+    ]
+    for name, energy in zip(list(SITES)[1:], energies[1:], strict=True):
+        print(f"| He {name}, above tetrahedral (eV) | {energy - energies[0]:.3f} |")
 
-    atoms = recipe.with_helium(recipe.surface(), np.array([0.0, 0.0, 0.0]))
-    top = atoms.positions[:54, 2].max()
-    first = int(np.flatnonzero(atoms.positions[:54, 2] > top - 0.1)[0])
-    far = None
-    for height in (5.0, 2.0, 1.5, 1.2, 1.0, 0.8):
-        atoms.positions[-1] = atoms.positions[first] + [0.0, 0.0, height]
-        value = recipe.energy(atoms, calculator)
-        far = value if far is None else far
+    host = recipe.surface()
+    highest = host.positions[host.positions[:, 2].argmax()]
+    heights = (5.0, 2.0, 1.5, 1.2, 1.0, 0.8)
+    above = [recipe.with_helium(host, np.add(highest, [0.0, 0.0, z])) for z in heights]
+    far, *near = (recipe.energy(atoms, calculator) for atoms in above)
+    for height, value in zip(heights[1:], near, strict=True):
         alone, _ = zbl(height)
         where = f"He {height} Å above W of a surface (eV; nuclei alone {alone:.1f})"
         print(f"| {where} | {value - far:.2f} |")
@@ -85,9 +69,9 @@ def main() -> None:
 
 #: Where He is held, in lattice constants.
 SITES = {
-    "tetrahedral": (0.5, 0.25, 0.0),
-    "half-way to the next tetrahedral": (0.625, 0.375, 0.0),
-    "octahedral": (0.5, 0.5, 0.0),
+    "tetrahedral": recipe.TETRAHEDRAL,
+    "half-way to the next tetrahedral": (recipe.TETRAHEDRAL + recipe.NEXT) / 2,
+    "octahedral": recipe.OCTAHEDRAL,
 }
 
 

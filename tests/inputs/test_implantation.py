@@ -16,7 +16,7 @@ from conftest import clean_environment
 from ipi.utils.units import unit_to_internal
 from mixpi.analysis.reflection import Fate, reflection
 from mixpi.ipi.view import ask_ipi
-from test_case_studies import STUDIES
+from test_case_studies import STUDIES, copy_shared
 from test_diffusion_studies import module
 
 
@@ -120,11 +120,14 @@ def made_up(folder: Path, arm: str, kinds: str, *, atoms: int, ms: float) -> Non
 
 
 def test_the_table_counts_shots_and_compares_times(tmp_path):
-    shutil.copy(STUDY / "table.py", tmp_path)
-    made_up(tmp_path, "mixed_20", "rrrrrrriip", atoms=2000, ms=50.0)
-    made_up(tmp_path, "expensive_20", "rrriu", atoms=500, ms=40.0)
-    made_up(tmp_path, "mixed_80", "u", atoms=2000, ms=50.0)
-    command = [sys.executable, tmp_path / "table.py", "laptop"]
+    folder = tmp_path / "study"
+    folder.mkdir()
+    copy_shared(tmp_path)
+    shutil.copy(STUDY / "table.py", folder)
+    made_up(folder, "mixed_20", "rrrrrrriip", atoms=2000, ms=50.0)
+    made_up(folder, "expensive_20", "rrriu", atoms=500, ms=40.0)
+    made_up(folder, "mixed_80", "u", atoms=2000, ms=50.0)
+    command = [sys.executable, folder / "table.py", "laptop"]
     done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     rows = [[cell.strip() for cell in line.split("|")] for line in done.stdout.splitlines()]
@@ -134,4 +137,4 @@ def test_the_table_counts_shots_and_compares_times(tmp_path):
     assert mixed[7:11] == ["50", "1000", "50", "3.2"]  # 40 ms × 2000 / 500 over 50 ms
     assert expensive[1:6] == ["20", "**all-expensive**", "4", "0.67 (0.28 to 0.95)", "0.833"]
     assert unfinished[3:5] == ["0", "none arrived"] and "nan" not in done.stdout
-    assert (tmp_path / "results" / "laptop" / "figure.png").stat().st_size > 5_000
+    assert (folder / "results" / "laptop" / "figure.png").stat().st_size > 5_000

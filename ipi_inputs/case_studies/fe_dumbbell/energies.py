@@ -5,20 +5,20 @@ python energies.py
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 from ase import Atoms
 from ase.optimize import FIRE
 from mixpi.distil.lammps_engine import LammpsCalculator
-from mixpi.drivers.lammps import LammpsSetup
+from mixpi.drivers.symmetrix_engine import SymmetrixEngine
 
 
 ROOT = Path(__file__).resolve().parents[3]
+INPUTS = ROOT / "ipi_inputs"
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from make_interstitial import Expensive, crystal, dumbbell_in_iron  # noqa: E402
+from make_interstitial import crystal, dumbbell_in_iron  # noqa: E402
 
 
 CELLS = 5
@@ -27,9 +27,7 @@ AXES = {"⟨110⟩": (1, 1, 0), "⟨111⟩": (1, 1, 1), "⟨100⟩": (1, 0, 0)}
 
 def distilled(name: str) -> LammpsCalculator:
     """A potential of ipi_inputs/potentials."""
-    report = json.loads((ROOT / "ipi_inputs" / "potentials" / f"{name}.json").read_text())
-    folder = ROOT / "ipi_inputs" / "potentials"
-    return LammpsCalculator(LammpsSetup(report["lammps"], report["species"], folder))
+    return LammpsCalculator.reported(INPUTS / "potentials" / f"{name}.json")
 
 
 def relaxed(axis: tuple[int, int, int], first: LammpsCalculator, calculator) -> Atoms:
@@ -45,7 +43,7 @@ def relaxed(axis: tuple[int, int, int], first: LammpsCalculator, calculator) -> 
 def main() -> None:
     rich = distilled("fe-eam-uf3")
     found = {
-        "fe-small": Expensive(ROOT / "ipi_inputs" / "models" / "fe-small.model"),
+        "fe-small": SymmetrixEngine(INPUTS / "models" / "fe-small.model").calculator,
         "fe-eam-uf3": rich,
         "fe-adp": distilled("fe-adp"),
     }

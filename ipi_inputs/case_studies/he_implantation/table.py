@@ -8,16 +8,23 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from mixpi.analysis.results import Report, Result, read_report, with_error
 
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from table_and_figure import write_table_and_figure  # noqa: E402
+
+
 LABELS = {"mixed": "mixed", "expensive": "**all-expensive**"}
-#: eV to the share that is reflected and its 95 %, read off the paper's figure (±0.004): of its
-#: all-expensive runs (about 100 shots an energy) and its mixed ones (about 500).
+#: eV to the share that is reflected and its 95 %, where that is known, read off the paper's figure
+#: (±0.004): of its all-expensive runs (about 100 shots an energy) and its mixed ones (about 500).
 PAPER = {
     "expensive": {
         10: (0.980, 0.946, 1.0),
@@ -29,6 +36,7 @@ PAPER = {
         40: (0.676, 0.583, 0.764),
     },
     "mixed": {
+        10: (0.986, np.nan, np.nan),
         20: (0.849, 0.816, 0.878),
         30: (0.772, 0.735, 0.808),
         35: (0.692, 0.650, 0.731),
@@ -37,8 +45,6 @@ PAPER = {
         60: (0.645, 0.600, 0.687),
     },
 }
-#: The same, 10 eV without an interval, for the table.
-PAPER_MIXED = {10: 0.986, 20: 0.849, 40: 0.739, 60: 0.645}
 #: eV to what was measured (van Gorkum), with its error bar where the figure shows one.
 EXPERIMENT = {
     8.1: (0.988, np.nan, np.nan),
@@ -128,9 +134,8 @@ def _share(result: Result) -> str:
 
 
 def _published(arm: Arm) -> str:
-    if arm.name == "mixed":
-        return f"{PAPER_MIXED[arm.energy]:.3f}" if arm.energy in PAPER_MIXED else ""
-    return f"{PAPER['expensive'][arm.energy][0]:.3f}" if arm.energy in PAPER["expensive"] else ""
+    points = PAPER[arm.name]
+    return f"{points[arm.energy][0]:.3f}" if arm.energy in points else ""
 
 
 def _depth(arm: Arm) -> str:
@@ -145,12 +150,8 @@ def _gain(arm: Arm, other: Arm) -> float:
     return other.step_ms / other.mean("atoms") * arm.mean("atoms") / arm.step_ms
 
 
-def draw(found: list[Arm], target: Path) -> None:
+def draw(found: list[Arm], axes: Axes) -> None:
     """The share against the energy, beside the paper's and what was measured."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
-    axes = figure.subplots()
     for points, style in (
         (EXPERIMENT, {"fmt": "k*", "ms": 8, "label": "experiment (van Gorkum)"}),
         (PAPER["expensive"], {"fmt": "s", "color": "0.6", "ms": 4, "label": "paper, MACE"}),
@@ -169,18 +170,12 @@ def draw(found: list[Arm], target: Path) -> None:
         axes.errorbar(x, values[:, 0], bars, fmt="oD"[number], color=f"C{number}", capsize=3,
                       label=LABELS[name].strip("*"))  # fmt: skip
     axes.set(xlabel="energy of He (eV)", ylabel="reflected", ylim=(0.0, 1.02))
-    axes.grid(alpha=0.25, lw=0.5)
-    axes.legend(frameon=False, fontsize="small")
-    figure.savefig(target, dpi=130)
 
 
 def main() -> None:
     folder = HERE / "results" / sys.argv[1]
     found = arms(folder)
-    text = table(found)
-    (folder / "table.md").write_text(text)
-    draw(found, folder / "figure.png")
-    print(text, end="")
+    write_table_and_figure(folder, table(found), partial(draw, found))
 
 
 if __name__ == "__main__":

@@ -29,13 +29,13 @@ FMAX = 1e-5
 
 def potentials() -> dict[str, Calculator]:
     """The expensive one, and both cheap ones."""
-    report = json.loads((INPUTS / "potentials" / "si-uf3.json").read_text())
-    lines, species = report["lammps"], report["species"]
-    free = [line.replace("si-uf3.uf3", "si-uf3-unconstrained.uf3") for line in lines]
+    path = INPUTS / "potentials" / "si-uf3.json"
+    report = json.loads(path.read_text())
+    free = [line.replace("si-uf3.uf3", "si-uf3-unconstrained.uf3") for line in report["lammps"]]
     return {
         "expensive": SymmetrixEngine(INPUTS / "models" / "si-small.model").calculator,
-        "constrained": LammpsCalculator(LammpsSetup(lines, species, INPUTS / "potentials")),
-        "unconstrained": LammpsCalculator(LammpsSetup(free, species, HERE)),
+        "constrained": LammpsCalculator.reported(path),
+        "unconstrained": LammpsCalculator(LammpsSetup(free, report["species"], HERE)),
     }
 
 

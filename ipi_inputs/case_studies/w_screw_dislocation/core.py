@@ -37,6 +37,7 @@ from screw import (
     shear_modulus,
     sheared,
     standing,
+    winding,
     with_screw,
 )
 
@@ -187,12 +188,9 @@ def with_two_screws(edge: float, *, easy: bool) -> Atoms:
         (one for one in found if one.rise == -sign),
         key=lambda one: np.linalg.norm(one.centre - low.centre - [0.0, height / 2]),
     )
-    _, y, z = atoms.positions.T
-    for side, (y0, z0) in ((1.0, low.centre), (-1.0, high.centre)):
-        angle = np.angle(np.sin(np.pi * ((y - y0) + 1j * (z - z0)) / length))
-        atoms.positions[:, 0] += side * b * angle / (2.0 * np.pi)
+    atoms.positions[:, 0] += b * (winding(atoms, low.centre) - winding(atoms, high.centre))
     # without mean stress: half of what the two leave between them
-    atoms.positions[:, 0] += b / 2.0 * y / length
+    atoms.positions[:, 0] += b / 2.0 * atoms.positions[:, 1] / length
     cell = atoms.cell.array.copy()
     cell[1, 0] += b / 2.0
     atoms.set_cell(cell)

@@ -25,9 +25,9 @@ from ase.calculators.calculator import Calculator
 from ase.io import read, write
 from ase.units import GPa
 from mixpi.config import load_config
+from mixpi.distil.data import relaxed_crystal
 from mixpi.distil.lammps_engine import LammpsCalculator
 from mixpi.drivers.lammps import LammpsSetup
-from scipy.optimize import minimize_scalar
 
 
 HERE = Path(__file__).resolve().parent
@@ -55,14 +55,8 @@ def potentials() -> Path:
 
 def lattice_constant(calculator: Calculator) -> float:
     """Å, of bcc tungsten at rest."""
-
-    def energy(edge: float) -> float:
-        atoms = bulk("W", "bcc", a=edge, cubic=True)
-        atoms.calc = calculator
-        return atoms.get_potential_energy()
-
-    return float(minimize_scalar(energy, bounds=(3.0, 3.4), method="bounded",
-                                 options={"xatol": 1e-6}).x)  # fmt: skip
+    crystal = relaxed_crystal(bulk("W", "bcc", a=3.18, cubic=True), calculator)
+    return float(crystal.cell.lengths().mean())
 
 
 def oriented(edge: float, size: tuple[int, int, int]) -> Atoms:
@@ -113,9 +107,8 @@ def with_screw(edge: float, size: tuple[int, int, int], *, easy: bool = True) ->
     corner = atoms.positions[np.argmin(np.hypot(y - middle[0], z - middle[1])), 1:]
     for side in (1.0, -1.0):
         centre = corner + np.array([row / 2.0, side * layer / 3.0])
-        angle = np.angle(np.sin(np.pi * ((y - centre[0]) + 1j * (z - centre[1])) / length))
         made = atoms.copy()
-        made.positions[:, 0] += b * angle / (2.0 * np.pi)
+        made.positions[:, 0] += b * winding(atoms, centre)
         if _is_hard(made, centre, row, b) != easy:
             break
     made.cell[1, 0] = b / 2.0
@@ -123,6 +116,12 @@ def with_screw(edge: float, size: tuple[int, int, int], *, easy: bool = True) ->
     made.positions[:, 2] += VACUUM / 2.0
     made.wrap(pbc=(True, False, False))
     return made
+
+
+def winding(atoms: Atoms, centre: np.ndarray) -> np.ndarray:
+    """Displacements (n,) along the line, in b, by a row of screws through ``centre`` (y, z; Å)."""
+    (y, z), length = (atoms.positions[:, 1:] - centre).T, atoms.cell[1, 1]
+    return np.angle(np.sin(np.pi * (y + 1j * z) / length)) / (2.0 * np.pi)
 
 
 def _is_hard(atoms: Atoms, centre: np.ndarray, row: float, b: float) -> bool:

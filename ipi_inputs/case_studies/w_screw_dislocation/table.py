@@ -9,13 +9,21 @@ import json
 import sys
 import xml.etree.ElementTree as xml
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from mixpi.analysis.results import Result, read_report, with_error
 
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from table_and_figure import write_table_and_figure  # noqa: E402
+
+
 REFERENCE = "expensive"
 LABELS = {"cheap": "cheap", "mixed": "mixed", REFERENCE: "**all-expensive**"}
 COLOURS = {"cheap": "black", "mixed": "C0", REFERENCE: "#009e73"}
@@ -123,36 +131,22 @@ def table_of(arms: list[Arm]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw(arms: list[Arm], target: Path) -> None:
-    """Where the line is against time, a panel for each stress and temperature."""
-    from matplotlib.figure import Figure
-
-    pairs = list(dict.fromkeys((arm.temperature, arm.stress) for arm in arms))
-    figure = Figure(figsize=(1.2 + 3.2 * len(pairs), 3.4), layout="constrained")
-    panels = figure.subplots(1, len(pairs), sharey=True, squeeze=False)[0]
-    for axes, pair in zip(panels, pairs, strict=True):
-        for arm in arms:
-            if (arm.temperature, arm.stress) != pair:
-                continue
-            label = LABELS[arm.name].strip("*")
-            for times, places in arm.ways:
-                axes.plot(times, places - places[0], color=COLOURS[arm.name], lw=1.2, label=label)
-                label = None
-        axes.set(xlabel="ps", title=f"{pair[0]:g} K, {pair[1]:g} MPa")
-        axes.grid(alpha=0.25, lw=0.5)
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(frameon=False, fontsize="small")
-    panels[0].set(ylabel="the line has glided (Å)")
-    figure.savefig(target, dpi=130)
+def draw(arms: list[Arm], axes: Axes) -> None:
+    """Where the line is against time, under one stress at one temperature."""
+    for arm in arms:
+        label = LABELS[arm.name].strip("*")
+        for times, places in arm.ways:
+            axes.plot(times, places - places[0], color=COLOURS[arm.name], lw=1.2, label=label)
+            label = None
+    title = f"{arms[0].temperature:g} K, {arms[0].stress:g} MPa"
+    axes.set(xlabel="ps", ylabel="the line has glided (Å)", title=title)
 
 
 def main() -> None:
     folder = HERE / "results" / sys.argv[1]
     arms = arms_of(folder)
-    text = table_of(arms)
-    (folder / "table.md").write_text(text)
-    draw(arms, folder / "figure.png")
-    print(text, end="")
+    panels = [list(some) for _, some in groupby(arms, lambda arm: (arm.temperature, arm.stress))]
+    write_table_and_figure(folder, table_of(arms), *(partial(draw, some) for some in panels))
 
 
 if __name__ == "__main__":
