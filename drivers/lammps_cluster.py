@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Sequence
-from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import ArrayLike
 
 from ..errors import MixpiError
+from ..files.working_folder import inside
 from . import lammps_sites
 from .lammps import LammpsSetup, potential_folders
 from .lammps_commands import require_harmless_flags
@@ -402,7 +402,7 @@ class LammpsClusterEngine:
         """Start LAMMPS with the potential in an empty box; its cutoff, Å."""
         self._cell, self._present = None, np.zeros(0, dtype=int)
         empty = Atoms(cell=[_FIRST_BOX] * 3, pbc=True)
-        with tempfile.TemporaryDirectory(prefix="mixpi-") as folder, chdir(folder):
+        with tempfile.TemporaryDirectory(prefix="mixpi-") as folder, inside(folder):
             source = self._setup.write(empty, Path(folder), _COMMANDS)
             # of flags that are there twice LAMMPS takes the last
             flags = [*self._flags, "-screen", "none", "-log", "lammps.log", "-nocite"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Sequence
-from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from ase import Atoms
 
 from ..errors import MixpiError
+from ..files.working_folder import inside
 from ..regions.classifiers import require_finite
 from ..regions.periodic import PeriodicCell
 from .config import DriverConfig
@@ -219,7 +219,7 @@ class LammpsCompute:
                 read_input(lmp, setup.write(self._atoms, Path(folder), commands))
             self._box, self._rotation = lammps_frame(self._atoms.cell.array)
             self._place(lmp, self._atoms.positions)
-            with chdir(self._folder):
+            with inside(self._folder):
                 self._define(lmp)
         except BaseException:
             lmp.close()

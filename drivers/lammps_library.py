@@ -7,7 +7,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import chdir, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ase import Atoms
 
 from ..errors import MixpiError
 from ..extras import install, needs
+from ..files.working_folder import inside
 from .lammps import LammpsSetup
 from .lammps_data import lammps_frame
 
@@ -103,7 +104,7 @@ def read_input(lmp: Any, source: Path) -> None:
     """
     try:
         # the input names its files without folder: a path may hold what LAMMPS mangles
-        with chdir(source.parent):
+        with inside(source.parent):
             lmp.file(source.name)
     except Exception as error:  # LAMMPS raises nothing more special
         raise MixpiError(f"LAMMPS refused the potential: {words_of(error)}") from None

@@ -15,6 +15,7 @@ import numpy as np
 from ipi.engine.outputs import CheckpointOutput
 
 from ..files.replacing import replace_file
+from ..files.working_folder import working_folder
 from .checkpoint_text import write_numbers_at_once
 from .continuing import keep_beside
 from .run_state import append_state
@@ -39,8 +40,6 @@ def keep_checkpoints_whole(say: Callable[[str], None], state: Callable[[], State
         What the mixing layer must remember, now; it is written with the state of i-PI that is
         taken at the same moment.
     """
-    # LAMMPS in this process is started in a folder of its own, in another thread than i-PI's
-    home = Path.cwd()
 
     def store(self: CheckpointOutput) -> None:
         _ipi_store(self)
@@ -50,7 +49,7 @@ def keep_checkpoints_whole(say: Callable[[str], None], state: Callable[[], State
         if not self.active():
             return
         name, overwrite, continued = self.filename, self.overwrite, self._continued
-        target = home / (name if overwrite else f"{name}_{self.step}")
+        target = Path(name if overwrite else f"{name}_{self.step}")
 
         def write_part(part: Path) -> None:
             self.filename, self.overwrite, self._continued = str(part), True, True
@@ -62,7 +61,8 @@ def keep_checkpoints_whole(say: Callable[[str], None], state: Callable[[], State
                 keep_beside(target)  # of an older run, or what this one continues
 
         try:
-            replace_file(target, write_part)
+            with working_folder:
+                replace_file(target, write_part)
             continued = True
         except OSError as error:
             say(

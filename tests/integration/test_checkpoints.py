@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from conftest import PES, clean_environment, faulty_driver, the_rest_slow
 from ipi.engine.outputs import CheckpointOutput
+from mixpi.files.working_folder import inside
 from mixpi.output.records import read_steps
 from mixpi.output.whole_checkpoints import keep_checkpoints_whole
 
@@ -109,14 +111,24 @@ def test_a_checkpoint_that_cannot_be_written_costs_only_itself(checkpoint):
     assert [path.name for path in Path().iterdir()] == ["state"]
 
 
-def test_a_checkpoint_stays_in_the_folder_of_its_run(checkpoint, tmp_path, monkeypatch):
+def test_a_checkpoint_stays_in_the_folder_of_its_run(checkpoint, tmp_path):
     """LAMMPS that is started beside i-PI is in another folder for a moment."""
     output, said = checkpoint()
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
+    elsewhere, is_there = tmp_path / "elsewhere", threading.Event()
+    elsewhere.mkdir()
+
+    def start_lammps():
+        with inside(elsewhere):
+            is_there.set()
+            time.sleep(0.3)
+
+    thread = threading.Thread(target=start_lammps)
+    thread.start()
+    assert is_there.wait(10)
     output.write(store=False)
+    thread.join()
     assert (tmp_path / "state").read_text().strip() == "new" and not said
-    assert not list(Path().iterdir())
+    assert not list(elsewhere.iterdir())
 
 
 def test_what_is_there_of_another_run_is_kept(checkpoint):
