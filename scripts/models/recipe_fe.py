@@ -20,7 +20,6 @@ from sampling import model_md, rattled, relaxation
 
 SAMPLER, LABELLER = "7net-0", "7net-0"
 TRUSTED_FORCE = np.inf  # eV/Å; frames with larger ones weigh less
-COLLISIONS = False  # labels know them, see short_range.py
 ISOLATED_ATOMS = False  # else energies count from the mean of each species
 LATTICE = 2.8425  # Å; the labelling model has 2.8457
 LATTICE_CLASSICAL = 2.8553

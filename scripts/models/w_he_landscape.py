@@ -1,7 +1,7 @@
 """Energies that a model of tungsten with helium must get right, as rows of a model card.
 
     python w_he_landscape.py MODEL          a trained model, in the environment of mixpi
-    python w_he_landscape.py labels         the labels themselves, in the environment of label.py
+    python w_he_landscape.py labels         the potential of the labels
 
 With atoms relaxed but those that are held, in cells of 54 atoms, 128 for He, at the model's
 lattice constant.
@@ -12,11 +12,11 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-import recipe_w_he as recipe
+import recipe_w_he_jw as recipe
 from ase import Atoms
 from mixpi.distil.data import relaxed_crystal
+from mixpi.drivers.mace import MaceEngine
 from sampling import relaxation
-from short_range import zbl
 
 
 def relaxed(atoms: Atoms, calculator, *, held=()) -> float:
@@ -30,12 +30,8 @@ def main() -> None:
     parser.add_argument("model", help="a MACE model, or the word labels")
     arguments = parser.parse_args()
     if arguments.model == "labels":
-        from label import calculator as of_recipe
-
-        calculator = of_recipe("w_he", recipe.LABELLER)
+        calculator = recipe.LABELLER()
     else:
-        from mixpi.drivers.mace import MaceEngine
-
         calculator = MaceEngine(arguments.model).calculator
 
     unit = relaxed_crystal(recipe.crystal(1), calculator)
@@ -62,9 +58,7 @@ def main() -> None:
     above = [recipe.with_helium(host, np.add(highest, [0.0, 0.0, z])) for z in heights]
     far, *near = (recipe.energy(atoms, calculator) for atoms in above)
     for height, value in zip(heights[1:], near, strict=True):
-        alone, _ = zbl(height)
-        where = f"He {height} Å above W of a surface (eV; nuclei alone {alone:.1f})"
-        print(f"| {where} | {value - far:.2f} |")
+        print(f"| He {height} Å above W of a surface (eV) | {value - far:.2f} |")
 
 
 #: Where He is held, in lattice constants.
