@@ -8,7 +8,7 @@ python scripts/benchmark.py snap         SNAP on both sides: error against cost,
 python scripts/benchmark.py large        200,000 atoms with drivers that cost nothing
 python scripts/benchmark.py beads        overhead against the number of beads and of drivers
 python scripts/benchmark.py net_force    drift of the energy estimate, net force removed or not
-python scripts/benchmark.py classify     one classification of all atoms or some, by LAMMPS and by us
+python scripts/benchmark.py classify     one classification of all atoms and some, LAMMPS and ours
 
 Compared things are measured in turns and the medians are printed: absolute times on
 a shared machine mean little.
