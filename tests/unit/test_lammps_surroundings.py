@@ -12,6 +12,8 @@ from mixpi.drivers.lammps_compute import LammpsCompute
 from mixpi.drivers.lammps_compute_command import SEES
 from mixpi.drivers.lammps_surroundings import Surroundings
 from mixpi.errors import MixpiError
+from mixpi.regions.averaging import TimeAverage
+from mixpi.regions.classified import ClassifiedSeeds
 
 
 COMMANDS = [
@@ -150,6 +152,28 @@ def test_all_atoms_are_there_where_far_ones_may_decide(command, potential):
     found = some.values(moved, atoms.cell.array)
     np.testing.assert_array_equal(found, whole.values(moved, atoms.cell.array))
     assert some.around is None and "among" not in some.note
+
+
+def test_seeds_of_averages_that_are_continued():
+    """What others have no values for, the state does not have either; and it goes on."""
+    atoms, command = CRYSTALS["bcc"], "coord/atom cutoff 3.3"
+    among, cell, rng = chosen("bcc", atoms), atoms.cell.array, np.random.default_rng(5)
+    steps = [atoms.positions + rng.normal(0, 0.2, atoms.positions.shape) for _ in range(5)]
+
+    def rule(mask):
+        compute = LammpsCompute(command, atoms, among=mask)
+        return ClassifiedSeeds(
+            compute, len(atoms), (13.2, 20.0), TimeAverage(1, 2, 2), initial=None, among=among
+        )
+
+    whole, some, later = rule(None), rule(among), rule(among)
+    for step, moved in enumerate(steps):
+        expected, found = whole.at(step, [moved], cell), some.at(step, [moved], cell)
+        np.testing.assert_array_equal(found, expected)
+        if step == 3:
+            later.restore(some.state())
+    np.testing.assert_array_equal(later.at(4, [moved], cell), expected)
+    assert 0 < expected.sum() < among.sum()
 
 
 def test_only_values_that_are_asked_for_must_be_numbers():
