@@ -25,9 +25,10 @@ from ..errors import MixpiError
 from ..sockets.peers import peer_of
 from ..sockets.silence import bear_no_silence
 from .engine import Answers, EvaluatesSpread, evaluate_with_sites
-from .packed import packed, unpacked
+from .packed import packed
 from .proof import proof, read_token
 from .reconnecting import Attempts
+from .told import depths_in, numbers_in, refuse_batches, system_in, told_in
 
 
 #: s; one attempt to connect takes no longer, though the network may say nothing at all.
@@ -227,19 +228,19 @@ def serve(
             elif message == "INIT":
                 _, text = protocol.recvinit()
                 text = text.tobytes().decode("ascii", "replace")
-                told = _told(text)
-                species = species if fixed else _numbers_from(told)
+                told = told_in(text)
+                species = species if fixed else numbers_in(told)
                 protocol.nonce = str(told.get("nonce", ""))
                 if protocol.nonce and token is None:
                     raise MixpiError(
                         "the server wants to know that this driver may connect: give it the "
                         "server's token file (--token FILE)"
                     )
-                more = _depths_from(told) if takes_depths else {}
+                more = depths_in(told) if takes_depths else {}
                 if turn_to is not None:
-                    turn_to(_system_in(told))
+                    turn_to(system_in(told))
                 wants_sites, wants_spread = (told.get(k) is True for k in ("sites", "spread"))
-                _refuse_batches(text)
+                refuse_batches(text)
                 need_init = False
             elif message == "POSDATA":
                 try:
@@ -371,57 +372,3 @@ def _require_own_server(sock: socket.socket, target: object) -> None:
     if uid is not None and uid != os.geteuid():
         sock.close()
         raise MixpiError(f"the server at {target} belongs to user {uid}")
-
-
-def _told(text: str) -> dict:
-    """What an INIT text of the mixing layer says, `` mixpi : {json} , ``."""
-    begin, end = text.find("{"), text.rfind("}")
-    try:
-        found = json.loads(text[begin : end + 1])
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _numbers_from(told: dict) -> np.ndarray:
-    """Atomic numbers (m,) in what an INIT text says; empty if it has none."""
-    try:
-        return np.array(told["numbers"], dtype=int)
-    except (ValueError, KeyError, TypeError, OverflowError):
-        return np.empty(0, dtype=int)
-
-
-def _depths_from(told: dict) -> dict:
-    """How deep each atom of a cluster lies, for an engine that takes it; empty of a whole system.
-
-    Raises
-    ------
-    MixpiError
-        If it is told in part, or is no numbers.
-    """
-    if "depths" not in told and "buffer" not in told:
-        return {}
-    try:
-        depths = unpacked(told["depths"], "<f4").astype(float)
-        places = unpacked(told["places"], "<i4")
-        buffer = float(told["buffer"])
-    except (KeyError, TypeError, ValueError):
-        raise MixpiError(
-            "the server told depths that are no numbers, no buffer, or no places of the atoms"
-        ) from None
-    return {"depths": depths, "buffer": buffer, "places": places}
-
-
-def _system_in(told: dict) -> int:
-    """Which of several runs a structure is of, where drivers are shared; 0 elsewhere."""
-    system = told.get("system", 0)
-    if not isinstance(system, int):
-        raise MixpiError("the server told a system that is no number")
-    return system
-
-
-def _refuse_batches(text: str) -> None:
-    if "batch_size" in text:
-        raise MixpiError(
-            "this driver takes one structure at a time: remove <batch_size> from the <ffsocket>"
-        )

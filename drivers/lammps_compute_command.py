@@ -13,6 +13,15 @@ from .lammps_commands import CODE, PACKED, require_unambiguous
 #: Computes whose values come from a potential, and words of others that do.
 FROM_POTENTIAL = re.compile(r"pe/atom|(centroid/)?stress/atom|rattlers/atom|\w+(/\w+)*/tally")
 FORCES = frozenset(("fx", "fy", "fz"))
+#: How many lists of neighbours away others decide about the value of an atom, by LAMMPS's source:
+#: 1 where its own list is all that is read, 2 where the lists of its neighbours are, too. Not
+#: here is what counts clusters or divides by the volume (cluster/atom, entropy/atom), sees images
+#: without lists (voronoi/atom), or may read what an atom before has left: ackland/atom where there
+#: are fewer than six neighbours.
+SEES = {
+    **{f"{name}/atom": 1 for name in ("centro", "coord", "hexorder", "orientorder", "sna")},
+    **{f"{name}/atom": 2 for name in ("cna", "cnp")},
+}
 _STYLE = re.compile(r"(?P<style>[\w/]+)(\[(?P<column>[1-9]\d{0,5})\])?")
 _NUMBER = re.compile(r"[0-9]+|[0-9]*\.[0-9]+|[0-9]+\.")
 
@@ -76,6 +85,12 @@ class ComputeCommand:
         if FROM_POTENTIAL.fullmatch(self.style):
             return True
         return self.style == "property/atom" and bool(FORCES & set(self.words))
+
+    @property
+    def sees(self) -> int | None:
+        """How many lists of neighbours away others decide; None where that is not known."""
+        # axes of centro/atom stay as they were where no pair of neighbours is found
+        return None if "axes" in self.words else SEES.get(self.style)
 
     @property
     def lengths(self) -> list[float]:

@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from pydantic import Field, PrivateAttr, field_validator, model_validator
@@ -20,77 +20,17 @@ from .blend.levels import EXPENSIVE, LEVELS, PARTS, POOLS, Level
 from .drivers.config import DriverConfig
 from .errors import MixpiError
 from .files.names import FileName, OutputName
-from .files.yaml_files import Positive, Section, as_yaml, read_yaml
-from .ipi.dynamics_config import EndConfig, TimeStepConfig
-from .regions.growth import valid_leave
+from .files.yaml_files import Section, read_yaml
+from .ipi.dynamics_config import EndConfig, LimitsConfig, ThermostatConfig, TimeStepConfig
+from .regions.region_config import RegionConfig
 from .regions.seed_config import Seeds, SeedsConfig, selection
 from .regions.seed_rules import classified_now
 from .regions.seeds import select_atoms, select_seeds
 from .structure import read_frames, read_structure, require_periodic
 
 
-Radius = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
-
-
 #: Seeds that leave all forces to one potential → which.
 EVERYWHERE = {"none": "cheap", "all": "expensive"}
-
-
-class RegionConfig(Section):
-    """Radii that grow the regions from the seeds."""
-
-    core: Radius = Field(
-        description="Å; atoms closer than this to a seed are fully expensive (weight 1)."
-    )
-    blend: Radius = Field(
-        description="Å; atoms closer than this to a core atom are blended (weight falls from 1 "
-        "to 0). 0 = abrupt."
-    )
-    buffer: Radius = Field(
-        description="Å; atoms closer than this to an atom of positive weight are shown to the "
-        "expensive potential as surroundings. Wider = more exact and more costly."
-    )
-    profile: Literal["linear", "cubic", "smooth"] = Field(
-        "linear",
-        description="Shape of the weight across the blend; 'smooth': its distance counts from the "
-        "seeds, from 'core' on, and no weight jumps while atoms move.",
-    )
-    every: int = Field(
-        1,
-        ge=0,
-        description="Steps between rebuilds of the weights; 0: those of the start, throughout. "
-        "(The buffer around them is that of each step.)",
-    )
-    tau_in: Radius = Field(
-        0.0, description="fs; how slowly weights rise: by the share every * timestep / tau_in."
-    )
-    tau_out: Radius = Field(0.0, description="fs; how slowly weights fall.")
-    leave: Radius = Field(
-        0.0,
-        description="Å; atoms that are in the core stay in it as long as they are closer than this "
-        "to a seed (0: than 'core').",
-    )
-    groups: str | None = Field(
-        None,
-        min_length=1,
-        description="An array of the structure file (molecule or residue numbers, from 1; -1: "
-        "none): atoms of one group are in a region together, so that no molecule is cut.",
-    )
-
-    @property
-    def radii(self) -> dict[str, Any]:
-        """What regions of one geometry are grown by (:func:`mixpi.build_regions`)."""
-        return self.model_dump(include={"core", "blend", "buffer", "profile"})
-
-    @property
-    def remember(self) -> bool:
-        """Whether weights depend on earlier steps."""
-        return self.every != 1 or bool(self.tau_in or self.tau_out or self.leave or self.groups)
-
-    @model_validator(mode="after")
-    def _leave_fits(self) -> RegionConfig:
-        valid_leave(self.leave, self.core, self.profile)
-        return self
 
 
 class OutputConfig(Section):
@@ -116,57 +56,6 @@ class OutputConfig(Section):
         description="A name in the folder (elsewhere: a whole path); columns, one line a force "
         "evaluation.",
     )
-
-
-class LimitsConfig(Section):
-    """Numbers that no sane run meets: it stops, with RESTART, before it takes such a step.
-
-    Violent but sane ones do not meet the defaults: in a collision at keV energies forces are
-    thousands of eV/Å, and a few atoms have 1e5 K.
-    """
-
-    force: Positive = Field(1e6, description="eV/Å; largest force of either potential on an atom.")
-    temperature: Positive = Field(
-        1e6, description="K; highest temperature of all atoms together (1e6 K: 129 eV an atom)."
-    )
-    position: float = Field(
-        1e6,
-        gt=0.0,
-        le=1e8,
-        description="Å; largest coordinate of an atom (i-PI does not wrap; further out digits get "
-        "lost).",
-    )
-    warn_temperature: Positive | None = Field(
-        None,
-        description="K; above it is said that the run is hot (default: five times the "
-        "temperature of the thermostat or of the first velocities, at least 5,000 K).",
-    )
-    warn_drift: Positive = Field(
-        0.1,
-        description="eV an atom; it is said that i-PI's conserved quantity has moved by more than "
-        "this since the run began.",
-    )
-
-
-class ThermostatConfig(Section):
-    """Where the thermostat of the i-PI input (langevin, or pile_l) acts, and how much."""
-
-    acts_on: str | list[int] = Field(
-        description="cheap: friction and noise with the weight 1 - w, so that the core is left "
-        "alone; expensive: with w; or the atoms that are thermostatted, in words ('species W', "
-        "'near 0 0 0 within 12', ...) or by number (from 0)."
-    )
-
-    @field_validator("acts_on", mode="before")
-    @classmethod
-    def _words_or_numbers(cls, value: Any) -> Any:
-        whole = isinstance(value, list) and all(isinstance(n, int) for n in value)
-        if not (isinstance(value, str) or whole) or not value:
-            raise ValueError(
-                f"{as_yaml(value)} is none of these: cheap, expensive, atoms in words ('species "
-                "W'), a list of their numbers ([3, 17])"
-            )
-        return value
 
 
 class MixingConfig(Section):

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ase import Atoms
 
-from ..config import RegionConfig
 from ..errors import MixpiError
 from ..ipi.input import IpiInput, read_ipi_input
 from ..ipi.run_regions import make_mixer
@@ -15,6 +14,7 @@ from ..ipi.view import ask_ipi
 from ..output.checkpoints import Checkpoint, newest_checkpoint, read_checkpoint, way_on
 from ..output.continuing import OutputFile, last_steps
 from ..regions.growth import Regions
+from ..regions.region_config import RegionConfig
 from ..structure import read_structure
 from .drivers import check_drivers
 from .dynamics import check_dynamics

@@ -50,6 +50,8 @@ def describe_seeds(config: MixingConfig, atoms: Atoms) -> Iterator[str]:
     values = rule.classifier.values(atoms.positions, atoms.cell.array)
     now = np.flatnonzero(rule.classify(values))
     lower, upper = section.bounds
+    # others are not asked for
+    values = values[np.isfinite(values)]
     about = f" ({rule.classifier.note})" if rule.classifier.note else ""
     yield (
         f"seeds: {lower:g} <= {section.measure} <= {upper:g}{about}; values from "

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from ..blend.clusters import Cluster
-from ..config import LimitsConfig
 from ..errors import MixpiError
 from ..regions.periodic import PeriodicCell
 from ..regions.positions import beyond
+from .dynamics_config import LimitsConfig
 from .simulation import RunningSimulation
 
 

@@ -33,7 +33,7 @@ class Classifier(Protocol):
         Returns
         -------
         ndarray, shape (n,)
-            Finite.
+            Finite; NaN for atoms that are known not to be asked for.
 
         Raises
         ------
@@ -157,15 +157,16 @@ class UserFunction:
         return self._folder.joinpath(*module_name.split(".")).with_suffix(".py")
 
 
-def require_finite(values: np.ndarray, what: str) -> np.ndarray:
-    """The values, if each is a number.
+def require_finite(values: np.ndarray, what: str, among: np.ndarray | None = None) -> np.ndarray:
+    """The values, if each is a number, or each of those among some atoms (a mask).
 
     Raises
     ------
     MixpiError
         Whose is none.
     """
-    wrong = np.flatnonzero(~np.isfinite(values))
+    wrong = ~np.isfinite(values)
+    wrong = np.flatnonzero(wrong if among is None else wrong & among)
     if len(wrong):
         raise MixpiError(
             f"seeds: {what} gives {values[wrong[0]]:g} for atom {wrong[0]} (from 0"

@@ -111,13 +111,14 @@ def classified_now(config: MixingConfig, atoms: Atoms) -> np.ndarray:
 
 
 def _classified(config: MixingConfig, section: SeedsConfig, atoms: Atoms) -> ClassifiedSeeds:
+    among = _among(config, section, atoms)
     return ClassifiedSeeds(
-        _classifier(config, section, atoms),
+        _classifier(config, section, atoms, among),
         len(atoms),
         (section.bounds[0], section.bounds[1]),
         TimeAverage(**section.average.model_dump()),
         initial=_initial(config, section, atoms),
-        among=_among(config, section, atoms),
+        among=among,
     )
 
 
@@ -151,7 +152,9 @@ def _among(config: MixingConfig, section: SeedsConfig, atoms: Atoms) -> np.ndarr
     return _mask(config.select(section.among, "among"), atoms)
 
 
-def _classifier(config: MixingConfig, section: SeedsConfig, atoms: Atoms) -> Classifier:
+def _classifier(
+    config: MixingConfig, section: SeedsConfig, atoms: Atoms, among: np.ndarray | None
+) -> Classifier:
     if section.coordination is not None:
         return CoordinationNumber(section.coordination)
     if section.function is not None:
@@ -159,7 +162,9 @@ def _classifier(config: MixingConfig, section: SeedsConfig, atoms: Atoms) -> Cla
     assert section.lammps is not None  # one of the three is given
     from ..drivers.lammps_compute import open_compute
 
-    return open_compute(section.lammps, section.potential, config.cheap, config.home, atoms)
+    return open_compute(
+        section.lammps, section.potential, config.cheap, config.home, atoms, among=among
+    )
 
 
 def _mask(indices: Sequence[int], atoms: Atoms) -> np.ndarray:

@@ -579,6 +579,9 @@ def test_classified_seeds_are_found_and_their_commands_read(make_case):
     case = make_case(seeds={"lammps": "centro/atom 4", "bounds": [3.0, float("inf")]})
     found = [line for line in look(case) if line.startswith("seeds: 3 <= LAMMPS's centro/atom 4")]
     assert len(found) == 1 and "LAMMPS lists neighbours to" in found[0]
+    case.config["seeds"]["among"] = [0]
+    (line,) = [line for line in look(case) if line.startswith("seeds: 3 <= LAMMPS's")]
+    assert "of those in 'among'); values from 13.2142 to 13.2142: now 1 atom(s): 0" in line
     case.config["seeds"]["lammps"] = "centroo/atom 4"
     with pytest.raises(MixpiError, match="'centroo/atom 4': ERROR: Unrecognized compute style"):
         look(case)

@@ -10,7 +10,8 @@ from ase.build import bulk
 from ase.calculators.calculator import Calculator
 from mixpi import MixingCalculator, MixpiError
 from mixpi.blend.mixer import Mixer
-from mixpi.config import LimitsConfig, load_config
+from mixpi.config import load_config
+from mixpi.ipi.dynamics_config import LimitsConfig
 from mixpi.ipi.limits import Limits, Monitor
 
 
