@@ -14,11 +14,6 @@ root=$(cd "$here/../.." && pwd)
 work=$(mkdir -p "${3:-build/models/$recipe}" && cd "${3:-build/models/$recipe}" && pwd)
 python=${PYTHON:-$root/.venv/bin/python}
 
-labels=$root/ipi_inputs/models/data/$recipe
-if [ ! -f "$work/train.xyz" ] && [ -f "$labels.train.xyz.gz" ]; then
-    gunzip -c "$labels.test.xyz.gz" > "$work/test.xyz"
-    gunzip -c "$labels.train.xyz.gz" > "$work/train.xyz"
-fi
 if [ ! -f "$work/train.xyz" ]; then
     labeller=$python
     if grep -q '^SAMPLER, LABELLER = "7net' "$here/recipe_$recipe.py"; then
@@ -41,10 +36,9 @@ cd "$work"
     --train_file train.xyz --valid_fraction 0.07 --test_file test.xyz \
     --energy_key REF_energy --forces_key REF_forces \
     --model MACE --num_interactions 2 --correlation 3 --max_ell 3 "${ARCHITECTURE[@]}" \
-    --interaction RealAgnosticResidualInteractionBlock \
-    --scaling rms_forces_scaling --valid_batch_size 10 \
-    --lr 0.01 --ema --ema_decay 0.99 --amsgrad --clip_grad 10 --swa "${TRAINING[@]}" \
-    --eval_interval 4 --restart_latest --save_cpu --error_table PerAtomMAE "${@:4}"
+    --interaction RealAgnosticResidualInteractionBlock --valid_batch_size 10 \
+    --lr 0.01 --ema --ema_decay 0.99 --amsgrad --clip_grad 10 --swa "${TRAINING[@]}" --eval_interval 4 --restart_latest --save_cpu \
+    --error_table PerAtomMAE "${@:4}"
 
 "$python" "$here/evaluate.py" "$work/${recipe}-${size}_stagetwo.model" "$work/test.xyz" \
     --output "$work/${recipe}-${size}.model"

@@ -11,7 +11,7 @@ cd "$(dirname "$0")"
 source ../pieces.sh
 
 # the potentials, as mixing.yaml names them, and the lattice constant at 1,000 K (Å)
-model=../../models/w-he-small.model cheap=../../potentials/w-uf3.uf3 lattice=3.197
+model=../../models/w-he-jw-tiny.model cheap=../../potentials/w-jw lattice=3.197
 
 size=${1:-} arms=${ARMS:-mixed expensive} time=1000 displacement=0.02 core=5.0 blend=2.0  # fs, Å
 # of each slab: cells along the surface, cells across it, steps of 2 fs, steps between its states,
@@ -32,7 +32,7 @@ put() {
     shift 2
     mkdir -p "$folder"
     cp mixing_pes.py "$folder"
-    ln -sf "$(realpath "$model")" "$(realpath "$cheap")" "$folder"
+    ln -sf "$(realpath "$model")" "$(realpath "$cheap")".{eam.alloy,uf3} "$folder"
     sed -e "s/^seeds: .*/seeds: $seeds/" "$@" mixing.yaml > "$folder/mixing.yaml"
 }
 

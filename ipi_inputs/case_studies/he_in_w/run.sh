@@ -20,7 +20,7 @@ case $size in
     *) echo "use: $0 smoke | laptop | paper" >&2; exit 2 ;;
 esac
 
-potentials=../../potentials model=../../models/w-he-small.model
+potentials=../../potentials model=../../models/w-he-jw-tiny.model
 start=runs/$size/init.extxyz
 write_once "$start" python ../../../scripts/make_interstitial.py w-he "$cells" "$model"
 
@@ -36,7 +36,7 @@ arm() {
     esac
     if [ ! -e "$folder/input.xml" ]; then
         mkdir -p "$folder"
-        cp mixing_pes.py "$start" "$model" $potentials/w-adp.{eam.alloy,1.adp,2.adp,3.adp} "$folder"
+        cp mixing_pes.py "$start" "$model" $potentials/w-jw.{eam.alloy,uf3} "$folder"
         sed -e "s/^seeds: .*/seeds: $seeds/" \
             -e "s/core: 5.0/core: $core/" -e "s/blend: 2.0/blend: $blend/" \
             -e "s/stride: 50/stride: $stride/" mixing.yaml > "$folder/mixing.yaml"
