@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from ase.build import bulk
 from ase.io import write
 from ase.units import kB
+from ipi.utils.io.backends.io_pdb import print_pdb
 from mixpi import MixpiError
 from mixpi.analysis.arrhenius import arrhenius
 from mixpi.analysis.defects import follow_by_coordination, follow_by_sites
@@ -368,6 +370,58 @@ def test_what_ipi_writes_beside_positions_is_refused(tmp_path):
                 follow_atoms(Trajectory(path, spacing=10.0), species="He")
 
 
+@pytest.mark.parametrize("told", ["i-PI", "mixpi", None])
+def test_spacing_is_not_believed_of_frames_that_are_there_twice_or_missing(tmp_path, told):
+    """As a run leaves them that was started again from a checkpoint before its last frame."""
+    frames = frames_of(gaussian(np.random.default_rng(22), 60, 2, 0.05), 10.0)
+    for number, atoms in enumerate(frames):
+        atoms.info = {
+            "i-PI": {"ipi_comment": f"Step: {5 * number}  Bead: 0 positions{{ase}} cell{{ase}}"},
+            "mixpi": {"step": 5 * number},
+            None: {},
+        }[told]
+    path = tmp_path / "md.extxyz"
+    write(path, frames)
+    assert len(follow_atoms(Trajectory(path, spacing=10.0), species="He").times) == 60
+    wrong = {"once more": frames[:31] + frames[30:]}
+    if told:
+        again = "frame 31: it is of step 150, after 145 and 150"
+        wrong = {
+            again: frames[:31] + frames[30:],
+            "frame 31: it is of step 160": frames[:31] + frames[32:],
+            "frame 40: it is of step 150": frames[:40] + frames[30:],
+        }
+    for words, held in wrong.items():
+        write(path, held)
+        with pytest.raises(MixpiError, match=words):
+            follow_atoms(Trajectory(path, spacing=10.0), species="He")
+
+
+def test_positions_that_are_no_numbers_are_refused(tmp_path):
+    frames = frames_of(gaussian(np.random.default_rng(23), 60, 2, 0.05), 10.0)
+    frames[40].positions[1, 2] = np.nan
+    write(tmp_path / "mix.extxyz", frames)
+    with pytest.raises(MixpiError, match="frame 40: the position of atom 1 is not finite"):
+        follow_atoms(Trajectory(tmp_path / "mix.extxyz"), indices=[0])
+
+
+def test_pdb_in_atomic_units_is_refused(tmp_path):
+    """ASE takes i-PI's numbers for Å, whatever its title says."""
+    path = tmp_path / "md.pdb"
+    for told, fits in (("angstrom", True), ("atomic_unit", False)):
+        with path.open("w") as stream:
+            for number in range(40):
+                atoms = SimpleNamespace(q=np.full(3, 0.1 * number), names=["He"], natoms=1)
+                cell = SimpleNamespace(h=np.diag([20.0] * 3))
+                title = f"Step: {number} Bead: 0 positions{{{told}}} cell{{{told}}}"
+                print_pdb(atoms, cell, stream, title=title)
+        if fits:
+            assert len(follow_atoms(Trajectory(path, spacing=1.0), indices=[0]).times) == 40
+        else:
+            with pytest.raises(MixpiError, match="positions in Å are needed"):
+                follow_atoms(Trajectory(path, spacing=1.0), indices=[0])
+
+
 def test_the_frame_that_a_running_simulation_has_half_written_is_left_out(tmp_path):
     rng = np.random.default_rng(16)
     path = tmp_path / "mix.extxyz"
@@ -375,6 +429,11 @@ def test_the_frame_that_a_running_simulation_has_half_written_is_left_out(tmp_pa
     text = path.read_text()
     path.write_text(text[: text.rindex("He") + 12])
     assert len(follow_atoms(Trajectory(path), species="He").times) == 39
+    # cut within the last number, which is a number all the same
+    path.write_text(text[:-4])
+    assert len(follow_atoms(Trajectory(path), species="He").times) == 39
+    path.write_text(text)
+    assert len(follow_atoms(Trajectory(path), species="He").times) == 40
     path.write_text(text.replace("He", "1e", 5))
     with pytest.raises(MixpiError, match="cannot be read"):
         follow_atoms(Trajectory(path), species="He")
