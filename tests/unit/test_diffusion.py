@@ -15,7 +15,13 @@ from mixpi import MixpiError
 from mixpi.analysis.arrhenius import arrhenius
 from mixpi.analysis.defects import follow_by_coordination, follow_by_sites
 from mixpi.analysis.diffusion import M2_PER_S, by_the_recipe, diffusion, fit
-from mixpi.analysis.displacements import covariance, independent_walkers, mean_squares
+from mixpi.analysis.displacements import (
+    covariance,
+    dimensions,
+    independent_walkers,
+    mean_squares,
+    move_together,
+)
 from mixpi.analysis.results import Result, read_report
 from mixpi.analysis.tracks import Track, follow_atoms, read_track
 from mixpi.analysis.trajectories import Trajectory
@@ -81,6 +87,63 @@ def test_walkers_that_go_together_are_one():
     assert independent_walkers(gaussian(rng, 500, 8, 0.1), 1) > 7.5
     single, copied = fit(track(one)), fit(track(np.repeat(one, 8, axis=1)))
     assert copied.error == pytest.approx(single.error)
+
+
+@pytest.mark.parametrize(("axes", "share"), [(1, 0.88), (2, 0.88)])
+def test_error_bars_of_walkers_in_fewer_dimensions(axes, share):
+    """A walker along a row knows a third of what one in space does."""
+    inside = []
+    for seed in range(60):
+        positions = gaussian(np.random.default_rng(seed), 1000, 2, 0.1)
+        positions[:, :, axes:] = 0.0
+        low, high = fit(track(positions)).interval
+        inside.append(low <= axes / 3 * 0.01 / 2 / SPACING <= high)
+    assert np.mean(inside) > share
+    turned = positions @ np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
+    assert dimensions(turned, 5) == pytest.approx(dimensions(positions, 5))
+    assert dimensions(positions, 5) == pytest.approx(axes, rel=0.1)
+
+
+def test_in_space_there_are_three_dimensions():
+    found = [
+        dimensions(gaussian(np.random.default_rng(seed), 300, 1, 0.1), 5) for seed in range(50)
+    ]
+    assert np.mean(np.equal(found, 3.0)) > 0.9
+
+
+def test_walkers_that_differ_have_an_error_of_their_number():
+    """Half of them are trapped, more or fewer by chance."""
+    inside, exact = [], 0.5 * 0.01 / 2 / SPACING
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        positions = gaussian(rng, 300, 20, 0.1)
+        positions[:, rng.random(20) < 0.5] = 0.0
+        line = fit(track(positions + rng.normal(0.0, 0.02, positions.shape)))
+        inside.append(line.interval[0] <= exact <= line.interval[1])
+        assert line.unlike
+    assert np.mean(inside) > 0.83
+    report = diffusion([track(positions)])
+    assert "its walkers differ by more than chance" in str(report)
+    alike = [fit(track(hops(np.random.default_rng(k), 300, 10, 0.05))).unlike for k in range(40)]
+    assert np.mean(alike) < 0.1
+
+
+def test_runs_that_are_one_are_refused():
+    rng = np.random.default_rng(24)
+    centroid = gaussian(rng, 400, 1, 0.1)
+    beads = [track(centroid + vibration(rng, 400, 1, 0.3, 0.1)) for _ in range(2)]
+    rare = hops(rng, 400, 1, 0.01)
+    for runs in (beads, [track(rare), track(rare[:300] - 1.0)]):
+        with pytest.raises(MixpiError, match="walk and walk move together"):
+            diffusion(runs)
+    # few hops at the same time are chance
+    two = np.zeros((2, 400, 1, 3))
+    two[0, 200:], two[1, 203:] = 1.0, 1.0
+    assert not move_together(two[0], two[1])
+    many = [hops(rng, 400, 1, 0.02) for _ in range(40)]
+    assert not any(move_together(a, b) for k, a in enumerate(many) for b in many[:k])
+    with pytest.raises(MixpiError, match="different walkers have no common D: He, W"):
+        diffusion([track(centroid, of="He"), track(many[0], of="W")])
 
 
 def test_the_papers_recipe():
@@ -250,6 +313,9 @@ def test_the_command(tmp_path, capsys):
     points = f"400={tmp_path}/400.json 600={tmp_path}/600.json"
     words = f"analyse arrhenius {points} --json {tmp_path}/a.json --picture {tmp_path}/a.png"
     assert main(words.split()) == 0
+    again = f"analyse arrhenius 400={tmp_path}/400.json 600={tmp_path}/400.json"
+    assert main(again.split()) == 1
+    assert "400.extxyz is in two of the runs" in capsys.readouterr().err
     energy = json.loads((tmp_path / "a.json").read_text())["results"][0]
     exact = np.log(4.0) * kB / (1 / 400 - 1 / 600)
     assert energy["value"] == pytest.approx(exact, abs=4 * energy["error"])
@@ -307,11 +373,11 @@ def test_a_kept_track_stands_for_its_trajectory(tmp_path, capsys):
 def test_a_kept_track_knows_of_jumps(tmp_path):
     positions = hops(np.random.default_rng(21), 500, 1, 0.05)
     jumps = np.any(np.diff(positions[:, 0], axis=0) != 0.0, axis=1)
-    track(positions, jumps=jumps, notes=("odd",)).write(tmp_path / "one.npz")
+    track(positions, jumps=jumps, notes=("odd",), of="He").write(tmp_path / "one.npz")
     found = read_track(tmp_path / "one.npz")
     np.testing.assert_array_equal(found.jumps, jumps)
     np.testing.assert_allclose(found.positions, positions, atol=1e-9)
-    assert found.notes == ("odd",)
+    assert found.notes == ("odd",) and found.of == "He"
     # the same bytes each time: a repository sees no change where there is none
     found.write(tmp_path / "two.npz")
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
