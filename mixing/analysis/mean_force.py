@@ -79,7 +79,17 @@ def mean_force(
     bands = [] if band is None else [(band[0] - band[1], band[0] + band[1], "reference")]
     curves = {"bands": bands, "runs": series}
     files = tuple(str(trajectory.path) for trajectory in trajectories)
-    return Report("mean-force", files, tuple(results), tuple(notes), curves)
+    what = _what(bond, atoms, direction)
+    return Report("mean-force", files, tuple(results), tuple(notes), curves, what)
+
+
+def _what(
+    bond: tuple[int, int] | None, atoms: Sequence[int], direction: Sequence[float] | None
+) -> str:
+    if bond is not None:
+        return f"bond {min(bond)}-{max(bond)}"
+    words = ", ".join(f"{one:.4g}" for one in _unit(direction or ()))
+    return f"atoms {' '.join(map(str, sorted(set(atoms))))} along ({words})"
 
 
 def _along(

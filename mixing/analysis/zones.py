@@ -259,6 +259,7 @@ def flux(
         ),
         notes,
         {"levels": [(0.0, "none")]},
+        f"a seam of {radius:g} Å",
     )
 
 

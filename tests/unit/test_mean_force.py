@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,10 +13,12 @@ from mixpi import MixpiError
 from mixpi.analysis.combining import combine
 from mixpi.analysis.comparing import compare
 from mixpi.analysis.mean_force import mean_force
+from mixpi.analysis.reflection import Fate, reflection
 from mixpi.analysis.results import Report, Result, read_report
 from mixpi.analysis.trajectories import Trajectory
 from mixpi.cli import main
 from scipy.signal import lfilter
+from scipy.stats import ttest_ind_from_stats
 
 
 def noise(rng, n: int, memory: float) -> np.ndarray:
@@ -72,6 +75,9 @@ def test_against_a_reference(tmp_path, capsys):
     assert (tmp_path / "f.png").stat().st_size > 1000
     away = [float(note.split()[3]) for note in read_report(tmp_path / "two.json").notes]
     assert abs(away[0]) < 3.5 and away[1] > 4.0
+    assert read_report(tmp_path / "two.json").of == "bond 0-1"
+    assert main([*words, "--reference", f"{tmp_path}/full.json", runs[0]]) == 1
+    assert "they are not independent" in capsys.readouterr().err
 
 
 def test_bad_forces_are_named(tmp_path):
@@ -127,6 +133,50 @@ def test_what_does_not_compare():
     ):
         with pytest.raises(MixpiError, match=words):
             compare(reports, names, reference)
+
+
+def test_chance_is_that_of_few_runs_where_errors_are_of_few():
+    def of(value: float, runs: float) -> Report:
+        result = Result("D", value, 1.0, "m²/s", runs)
+        return Report("diffusion", (f"{value}.npz",), (result,))
+
+    # two runs of two: Student's t of two degrees of freedom
+    few = compare({"mixed": of(3.0, 2), "full": of(6.0, 2)})
+    assert f"by chance as far: {100 * ttest(3, 6, 1.0, 2):.2g} %" in str(few)
+    # a mean without error of its own changes nothing, nor do many samples
+    many = compare({"mixed": of(3.0, 1e9), "full": of(6.0, np.nan)})
+    assert "by chance as far: 3.4 %" in str(many)
+
+
+def ttest(one: float, other: float, error: float, runs: int) -> float:
+    """Welch's, by SciPy."""
+    spread = error * np.sqrt(runs)
+    return ttest_ind_from_stats(one, spread, runs, other, spread, runs, equal_var=False).pvalue
+
+
+def test_one_run_under_two_names_and_results_of_different_things():
+    run, copy = run_of(1.0, 0.1, 50, "/a/mix.extxyz"), run_of(1.0, 0.1, 50, "mix.extxyz")
+    other = replace(run_of(1.2, 0.1, 50), of="bond 4-5")
+    for function in (compare, combine):
+        with pytest.raises(MixpiError, match="a and b hold the same numbers to the last digit"):
+            function({"a": run, "b": copy})
+    shots = [reflection([Fate("implanted", d)] * 2, ()) for d in (3.0, 4.0, 3.0)]
+    assert compare({"a": shots[0], "b": shots[1]})["reflected, a − b"].value == 0.0
+    with pytest.raises(MixpiError, match="the same numbers"):
+        compare({"a": shots[0], "b": shots[2]})
+    bond = replace(run, of="bond 0-1")
+    with pytest.raises(MixpiError, match="a of bond 0-1, b of bond 4-5"):
+        combine({"a": bond, "b": other})
+    assert "different things are compared: bond 0-1, bond 4-5" in str(
+        compare({"a": bond, "b": other})
+    )
+    assert combine({"a": bond, "b": run_of(1.2, 0.1)}).of == "bond 0-1"  # older ones do not tell
+
+
+def test_notes_of_the_runs_are_handed_on():
+    run, other = (replace(run_of(v, 0.1), notes=("too few",)) for v in (1.0, 1.1))
+    assert {"a: too few", "b: too few"} <= set(compare({"a": run, "b": other}).notes)
+    assert {"a: too few", "b: too few"} <= set(combine({"a": run, "b": other}).notes)
 
 
 def run_of(value: float, error: float, samples: float = np.nan, file: str = "") -> Report:
