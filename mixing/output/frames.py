@@ -143,6 +143,8 @@ class Frames:
                 atoms.arrays["velocities"] = velocities[bead] @ self._rotation
             name = "correction_energy_estimate" if found.correction else "energy_estimate"
             atoms.info = {"step": found.step, name: found.potentials[bead]}
+            if len(self._streams) > 1:
+                atoms.info |= {"bead": bead, "beads": len(self._streams)}
             if time is not None:
                 atoms.info["time"] = time
             columns = ["symbols", "positions", *list(atoms.arrays)[2:]]

@@ -63,6 +63,41 @@ def test_the_force_on_atoms_along_a_direction(tmp_path):
     assert found.value == pytest.approx(-7.0)
 
 
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_a_bond_keeps_its_image(tmp_path, wrapped):
+    """It grows past half of a leaning cell, where another image becomes the shorter one."""
+    cell = np.array([[8.0, 0.0, 0.0], [3.9, 7.0, 0.0], [0.0, 0.0, 20.0]])
+    frames = []
+    for number in range(20):
+        length = 3.0 + 0.1 * number
+        atoms = Atoms("Si2", [[0.1, 0.1, 0.1], [0.1 + length, 0.1, 0.1]], cell=cell, pbc=True)
+        atoms.arrays["forces"] = np.array([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]])
+        atoms.info = {"time": 5.0 * number}
+        atoms.positions += 0.5 * number
+        if wrapped:
+            atoms.wrap()
+        frames.append(atoms)
+    path = tmp_path / "mix.extxyz"
+    write(path, frames)
+    found = mean_force([Trajectory(path)], bond=(0, 1))
+    assert found["force"].value == pytest.approx(2.0)
+    np.testing.assert_allclose(found.curves["runs"][0]["force_eV_A"], 2.0)
+    write(path, frames[10:])
+    with pytest.raises(MixpiError, match="apart, and 4 Å through another side"):
+        mean_force([Trajectory(path)], bond=(0, 1))
+
+
+def test_a_bond_of_a_cell_that_is_not_periodic_is_what_it_is(tmp_path):
+    frames = stretched(np.random.default_rng(1), 20, 1.2)
+    for atoms in frames:
+        atoms.positions[:2] = [[1.0, 1.0, 1.0], [8.0, 1.0, 1.0]]
+        atoms.arrays["forces"][:2] = [[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]]
+        atoms.pbc = [False, True, True]
+    write(tmp_path / "mix.extxyz", frames)
+    found = mean_force([Trajectory(tmp_path / "mix.extxyz")], bond=(0, 1))
+    assert found["force"].value == pytest.approx(2.0)
+
+
 def test_against_a_reference(tmp_path, capsys):
     for number, force in enumerate((1.2, 1.2, 1.5)):
         write(tmp_path / f"{number}.extxyz", stretched(np.random.default_rng(number), 300, force))
