@@ -298,6 +298,24 @@ def test_arrhenius():
         arrhenius({300.0: Result("D", 1.0, np.inf, "m²/s"), 400.0: Result("D", 1.0, 0.1, "m²/s")})
 
 
+@pytest.mark.parametrize(("runs", "least"), [(2, 0.8), (4, 0.91)])
+def test_the_activation_energy_of_few_runs(runs, least):
+    """Errors of two runs are small by chance, and with their own weights would hold 75 %."""
+    temperatures = np.array([400.0, 600.0, 800.0, 1000.0])
+    exact = 3e-8 * np.exp(-0.1 / (kB * temperatures))
+    rng, inside = np.random.default_rng(runs), []
+    for _ in range(300):
+        seen = exact * (1 + 0.2 * rng.normal(size=(runs, 4)))
+        points = zip(seen.mean(axis=0), seen.std(axis=0, ddof=1) / np.sqrt(runs), strict=True)
+        rows = [Result("D", value, error, "m²/s", runs) for value, error in points]
+        energy = arrhenius(dict(zip(temperatures, rows, strict=True)))["activation energy"]
+        inside.append(abs(energy.value - 0.1) < 2 * energy.error)
+    assert np.mean(inside) > least
+    rows[0] = Result("D", 1e-10, 0.8e-10, "m²/s")
+    report = arrhenius(dict(zip(temperatures, rows, strict=True)))
+    assert "D at 400 K cannot be told from zero" in str(report)
+
+
 def test_the_command(tmp_path, capsys):
     rng = np.random.default_rng(14)
     for number, step in ((400, 0.1), (600, 0.2)):

@@ -169,6 +169,7 @@ def test_each_bead_has_a_file(tmp_path, found):
         np.testing.assert_allclose(
             read(path, 1).positions, found(1, 12).geometries[bead], atol=1e-8
         )
+        assert read(path, 1).info["bead"] == bead and read(path, 1).info["beads"] == 12
 
 
 @pytest.mark.parametrize("lost", [0, 1, 3000])
