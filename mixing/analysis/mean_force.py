@@ -59,7 +59,8 @@ def mean_force(
     Raises
     ------
     MixpiError
-        If there are no forces or atoms, too few frames, or two images of a bond are as long.
+        If there are no forces or atoms, too few frames, the force is always the same, or two
+        images of a bond are as long.
     """
     if (bond is None) == (direction is None):
         raise MixpiError("either a bond or a direction is needed")
@@ -117,6 +118,11 @@ def _along(
             found.append(float(forces[choose(frame, path, None, atoms)].sum(axis=0) @ unit))
         seen.append(time)
     times = require_even(path, seen, FEWEST)
+    if np.ptp(found) == 0.0:
+        raise MixpiError(
+            f"{path}: the force is {found[0]:g} eV/Å in all {len(found)} frames, as in no run: "
+            "are these atoms fixed, or the forces never written?"
+        )
     return float(times[1] - times[0]), np.array(found)
 
 

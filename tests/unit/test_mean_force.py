@@ -58,9 +58,15 @@ def test_the_sum_of_what_pulls_on_a_bond(tmp_path):
 
 def test_the_force_on_atoms_along_a_direction(tmp_path):
     path = tmp_path / "mix.extxyz"
-    write(path, stretched(np.random.default_rng(1), 60, 1.2))
-    found = mean_force([Trajectory(path)], atoms=[0, 1, 2], direction=(0, 0, -2.0))["force"]
-    assert found.value == pytest.approx(-7.0)
+    frames = stretched(np.random.default_rng(1), 60, 1.2)
+    options = {"atoms": [0, 1, 2], "direction": (0, 0, -2.0)}
+    write(path, frames)
+    with pytest.raises(MixpiError, match="-7 eV/Å in all 60 frames"):
+        mean_force([Trajectory(path)], **options)
+    for sign, atoms in zip([1, -1] * 30, frames, strict=True):
+        atoms.arrays["forces"][2, 2] += sign
+    write(path, frames)
+    assert mean_force([Trajectory(path)], **options)["force"].value == pytest.approx(-7.0)
 
 
 @pytest.mark.parametrize("wrapped", [True, False])
@@ -71,7 +77,8 @@ def test_a_bond_keeps_its_image(tmp_path, wrapped):
     for number in range(20):
         length = 3.0 + 0.1 * number
         atoms = Atoms("Si2", [[0.1, 0.1, 0.1], [0.1 + length, 0.1, 0.1]], cell=cell, pbc=True)
-        atoms.arrays["forces"] = np.array([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]])
+        pull = 1.0 + 0.1 * (-1) ** number
+        atoms.arrays["forces"] = np.array([[pull, 0.0, 0.0], [-pull, 0.0, 0.0]])
         atoms.info = {"time": 5.0 * number}
         atoms.positions += 0.5 * number
         if wrapped:
@@ -81,7 +88,7 @@ def test_a_bond_keeps_its_image(tmp_path, wrapped):
     write(path, frames)
     found = mean_force([Trajectory(path)], bond=(0, 1))
     assert found["force"].value == pytest.approx(2.0)
-    np.testing.assert_allclose(found.curves["runs"][0]["force_eV_A"], 2.0)
+    np.testing.assert_allclose(found.curves["runs"][0]["force_eV_A"], [2.2, 1.8] * 10)
     write(path, frames[10:])
     with pytest.raises(MixpiError, match="apart, and 4 Å through another side"):
         mean_force([Trajectory(path)], bond=(0, 1))
@@ -89,9 +96,10 @@ def test_a_bond_keeps_its_image(tmp_path, wrapped):
 
 def test_a_bond_of_a_cell_that_is_not_periodic_is_what_it_is(tmp_path):
     frames = stretched(np.random.default_rng(1), 20, 1.2)
-    for atoms in frames:
+    for number, atoms in enumerate(frames):
         atoms.positions[:2] = [[1.0, 1.0, 1.0], [8.0, 1.0, 1.0]]
-        atoms.arrays["forces"][:2] = [[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]]
+        pull = 1.0 + 0.1 * (-1) ** number
+        atoms.arrays["forces"][:2] = [[pull, 0.0, 0.0], [-pull, 0.0, 0.0]]
         atoms.pbc = [False, True, True]
     write(tmp_path / "mix.extxyz", frames)
     found = mean_force([Trajectory(tmp_path / "mix.extxyz")], bond=(0, 1))
