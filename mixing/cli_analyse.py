@@ -182,6 +182,7 @@ def _add_arrhenius(kinds: argparse._SubParsersAction) -> None:
 
 def _arrhenius(arguments: argparse.Namespace) -> int:
     from .analysis.arrhenius import arrhenius
+    from .analysis.comparing import require_independent, require_one_thing
     from .analysis.results import read_report
 
     found = {}
@@ -193,9 +194,12 @@ def _arrhenius(arguments: argparse.Namespace) -> int:
             raise MixpiError(f"{point!r} is not T=FILE, such as 600=D_600.json") from None
         if temperature in found:
             raise MixpiError(f"{temperature:g} K is given twice: analyse its runs together")
-        found[temperature] = read_report(path)["D"]
+        found[temperature] = read_report(path)
+    require_independent({f"{one:g} K": report for one, report in found.items()})
+    require_one_thing({f"{one:g} K": report for one, report in found.items()})
     files = [point.partition("=")[2] for point in arguments.points]
-    return _finish(arrhenius(found).named(files), arguments)
+    line = arrhenius({one: report["D"] for one, report in found.items()})
+    return _finish(line.named(files), arguments)
 
 
 def _add_zones(kinds: argparse._SubParsersAction) -> None:
@@ -264,13 +268,14 @@ def _add_mean_force(kinds: argparse._SubParsersAction) -> None:
 
 
 def _mean_force(arguments: argparse.Namespace) -> int:
+    from .analysis.comparing import require_independent
     from .analysis.mean_force import mean_force
     from .analysis.results import read_report
 
-    band = None
+    band = reference = None
     if arguments.reference:
-        found = read_report(arguments.reference)["force"]
-        band = (found.value, found.error)
+        reference = read_report(arguments.reference)
+        band = (reference["force"].value, reference["force"].error)
     report = mean_force(
         _trajectories(arguments),
         bond=tuple(arguments.bond) if arguments.bond else None,
@@ -278,6 +283,8 @@ def _mean_force(arguments: argparse.Namespace) -> int:
         direction=arguments.direction,
         band=band,
     )
+    if reference:
+        require_independent({"the run": report, "the reference": reference})
     return _finish(report, arguments)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from ase.units import kB
-from scipy.stats import chi2
+from scipy.stats import chi2, norm, t
 
 from ..errors import MixpiError
 from .results import Report, Result
@@ -15,8 +15,9 @@ from .results import Report, Result
 def arrhenius(coefficients: Mapping[float, Result]) -> Report:
     """The activation energy from diffusion coefficients at several temperatures.
 
-    A straight line through ln D, each point weighted by (D / error)². If the points are further
-    from it than their errors allow, the errors of the line grow by √(χ²/ν).
+    A straight line through ln D, each point weighted by (D / error)². An error that is of few runs
+    counts as the 68 % of Student's t. If the points are further from the line than their errors
+    allow, the errors of the line grow by √(χ²/ν).
 
     Parameters
     ----------
@@ -47,7 +48,7 @@ def arrhenius(coefficients: Mapping[float, Result]) -> Report:
             f"{', '.join(sorted(units)) or 'none'}"
         )
     value = np.array([row.value for row in rows])
-    error = np.array([row.error for row in rows]) / value
+    error = np.array([row.error * _of_few(row.independent) for row in rows]) / value
     inverse = 1.0 / (kB * temperature)
     middle = np.average(inverse, weights=error**-2)
     (tilt, height), spread = np.polyfit(
@@ -60,7 +61,12 @@ def arrhenius(coefficients: Mapping[float, Result]) -> Report:
     log = height - tilt * middle
     of_log = float(np.hypot(of_height, middle * of_tilt))
     prefactor = float(np.exp(log))
-    notes = []
+    notes = [
+        f"D at {one:g} K cannot be told from zero: its logarithm has no symmetric error, and such "
+        "as are not above zero are missing"
+        for one, share in zip(temperature, error, strict=True)
+        if share > 0.5
+    ]
     if not freedom:
         notes.append("two points are always on a line: nothing tells whether it is one")
     elif chi2.sf(misfit, freedom) < 0.05:
@@ -89,3 +95,10 @@ def arrhenius(coefficients: Mapping[float, Result]) -> Report:
             "line": np.exp(height + tilt * (inverse - middle)),
         },
     )
+
+
+def _of_few(runs: float) -> float:
+    """How much wider than a Gaussian's is Student's t of so many runs; 1 if they are not known."""
+    if not np.isfinite(runs):
+        return 1.0
+    return float(t.ppf(norm.cdf(1.0), max(runs - 1.0, 1.0)))

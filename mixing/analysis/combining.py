@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from ..errors import MixpiError
-from .comparing import require_alike
+from .comparing import require_independent, require_one_thing
 from .results import Report, Result
 
 
@@ -38,13 +38,15 @@ def combine(reports: Mapping[str, Report]) -> Report:
     Raises
     ------
     MixpiError
-        If there are none, they share a run, are of different analyses, have nothing in common
-        that has an error, or are of shots, which are counted instead.
+        If there are none, they share a run, are of different analyses or things, have nothing in
+        common that has an error, or are of shots, which are counted instead.
     """
     if not reports:
         raise MixpiError("nothing to combine")
-    files = require_alike(reports)
+    files = require_independent(reports)
+    require_one_thing(reports)
     found, notes = [], [f"{len(reports)} run{'s' if len(reports) > 1 else ''}"]
+    notes += [f"{name}: {note}" for name, report in reports.items() for note in report.notes]
     first, *others = reports.values()
     if first.analysis == "reflection":
         raise MixpiError(
@@ -67,7 +69,8 @@ def combine(reports: Mapping[str, Report]) -> Report:
                 )
     if not found:
         raise MixpiError("; ".join(notes))
-    return Report(first.analysis, tuple(files), tuple(found), tuple(notes))
+    what = next((report.of for report in reports.values() if report.of), "")
+    return Report(first.analysis, tuple(files), tuple(found), tuple(notes), of=what)
 
 
 def _together(rows: Sequence[Result]) -> tuple[Result, float]:

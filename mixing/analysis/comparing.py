@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import t
 
 from ..errors import MixpiError
 from .results import Report, Result
@@ -33,7 +33,8 @@ def compare(
     -------
     Report
         Of each observable the values and the differences from the reference;
-        ``curves["standard_errors"]`` holds these in units of their standard errors.
+        ``curves["standard_errors"]`` holds these in units of their standard errors; in words how
+        often chance gives as much, by Student's t where errors are of few samples.
 
     Raises
     ------
@@ -48,7 +49,7 @@ def compare(
             f"two runs at least are compared, one of them the reference: there are "
             f"{', '.join(labels) or 'none'}, the reference is {reference}"
         )
-    files = require_alike(reports)
+    files = require_independent(reports)
     common = [
         one.name
         for one in reports[reference].results
@@ -56,7 +57,10 @@ def compare(
     ]
     if not (names or common):
         raise MixpiError(f"{', '.join(labels)} have no result in common")
-    results, notes, away = [], [], {}
+    results, away = [], {}
+    notes = [f"{label}: {note}" for label, report in reports.items() for note in report.notes]
+    if len(told := {report.of for report in reports.values() if report.of}) > 1:
+        notes.append(f"different things are compared: {', '.join(sorted(told))}")
     for name in names or common:
         rows = {label: report[name] for label, report in reports.items()}
         if len({row.units for row in rows.values()}) > 1:
@@ -71,12 +75,13 @@ def compare(
             error = float(np.hypot(row.error, rows[reference].error))
             results.append(Result(title, off, error, row.units))
             away[title] = off / error if 0.0 < error < np.inf else np.nan
-            notes.append(_in_words(title, away[title]))
+            freedom = _freedom((row, rows[reference]))
+            notes.append(_in_words(title, away[title], freedom))
     return Report("compare", tuple(files), tuple(results), tuple(notes), {"standard_errors": away})
 
 
-def require_alike(reports: Mapping[str, Report]) -> list[str]:
-    """Refuse results that cannot be put beside one another.
+def require_independent(reports: Mapping[str, Report]) -> list[str]:
+    """Refuse results that cannot be put beside one another, or that are of one run.
 
     Parameters
     ----------
@@ -102,15 +107,60 @@ def require_alike(reports: Mapping[str, Report]) -> list[str]:
     if len(set(files)) < len(files):
         twice = next(file for file in files if files.count(file) > 1)
         raise MixpiError(f"{twice} is in two of the runs: they are not independent")
+    seen: dict[object, str] = {}
+    for label, report in reports.items():
+        for mark in set(_marks(report)):
+            if mark in seen:
+                raise MixpiError(
+                    f"{seen[mark]} and {label} hold the same numbers to the last digit: they are "
+                    "of one run under two names, or of runs with one seed, and not independent"
+                )
+            seen[mark] = label
     return files
+
+
+def require_one_thing(reports: Mapping[str, Report]) -> None:
+    """Refuse results of different atoms, bonds or directions.
+
+    Parameters
+    ----------
+    reports : mapping of str to Report
+        Label to what one analysis has found.
+
+    Raises
+    ------
+    MixpiError
+        If they say that they are of different things.
+    """
+    told = {report.of: label for label, report in reports.items() if report.of}
+    if len(told) > 1:
+        each = ", ".join(f"{label} of {what}" for what, label in told.items())
+        raise MixpiError(f"results of different things are not one: {each}")
+
+
+def _marks(report: Report) -> list[object]:
+    """What two independent runs cannot have in common."""
+    if report.analysis == "reflection":  # few shots have the same shares by chance
+        return [(one["kind"], one["depth"]) for one in report.curves.get("fates", ())]
+    told = [(r.name, r.value, r.error) for r in report.results if 0.0 < r.error < np.inf]
+    return [tuple(told)] if told else []
+
+
+def _freedom(rows: Sequence[Result]) -> float:
+    """Degrees of freedom of the error of a sum (F. E. Satterthwaite, Biometrics 2, 110, 1946)."""
+    squares = np.array([row.error**2 for row in rows])
+    own = np.array([max(row.independent - 1.0, 1.0) for row in rows])
+    known = np.isfinite(own)
+    few = np.sum(squares[known] ** 2 / own[known])
+    return float(squares.sum() ** 2 / few) if few > 0.0 else np.inf
 
 
 def _renamed(name: str, row: Result) -> Result:
     return Result(name, row.value, row.error, row.units, row.independent, row.interval)
 
 
-def _in_words(title: str, away: float) -> str:
+def _in_words(title: str, away: float, freedom: float) -> str:
     if not np.isfinite(away):
         return f"{title}: without an error nothing can be said"
-    chance = 2.0 * float(norm.sf(abs(away)))
+    chance = 2.0 * float(t.sf(abs(away), freedom))
     return f"{title}: {away:+.1f} standard errors (by chance as far: {100 * chance:.2g} %)"

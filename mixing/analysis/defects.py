@@ -178,7 +178,9 @@ def follow_by_sites(trajectory: Trajectory, crystal: str, host: str | None = Non
             "defect: which of them is followed is not clear. Is the lattice the right one?"
         )
     notes = (f"{unclear} frames with more than one defect: the nearest was taken",) * bool(unclear)
-    return Track(str(trajectory.path), even, np.array(places)[:, None], np.array(jumps), notes)
+    who = "an interstitial" if wanted > 1 else "a vacancy"
+    name = str(trajectory.path)
+    return Track(name, even, np.array(places)[:, None], np.array(jumps), notes, who)
 
 
 def _occupation(atoms: int, sites: int, path: Path) -> int:
@@ -264,7 +266,8 @@ def follow_by_coordination(
             f"have the coordination of a defect, averaged over {averaged}: average over more "
             "(--averaged), or find the defect by sites"
         )
-    return Track(str(trajectory.path), even, (np.array(places) - places[0])[:, None])
+    walk = (np.array(places) - places[0])[:, None]
+    return Track(str(trajectory.path), even, walk, of="an interstitial")
 
 
 class _Scored(NamedTuple):

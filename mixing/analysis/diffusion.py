@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import chi2, t
 
 from ..errors import MixpiError
-from .displacements import bursts, covariance, independent_walkers, mean_squares
+from .displacements import (
+    bursts,
+    covariance,
+    dimensions,
+    independent_walkers,
+    mean_squares,
+    move_together,
+    unlike_walkers,
+)
 from .results import Report, Result
 from .statistics import mean
 from .tracks import Track
@@ -46,6 +54,8 @@ class Line:
         Mean square displacements and their standard errors, Å².
     chance : float
         How often data of such a line are further from it.
+    unlike : bool
+        Whether the walkers differ by more than chance.
     """
 
     coefficient: float
@@ -55,6 +65,7 @@ class Line:
     squares: np.ndarray
     errors: np.ndarray
     chance: float
+    unlike: bool = False
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -115,7 +126,16 @@ def fit(track: Track, first: float | None = None, last: float | None = None) -> 
             lags = np.unique(np.geomspace(start, longest, LAGS).round().astype(int))
             lines.append(_line(track, lags))
     serves = next(k for k, line in enumerate(lines) if _stays(line, lines[k + 1 :]))
-    return lines[min(serves + FURTHER, len(lines) - 1)]
+    return _of_unlike_walkers(track, lines[min(serves + FURTHER, len(lines) - 1)])
+
+
+def _of_unlike_walkers(track: Track, line: Line) -> Line:
+    """The line, with the error that it has if its walkers differ by more than chance."""
+    lag, walkers = int(line.lags[0]), track.positions.shape[1]
+    own = float(line.errors[0] ** 2) * independent_walkers(track.positions, lag)
+    more = unlike_walkers(track.positions, lag, own)
+    of_walkers = np.sqrt(more / walkers) / (6.0 * lag * track.spacing)
+    return replace(line, error=float(np.hypot(line.error, of_walkers)), unlike=more > 0.0)
 
 
 def _growing(most: int) -> list[int]:
@@ -147,13 +167,15 @@ def _line(track: Track, lags: np.ndarray) -> Line:
     if not squares.any():
         flat = np.zeros(len(lags))
         return Line(0.0, np.inf, 0.0, lags, squares, flat, 1.0)
-    burst = bursts(track.positions, int(lags[0]))
+    ways = dimensions(track.positions, int(lags[0]))
+    burst = bursts(track.positions, int(lags[0]), ways)
     walkers = independent_walkers(track.positions, int(lags[0]))
     design = np.stack([np.ones(len(lags)), lags.astype(float)], axis=1)
     offset, tilt = np.linalg.lstsq(design, squares, rcond=None)[0]
     for _ in range(3):
         step = max(tilt / 3.0, 1e-3 * squares[-1] / lags[-1] / 3.0)
-        together = covariance(lags, frames, step, max(offset, 0.0) / 6.0, burst) / walkers
+        noise = max(offset, 0.0) / 6.0
+        together = covariance(lags, frames, step, noise, burst, ways) / walkers
         weights = np.linalg.inv(together)
         inverse = np.linalg.inv(design.T @ weights @ design)
         offset, tilt = inverse @ design.T @ weights @ squares
@@ -223,14 +245,28 @@ def diffusion(
     Returns
     -------
     Report
-        ``D`` (m²/s): of several runs their mean, with the standard error that follows from their
-        differences; ``D propagated``: the same mean with the error that the single ones have.
+        ``D`` (m²/s), a sixth of the slope also where walkers move in fewer dimensions: of several
+        runs their mean, with the standard error that follows from their differences;
+        ``D propagated``: the same mean with the error that the single ones have.
+
+    Raises
+    ------
+    MixpiError
+        If there is no run, one is too short, or two are one or of different walkers.
     """
     if not tracks:
         raise MixpiError("no run is given")
+    if len(told := {track.of for track in tracks if track.of}) > 1:
+        raise MixpiError(f"runs of different walkers have no common D: {', '.join(sorted(told))}")
+    _require_independent(tracks)
     lines = [fit(track, first, last) for track in tracks]
     notes = [note for track in tracks for note in track.notes]
     for track, line in zip(tracks, lines, strict=True):
+        if line.unlike:
+            notes.append(
+                f"{track.name}: its walkers differ by more than chance: D is the mean of such as "
+                "move more and less, trapped ones perhaps, and its error that of their number"
+            )
         if line.chance <= STRAIGHT:
             notes.append(
                 f"{track.name}: from no lag on the mean square displacement is a line within its "
@@ -246,7 +282,10 @@ def diffusion(
         width = float(t.ppf(0.975, len(values) - 1)) * spread
         middle = float(values.mean())
         results = [
-            _result("D", middle, spread, (middle - width, middle + width)),
+            replace(
+                _result("D", middle, spread, (middle - width, middle + width)),
+                independent=float(len(lines)),
+            ),
             _result("D propagated", middle, float(np.sqrt(np.sum(errors**2)) / len(errors)), None),
             *(_one(f"D of run {number}", line) for number, line in enumerate(lines, 1)),
         ]
@@ -262,7 +301,19 @@ def diffusion(
         tuple(results),
         tuple(notes),
         {"runs": [_curve(track, line) for track, line in zip(tracks, lines, strict=True)]},
+        next(iter(told), ""),
     )
+
+
+def _require_independent(tracks: Sequence[Track]) -> None:
+    for number, track in enumerate(tracks):
+        for other in tracks[:number]:
+            even = abs(track.spacing - other.spacing) < 1e-6 * track.spacing
+            if even and move_together(track.positions, other.positions):
+                raise MixpiError(
+                    f"{other.name} and {track.name} move together: they are one run under two "
+                    "names, or beads of one, and not independent. Give one of them"
+                )
 
 
 def _one(name: str, line: Line) -> Result:

@@ -22,6 +22,14 @@ from .trajectories import Trajectory, periodic_cell, require_even
 BCC, SIX, FOUR = 14, 8, 6
 #: Windows that the glide is cut into.
 WINDOWS = 40
+#: Share of the frames in which there may be another group as large as half the line, far away,
+#: or the line may be spread over the cell.
+SEVERAL = 0.5
+#: Of an edge of the crystal; a line that has not gone so far has not left its valley, of which
+#: the next one is √6/3 of an edge away.
+STANDS, VALLEY = 0.5, np.sqrt(6.0) / 3.0
+#: Edges of the crystal in the cutoff.
+EDGES = 1.207
 #: Å/ps in m/s.
 M_PER_S = 100.0
 
@@ -82,15 +90,22 @@ def line_atoms(
     ndarray of bool, shape (n,)
         Nowhere true in a perfect crystal.
     """
+    group, sizes = _groups(positions, cell, cutoff, inside)
+    return group == np.argmax(sizes) if len(sizes) else np.zeros(len(positions), dtype=bool)
+
+
+def _groups(
+    positions: np.ndarray, cell: PeriodicCell, cutoff: float, inside: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The group (n,) of neighbours that are not bcc of each atom, −1 of none, and their sizes."""
     n = len(positions)
     pairs = pairs_within(positions, cell, cutoff)
     odd = inside & ~is_bcc(pairs, n, cutoff, inside)
     both = odd[pairs.first] & odd[pairs.second]
     bonds = (np.ones(np.count_nonzero(both)), (pairs.first[both], pairs.second[both]))
     _, group = connected_components(coo_array(bonds, shape=(n, n)), directed=False)
-    if not odd.any():
-        return odd
-    return odd & (group == np.argmax(np.bincount(group[odd])))
+    group = np.where(odd, group, -1)
+    return group, np.bincount(group[odd])
 
 
 def line_velocity(
@@ -125,12 +140,14 @@ def line_velocity(
     Returns
     -------
     Report
-        ``velocity`` in m/s.
+        ``velocity`` in m/s; where the line has stayed in its valley, ``velocity at most (95 %)``:
+        more than −ln 0.05 ≈ 3 steps by √6/3 of an edge of the crystal would have shown one.
 
     Raises
     ------
     MixpiError
-        If there are too few frames, or the line is lost or was never there.
+        If there are too few frames, the line is lost or was never there, there are several, or
+        what is largest lies across the cell, as a surface does.
     """
     path = trajectory.path
     times: list[float] = []
@@ -138,31 +155,54 @@ def line_velocity(
     heights: list[float] = []
     sizes: list[int] = []
     centre = RegionCentre()
+    unclear = 0
     for time, positions, cell in _averages(trajectory, averaged):
         height = positions[:, normal]
         inside = (height > within[0]) & (height < within[1])
-        found = line_atoms(positions, cell, cutoff, inside)
-        if not found.any():
+        group, members = _groups(positions, cell, cutoff, inside)
+        if not len(members):
             raise MixpiError(
                 f"{path}: all atoms are bcc at {time:g} fs: there is no line, or the cutoff or the "
                 "bounds are wrong"
             )
+        found = group == np.argmax(members)
+        unclear += _is_unclear(positions, cell, group, members, (glide, normal))
         middle = centre.follow(positions, cell.vectors, found.astype(float))
         place = middle[glide]
-        width = float(np.linalg.norm(cell.vectors[glide]))
-        if places and abs(place - places[-1]) > FAR * width:
-            raise MixpiError(
-                f"{path}: the line has moved by {abs(place - places[-1]):.3g} Å before {time:g} "
-                "fs: it is lost. Write frames more often, or leave surfaces out"
-            )
+        for axis, way in (glide, places), (normal, heights):
+            width = float(np.linalg.norm(cell.vectors[axis]))
+            if way and abs(middle[axis] - way[-1]) > FAR * width:
+                raise MixpiError(
+                    f"{path}: the line has moved by {abs(middle[axis] - way[-1]):.3g} Å along "
+                    f"{'xyz'[axis]} before {time:g} fs: it is lost, or there are two. Write frames "
+                    "more often, or leave surfaces out (--within)"
+                )
         times.append(time)
         places.append(float(place))
         heights.append(float(middle[normal]))
         sizes.append(int(found.sum()))
     even = require_even(path, times, WINDOWS + 1)
+    if unclear > SEVERAL * len(times):
+        raise MixpiError(
+            f"{path}: in {unclear} of {len(times)} frames atoms that are not bcc lie across the "
+            "cell, or far from the largest group of them there is one that is half as large: "
+            "surfaces, or more than one line. Leave all but one line out (--within)"
+        )
     ends = np.linspace(0, len(even) - 1, WINDOWS + 1).astype(int)
     speed = mean(np.diff(np.array(places)[ends]) / np.diff(even[ends]))
     unit = 1e3 * M_PER_S
+    notes = [f"the line has {min(sizes)} to {max(sizes)} atoms"]
+    bounds = []
+    if not speed.tells:
+        notes.append(
+            f"{speed.independent:.3g} independent windows are too few to trust the error: run "
+            "longer"
+        )
+    edge = cutoff / EDGES
+    if np.ptp(places) < STANDS * edge:
+        most = -np.log(0.05) * VALLEY * edge / float(np.ptp(even)) * unit
+        bounds = [Result("velocity at most (95 %)", most, np.inf, "m/s")]
+        notes.append("the line has stayed where it was: no velocity, only a bound")
     return Report(
         "line",
         (str(path),),
@@ -170,10 +210,35 @@ def line_velocity(
             Result("velocity", speed.value * unit, speed.error * unit, "m/s", speed.independent),
             Result("glided", places[-1] - places[0], np.inf, "Å"),
             Result("left its plane by", heights[-1] - heights[0], np.inf, "Å"),
+            *bounds,
         ),
-        (f"the line has {min(sizes)} to {max(sizes)} atoms",),
+        tuple(notes),
         {"time_ps": even / 1e3, "place_A": places, "height_A": heights},
+        f"a line that glides along {'xyz'[glide]} in a plane normal to {'xyz'[normal]}",
     )
+
+
+def _is_unclear(
+    positions: np.ndarray,
+    cell: PeriodicCell,
+    group: np.ndarray,
+    members: np.ndarray,
+    axes: tuple[int, int],
+) -> bool:
+    """Whether the largest group is no line, or another one far away might be it.
+
+    Places are angles around the cell, whose mean vector is short where atoms are all around.
+    """
+    angles = np.exp(2j * np.pi * (positions @ cell.inverse)[:, axes])
+    largest = int(np.argmax(members))
+    own = angles[group == largest].mean(axis=0)
+    if np.abs(own).min() < 0.5:
+        return True
+    for other in np.flatnonzero(2 * members >= members[largest]):
+        away = np.angle(angles[group == other].mean(axis=0) * own.conj()) / (2.0 * np.pi)
+        if np.abs(away).max() > FAR:
+            return True
+    return False
 
 
 def _averages(

@@ -17,6 +17,8 @@ from .trajectories import Trajectory, choose, periodic_cell, require_even
 
 #: Frames below which nothing is said.
 FEWEST = 10
+#: Of the length of a bond; where another image is not longer, none is meant.
+ALIKE = 1.05
 #: After the point, of the forces that are kept: eV/Å.
 DIGITS = 4
 
@@ -40,7 +42,7 @@ def mean_force(
     trajectories : sequence of Trajectory
         With ``forces``, eV/Å, one a run.
     bond : tuple of int, optional
-        Two atoms; the shortest image of their distance is meant.
+        Two atoms; the shortest image of their distance in the first frame is meant.
     atoms : sequence of int
         Atoms that the force is on, with a ``direction``.
     direction : sequence of float, optional
@@ -57,7 +59,8 @@ def mean_force(
     Raises
     ------
     MixpiError
-        If there are no forces or atoms, or too few frames.
+        If there are no forces or atoms, too few frames, the force is always the same, or two
+        images of a bond are as long.
     """
     if (bond is None) == (direction is None):
         raise MixpiError("either a bond or a direction is needed")
@@ -79,7 +82,17 @@ def mean_force(
     bands = [] if band is None else [(band[0] - band[1], band[0] + band[1], "reference")]
     curves = {"bands": bands, "runs": series}
     files = tuple(str(trajectory.path) for trajectory in trajectories)
-    return Report("mean-force", files, tuple(results), tuple(notes), curves)
+    what = _what(bond, atoms, direction)
+    return Report("mean-force", files, tuple(results), tuple(notes), curves, what)
+
+
+def _what(
+    bond: tuple[int, int] | None, atoms: Sequence[int], direction: Sequence[float] | None
+) -> str:
+    if bond is not None:
+        return f"bond {min(bond)}-{max(bond)}"
+    words = ", ".join(f"{one:.4g}" for one in _unit(direction or ()))
+    return f"atoms {' '.join(map(str, sorted(set(atoms))))} along ({words})"
 
 
 def _along(
@@ -91,22 +104,50 @@ def _along(
     """The time between frames (fs), and the force (n,) in each, eV/Å."""
     path = trajectory.path
     seen, found = [], []
+    vector: np.ndarray | None = None
     for time, frame in trajectory.frames():
         forces = _forces(frame, path, time)
         if bond is not None:
             if len(choose(frame, path, None, bond)) < 2:
                 raise MixpiError(f"a bond has two different atoms, not {bond[0]} twice")
             first, second = bond
-            cell = periodic_cell(frame, path, None)
-            vector = cell.fold(frame.positions[first] - frame.positions[second])
-            unit = _unit(vector)
-            found.append(float((forces[second] - forces[first]) @ unit))
+            vector = _bond(frame, path, bond, vector)
+            found.append(float((forces[second] - forces[first]) @ _unit(vector)))
         else:
             unit = _unit(direction or ())
             found.append(float(forces[choose(frame, path, None, atoms)].sum(axis=0) @ unit))
         seen.append(time)
     times = require_even(path, seen, FEWEST)
+    if np.ptp(found) == 0.0:
+        raise MixpiError(
+            f"{path}: the force is {found[0]:g} eV/Å in all {len(found)} frames, as in no run: "
+            "are these atoms fixed, or the forces never written?"
+        )
     return float(times[1] - times[0]), np.array(found)
+
+
+def _bond(frame: Atoms, path: Path, bond: tuple[int, int], last: np.ndarray | None) -> np.ndarray:
+    """From the second to the first atom (3,), Å: the same image as last, at first the shortest."""
+    first, second = bond
+    vector = frame.positions[first] - frame.positions[second]
+    if not frame.pbc.any():
+        return vector
+    cell = periodic_cell(frame, path, None)
+    near = np.zeros(3) if last is None else last
+    vector = vector - (np.round((vector - near) @ cell.inverse) * frame.pbc) @ cell.vectors
+    if last is not None:
+        return vector
+    around = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 3), axis=-1).reshape(-1, 3) * frame.pbc
+    images = vector + np.unique(around, axis=0) @ cell.vectors
+    lengths = np.linalg.norm(images, axis=1)
+    shortest, other = np.argsort(lengths)[:2]
+    if lengths[other] < ALIKE * lengths[shortest]:
+        raise MixpiError(
+            f"{path}: atoms {first} and {second} are {lengths[shortest]:.3g} Å apart, and "
+            f"{lengths[other]:.3g} Å through another side of the cell: which of both is the bond "
+            "cannot be told. Take a larger cell, or --direction"
+        )
+    return images[shortest]
 
 
 def _unit(direction: ArrayLike) -> np.ndarray:

@@ -7,13 +7,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from ase.units import fs
+from ase import Atoms
 from scipy.stats import beta
 
 from ..errors import MixpiError
+from ..regions.periodic import PeriodicCell
 from .results import Report, Result, read_report
 from .tracks import sure_step
 from .trajectories import Trajectory, choose, periodic_cell
+from .zones import velocities_of
 
 
 #: Å beyond the surface where an atom is out.
@@ -48,7 +50,7 @@ def fate(
     surface: float | None = None,
     unwrap: bool = False,
 ) -> Fate:
-    """The fate of the one atom of a species that is shot against an axis.
+    """The fate of the one atom of a species that is shot down an axis.
 
     Reflected: ``OUT`` above the surface and on its way up; passed: as far below the lower surface
     and on its way down (F. Birks et al., arXiv:2502.19081); in the vacuum on the way to the solid,
@@ -63,7 +65,7 @@ def fate(
     axis : int
         Of the surface's normal: 0, 1 or 2.
     surface : float, optional
-        Å; by default where the highest other atom of the first frame is.
+        Å; by default where the first other atom below the shot one is in the first frame.
     unwrap : bool
         Whether positions are wrapped into the cell, so that of each step the shortest image is
         meant.
@@ -75,11 +77,13 @@ def fate(
     Raises
     ------
     MixpiError
-        If there is not one such atom, or it crosses the cell's boundary unseen.
+        If there is not one such atom, it does not begin in the vacuum and on its way down, it
+        crosses the cell's boundary unseen, or ends in the solid with nobody knows which energy.
     """
     path = trajectory.path
     last = cell = None
     step, energy = 0.0, np.nan
+    steps = 0
     for time, atoms in trajectory.frames():
         cell = periodic_cell(atoms, path, cell)
         if last is None:
@@ -89,17 +93,22 @@ def fate(
                     f"{path} has {len(own)} atoms of {species} among {len(atoms)}: one that is "
                     "shot at others is needed"
                 )
-            heights = np.delete(atoms.positions[:, axis], own)
-            top, bottom = heights.max() if surface is None else surface, heights.min()
             height = float(atoms.positions[own[0], axis])
+            others = np.delete(atoms.positions[:, axis], own)
+            top, bottom = _faces(height, others, _repeats(cell, axis, path), path)
+            top = top if surface is None else surface
         else:
             moved = atoms.positions[own] - last
             step = float(sure_step(moved, cell, trajectory, time, own, unwrap=unwrap)[0, axis])
+            if not steps and step > 0.0:
+                raise MixpiError(
+                    f"{path}: the atom of {species} begins on its way up: shots go down the axis "
+                    "(--axis), and are looked at from their first frame on (no --skip)"
+                )
             height += step
+            steps += 1
         last = atoms.positions[own]
-        if "velocities" in atoms.arrays:
-            speed = np.sum((atoms.arrays["velocities"][own[0]] / fs) ** 2)
-            energy = 0.5 * float(atoms.get_masses()[own[0]] * speed)
+        energy = _energy(atoms, int(own[0]), path, time)
     if step == 0.0:
         raise MixpiError(f"{path}: of one frame, or an atom at rest, no way can be told")
     if height > top + OUT:
@@ -107,8 +116,50 @@ def fate(
     elif height < bottom - OUT:
         kind = "passed" if step < 0.0 else "unfinished"
     else:
+        if np.isnan(energy):
+            raise MixpiError(
+                f"{path}: the atom of {species} ends in the solid, and without velocities nobody "
+                "knows whether it is at rest there: write them (velocities: true in the section "
+                "output of mixing.yaml) and run again"
+            )
         kind = "unfinished" if energy > RESTLESS else "implanted"
     return Fate(kind, float(top) - height)
+
+
+def _repeats(cell: PeriodicCell, axis: int, path: Path) -> float:
+    """How far along the axis the solid is there again, Å."""
+    along = np.abs(cell.vectors[:, axis])
+    if np.count_nonzero(along > 1e-6 * along.max()) > 1:
+        raise MixpiError(
+            f"{path}: more than one edge of the cell has a part along {'xyz'[axis]}, so that no "
+            "surface is normal to it: say the right --axis"
+        )
+    return float(along.max())
+
+
+def _faces(height: float, others: np.ndarray, repeats: float, path: Path) -> tuple[float, float]:
+    """Upper and lower surface of the solid below an atom in the vacuum, Å.
+
+    Atoms (n,) may be wrapped into the cell, or have gone through its boundary.
+    """
+    below = (height - others) % repeats
+    ordered = np.sort(below)
+    gaps = np.diff(ordered, append=ordered[0] + repeats)
+    if gaps.argmax() != len(gaps) - 1:
+        raise MixpiError(
+            f"{path}: the atom does not begin in the vacuum: the widest gap along the axis, "
+            f"{gaps.max():.3g} Å, is elsewhere. Analyse shots from their first frame on (no "
+            "--skip), along the normal of the surface (--axis)"
+        )
+    return height - float(ordered[0]), height - float(ordered[-1])
+
+
+def _energy(atoms: Atoms, which: int, path: Path, time: float) -> float:
+    """Of the motion of one atom, eV; NaN without velocities."""
+    if "velocities" not in atoms.arrays and not atoms.has("momenta"):
+        return np.nan
+    velocity = velocities_of(atoms, path, time)[which]
+    return 0.5 * float(atoms.get_masses()[which] * velocity @ velocity)
 
 
 def reflection(fates: Sequence[Fate], files: Sequence[str] = ()) -> Report:
@@ -123,14 +174,20 @@ def reflection(fates: Sequence[Fate], files: Sequence[str] = ()) -> Report:
     fates : sequence of Fate
         Of atoms that were shot independently of one another.
     files : sequence of str
-        Where they are from.
+        Where each is from.
 
     Returns
     -------
     Report
         ``reflected``, ``passed`` (shares; NaN of none) and ``depth`` (Å, the mean of the
         implanted); ``curves["fates"]`` holds those of the single atoms.
+
+    Raises
+    ------
+    MixpiError
+        If two files hold the same shot.
     """
+    _require_different(fates, files)
     done = [one for one in fates if one.kind != "unfinished"]
     notes = []
     if len(done) < len(fates):
@@ -148,6 +205,19 @@ def reflection(fates: Sequence[Fate], files: Sequence[str] = ()) -> Report:
     counts = {kind: sum(one.kind == kind for one in fates) for kind in KINDS}
     curves = {"counts": counts, "fates": [asdict(one) for one in fates]}
     return Report("reflection", tuple(files), tuple(results), tuple(notes), curves)
+
+
+def _require_different(fates: Sequence[Fate], files: Sequence[str]) -> None:
+    """No two shots end at the same depth to the last digit, unless they are one."""
+    seen: dict[Fate, str] = {}
+    for one, file in zip(fates, files, strict=False):
+        if one in seen:
+            raise MixpiError(
+                f"{file} and {seen[one]} end {-one.depth:.9g} Å above the surface, the same to the "
+                "last digit: they are one shot, copied or begun from the same place, which counts "
+                "once"
+            )
+        seen[one] = file
 
 
 def kept_fates(path: Path) -> tuple[list[Fate], tuple[str, ...]]:

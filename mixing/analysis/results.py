@@ -66,6 +66,9 @@ class Report:
         What a reader has to know to trust the results, or not to.
     curves : dict
         What its picture shows, ready for JSON.
+    of : str
+        What was looked at in the files, such as ``bond 0-1``; empty where it is all there is, or
+        not known (of older versions).
     """
 
     analysis: str
@@ -73,6 +76,7 @@ class Report:
     results: tuple[Result, ...]
     notes: tuple[str, ...] = ()
     curves: dict[str, Any] = field(default_factory=dict)
+    of: str = ""
 
     def __getitem__(self, name: str) -> Result:
         for result in self.results:

@@ -39,6 +39,8 @@ class Track:
         Between which frames the site has changed, where sites are known.
     notes : tuple of str
         What was odd.
+    of : str
+        Who has been followed; empty if that is not known.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Track:
     positions: np.ndarray
     jumps: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    of: str = ""
 
     @property
     def spacing(self) -> float:
@@ -64,6 +67,7 @@ class Track:
                 steps_mA=np.diff(grid, axis=0, prepend=np.zeros_like(grid[:1])),
                 jumps=jumps,
                 notes=np.array(self.notes, dtype=str),
+                of=np.array(self.of, dtype=str),
             ),
         )
 
@@ -92,6 +96,7 @@ def read_track(path: Path) -> Track:
             positions = RESOLUTION * np.cumsum(kept["steps_mA"], axis=0)
             jumps = kept["jumps"] if len(kept["jumps"]) else None
             notes = tuple(map(str, kept["notes"]))
+            of = str(kept["of"]) if "of" in kept else ""  # older ones do not tell
         if positions.ndim != 3:
             raise ValueError(f"positions of shape {positions.shape}")
     except Exception:  # of zip files that are none, or hold something else
@@ -100,7 +105,7 @@ def read_track(path: Path) -> Track:
             "trajectory"
         ) from None
     times = first + spacing * np.arange(len(positions))
-    return Track(str(path), times, positions, jumps, notes)
+    return Track(str(path), times, positions, jumps, notes, of)
 
 
 def follow_atoms(
@@ -156,7 +161,8 @@ def follow_atoms(
         last = atoms.positions
     found = require_even(path, times, FEWEST)
     notes = () if len(rest) or not against_rest else ("all atoms are chosen: drift is in it",)
-    return Track(str(path), found, np.array(places), notes=notes)
+    who = " and ".join(sorted(set(np.array(atoms.get_chemical_symbols())[chosen])))
+    return Track(str(path), found, np.array(places), notes=notes, of=who)
 
 
 def sure_step(

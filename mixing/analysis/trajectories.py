@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from ..regions.periodic import PeriodicCell
 UNEVEN = 1e-3
 #: Quantity and unit in i-PI's comment of a frame.
 _IPI = re.compile(r"(\w+)\{(\w*)\}")
+_IPI_STEP = re.compile(r"Step:\s*(\d+)")
+#: Formats of text that end a line with each atom.
+_LINES = (".xyz", ".extxyz")
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,15 @@ class Trajectory:
         Raises
         ------
         MixpiError
-            If the file cannot be read, atoms change, or times are unknown.
+            If the file cannot be read, atoms change, positions are not finite, times are unknown,
+            or frames are not as far apart as ``spacing`` says.
         """
         numbers, begin = None, 0.0
+        counted = _Counted(self.path)
         for index, atoms in enumerate(self._whole_frames()):
-            self._require_positions(atoms)
+            self._require_positions(index, atoms)
+            if self.spacing is not None:
+                counted.take(index, atoms)
             time = self._time(index, atoms)
             if numbers is None:
                 numbers, begin = atoms.numbers, time
@@ -66,19 +74,29 @@ class Trajectory:
             raise MixpiError(f"{self.path} holds no whole frame")
 
     def _whole_frames(self) -> Iterator[Atoms]:
-        require_file(self.path, "trajectory")
+        size = require_file(self.path, "trajectory")
+        # a number that was cut off is a number, too
+        cut = size > 0 and self.path.suffix in _LINES and not _ends_a_line(self.path)
         index = 0
+        last: Atoms | None = None
         try:
             for atoms in iread(self.path, ":"):
-                yield atoms
-                index += 1
+                if last is not None:
+                    yield last
+                    index += 1
+                last = atoms
+            if last is not None and not cut:
+                yield last
         except Exception as error:  # ASE's readers fail in many ways
+            index += last is not None
             if index == 0 or self._is_there(index + 1):
                 said = " ".join(str(error).split())[:200]
                 raise MixpiError(
                     f"{self.path}: frame {index} cannot be read ({type(error).__name__}: {said})"
                 ) from None
             # what a run leaves that was killed or goes on: its last frame is half written
+            if last is not None:
+                yield last
 
     def _is_there(self, index: int) -> bool:
         try:
@@ -86,9 +104,19 @@ class Trajectory:
         except Exception:
             return False
 
-    def _require_positions(self, atoms: Atoms) -> None:
-        """Refuse what i-PI has written in the same form, but is something else."""
-        told = _IPI.search(str(atoms.info.get("ipi_comment", "")))
+    def _require_positions(self, index: int, atoms: Atoms) -> None:
+        """Refuse what is not finite, or what i-PI has written in the same form, but is not that."""
+        if not np.isfinite(atoms.positions).all():
+            atom = int(np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))[0])
+            raise MixpiError(
+                f"{self.path}: frame {index}: the position of atom {atom} is not finite: the run "
+                "has gone wrong there. Analyse what is before, and see why"
+            )
+        comment = str(atoms.info.get("ipi_comment", ""))
+        if index == 0 and self.path.suffix == ".pdb":  # ASE does not read titles
+            with self.path.open(errors="replace") as stream:
+                comment = stream.read(2000).partition("\nATOM")[0]
+        told = _IPI.search(comment)
         if told and (told[1] != "positions" or told[2] not in ("ase", "angstrom")):
             raise MixpiError(
                 f"{self.path} holds {told[1]} in {told[2] or 'atomic units'}, where positions in Å "
@@ -105,6 +133,54 @@ class Trajectory:
                 f"{self.path}: frame {index} has no 'time': say how many fs lie between frames "
                 "(--spacing)"
             ) from None
+
+
+def _ends_a_line(path: Path) -> bool:
+    with path.open("rb") as stream:
+        stream.seek(-1, os.SEEK_END)
+        return stream.read() == b"\n"
+
+
+def _step_of(atoms: Atoms) -> int | None:
+    """The step of a frame of mixpi's or of i-PI's, if it tells."""
+    told = _IPI_STEP.search(str(atoms.info.get("ipi_comment", "")))
+    step = told[1] if told else atoms.info.get("step")
+    try:
+        return None if step is None else int(step)
+    except (TypeError, ValueError):
+        return None
+
+
+class _Counted:
+    """Frames whose times are counted by their number: none may be missing, or there twice.
+
+    A run that was started again may have left such, which only the steps of the frames tell, or
+    that two are the same.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._steps: list[int] = []
+        self._last: Atoms | None = None
+
+    def take(self, index: int, atoms: Atoms) -> None:
+        """Look at the next frame."""
+        step, last = _step_of(atoms), self._last
+        self._last = atoms
+        odd = ""
+        if step is not None:
+            self._steps = [*self._steps, step][-3:]
+            gaps = np.diff(self._steps)
+            if len(gaps) and (gaps[-1] != gaps[0] or gaps[0] <= 0):
+                odd = f"it is of step {step}, after {' and '.join(map(str, self._steps[:-1]))}"
+        elif last is not None and len(atoms) and atoms == last:
+            odd = "it is the one before once more"
+        if odd:
+            raise MixpiError(
+                f"{self._path}: frame {index}: {odd}, so that --spacing does not tell its time. "
+                "Leave out frames that are there twice, and analyse parts of a run between which "
+                "some are missing one by one"
+            )
 
 
 def require_even(path: str | Path, times: Sequence[float] | np.ndarray, fewest: int) -> np.ndarray:

@@ -42,8 +42,13 @@ def zones_of(atoms: Atoms, path: object, frame_time: float) -> dict[str, np.ndar
     Raises
     ------
     MixpiError
-        If the frame does not tell.
+        If the frame does not tell, or is of a bead.
     """
+    if atoms.info.get("beads", 1) > 1:
+        raise MixpiError(
+            f"{path} is one of {atoms.info['beads']} beads, whose velocities are those of so many "
+            "times the temperature: i-PI's own estimators tell that of the system"
+        )
     if "mix_region" not in atoms.arrays:
         raise MixpiError(
             f"{path}: the frame at {frame_time:g} fs has no 'mix_region': zones are those of "
@@ -259,6 +264,7 @@ def flux(
         ),
         notes,
         {"levels": [(0.0, "none")]},
+        f"a seam of {radius:g} Å",
     )
 
 
@@ -279,8 +285,13 @@ def energies_of(trajectory: Trajectory, key: str) -> tuple[np.ndarray, np.ndarra
     Raises
     ------
     MixpiError
-        If a frame has no such energy.
+        If a frame has no such energy, or it is an estimate.
     """
+    if key.endswith("energy_estimate"):
+        raise MixpiError(
+            f"{key!r} is the mixed estimate, which is not what the forces conserve: evaluate the "
+            "frames with the expensive potential on all atoms, and name its energy"
+        )
     times, energies = [], []
     for time, atoms in trajectory.frames():
         velocities = velocities_of(atoms, trajectory.path, time)

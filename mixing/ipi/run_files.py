@@ -161,7 +161,8 @@ class RunFiles:
         if simulation and self._frames.wants_velocities:
             velocities = simulation.velocities(len(found.geometries))
         time = simulation.time if simulation else None
-        self._frames.write(found, time=time, velocities=velocities)
+        masses = simulation.masses if simulation else None
+        self._frames.write(found, time=time, velocities=velocities, masses=masses)
 
     def _after_step(self, simulation: RunningSimulation, monitor: Monitor) -> None:
         step = simulation.step

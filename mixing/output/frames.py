@@ -18,6 +18,10 @@ from ..regions.growth import Regions
 from .continuing import cut_frames, put_aside
 
 
+#: Relative; masses that are as near to those of the elements need not be written.
+COMMON = 1e-3
+
+
 @dataclass(frozen=True)
 class Evaluated:
     """What an evaluation found, for the frames.
@@ -114,6 +118,7 @@ class Frames:
         *,
         time: float | None = None,
         velocities: Sequence[np.ndarray] | None = None,
+        masses: np.ndarray | None = None,
     ) -> None:
         """Write the frame of a step.
 
@@ -125,6 +130,8 @@ class Frames:
             fs.
         velocities : sequence of ndarray, shape (n, 3), optional
             Of each bead, Å/fs.
+        masses : ndarray, shape (n,), optional
+            Dalton; written with velocities if they are not those of the elements, as of isotopes.
         """
         self._written = found.step
         for bead, stream in enumerate(self._streams):
@@ -141,8 +148,12 @@ class Frames:
                 atoms.arrays[name] = found.forces[bead] @ self._rotation
             if velocities is not None:
                 atoms.arrays["velocities"] = velocities[bead] @ self._rotation
+                if masses is not None and not np.allclose(masses, atoms.get_masses(), rtol=COMMON):
+                    atoms.set_masses(masses)
             name = "correction_energy_estimate" if found.correction else "energy_estimate"
             atoms.info = {"step": found.step, name: found.potentials[bead]}
+            if len(self._streams) > 1:
+                atoms.info |= {"bead": bead, "beads": len(self._streams)}
             if time is not None:
                 atoms.info["time"] = time
             columns = ["symbols", "positions", *list(atoms.arrays)[2:]]

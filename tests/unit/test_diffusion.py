@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from ase.build import bulk
 from ase.io import write
 from ase.units import kB
+from ipi.utils.io.backends.io_pdb import print_pdb
 from mixpi import MixpiError
 from mixpi.analysis.arrhenius import arrhenius
 from mixpi.analysis.defects import follow_by_coordination, follow_by_sites
 from mixpi.analysis.diffusion import M2_PER_S, by_the_recipe, diffusion, fit
-from mixpi.analysis.displacements import covariance, independent_walkers, mean_squares
+from mixpi.analysis.displacements import (
+    covariance,
+    dimensions,
+    independent_walkers,
+    mean_squares,
+    move_together,
+)
 from mixpi.analysis.results import Result, read_report
 from mixpi.analysis.tracks import Track, follow_atoms, read_track
 from mixpi.analysis.trajectories import Trajectory
@@ -79,6 +87,63 @@ def test_walkers_that_go_together_are_one():
     assert independent_walkers(gaussian(rng, 500, 8, 0.1), 1) > 7.5
     single, copied = fit(track(one)), fit(track(np.repeat(one, 8, axis=1)))
     assert copied.error == pytest.approx(single.error)
+
+
+@pytest.mark.parametrize(("axes", "share"), [(1, 0.88), (2, 0.88)])
+def test_error_bars_of_walkers_in_fewer_dimensions(axes, share):
+    """A walker along a row knows a third of what one in space does."""
+    inside = []
+    for seed in range(60):
+        positions = gaussian(np.random.default_rng(seed), 1000, 2, 0.1)
+        positions[:, :, axes:] = 0.0
+        low, high = fit(track(positions)).interval
+        inside.append(low <= axes / 3 * 0.01 / 2 / SPACING <= high)
+    assert np.mean(inside) > share
+    turned = positions @ np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
+    assert dimensions(turned, 5) == pytest.approx(dimensions(positions, 5))
+    assert dimensions(positions, 5) == pytest.approx(axes, rel=0.1)
+
+
+def test_in_space_there_are_three_dimensions():
+    found = [
+        dimensions(gaussian(np.random.default_rng(seed), 300, 1, 0.1), 5) for seed in range(50)
+    ]
+    assert np.mean(np.equal(found, 3.0)) > 0.9
+
+
+def test_walkers_that_differ_have_an_error_of_their_number():
+    """Half of them are trapped, more or fewer by chance."""
+    inside, exact = [], 0.5 * 0.01 / 2 / SPACING
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        positions = gaussian(rng, 300, 20, 0.1)
+        positions[:, rng.random(20) < 0.5] = 0.0
+        line = fit(track(positions + rng.normal(0.0, 0.02, positions.shape)))
+        inside.append(line.interval[0] <= exact <= line.interval[1])
+        assert line.unlike
+    assert np.mean(inside) > 0.83
+    report = diffusion([track(positions)])
+    assert "its walkers differ by more than chance" in str(report)
+    alike = [fit(track(hops(np.random.default_rng(k), 300, 10, 0.05))).unlike for k in range(40)]
+    assert np.mean(alike) < 0.1
+
+
+def test_runs_that_are_one_are_refused():
+    rng = np.random.default_rng(24)
+    centroid = gaussian(rng, 400, 1, 0.1)
+    beads = [track(centroid + vibration(rng, 400, 1, 0.3, 0.1)) for _ in range(2)]
+    rare = hops(rng, 400, 1, 0.01)
+    for runs in (beads, [track(rare), track(rare[:300] - 1.0)]):
+        with pytest.raises(MixpiError, match="walk and walk move together"):
+            diffusion(runs)
+    # few hops at the same time are chance
+    two = np.zeros((2, 400, 1, 3))
+    two[0, 200:], two[1, 203:] = 1.0, 1.0
+    assert not move_together(two[0], two[1])
+    many = [hops(rng, 400, 1, 0.02) for _ in range(40)]
+    assert not any(move_together(a, b) for k, a in enumerate(many) for b in many[:k])
+    with pytest.raises(MixpiError, match="different walkers have no common D: He, W"):
+        diffusion([track(centroid, of="He"), track(many[0], of="W")])
 
 
 def test_the_papers_recipe():
@@ -233,6 +298,24 @@ def test_arrhenius():
         arrhenius({300.0: Result("D", 1.0, np.inf, "m²/s"), 400.0: Result("D", 1.0, 0.1, "m²/s")})
 
 
+@pytest.mark.parametrize(("runs", "least"), [(2, 0.8), (4, 0.91)])
+def test_the_activation_energy_of_few_runs(runs, least):
+    """Errors of two runs are small by chance, and with their own weights would hold 75 %."""
+    temperatures = np.array([400.0, 600.0, 800.0, 1000.0])
+    exact = 3e-8 * np.exp(-0.1 / (kB * temperatures))
+    rng, inside = np.random.default_rng(runs), []
+    for _ in range(300):
+        seen = exact * (1 + 0.2 * rng.normal(size=(runs, 4)))
+        points = zip(seen.mean(axis=0), seen.std(axis=0, ddof=1) / np.sqrt(runs), strict=True)
+        rows = [Result("D", value, error, "m²/s", runs) for value, error in points]
+        energy = arrhenius(dict(zip(temperatures, rows, strict=True)))["activation energy"]
+        inside.append(abs(energy.value - 0.1) < 2 * energy.error)
+    assert np.mean(inside) > least
+    rows[0] = Result("D", 1e-10, 0.8e-10, "m²/s")
+    report = arrhenius(dict(zip(temperatures, rows, strict=True)))
+    assert "D at 400 K cannot be told from zero" in str(report)
+
+
 def test_the_command(tmp_path, capsys):
     rng = np.random.default_rng(14)
     for number, step in ((400, 0.1), (600, 0.2)):
@@ -248,6 +331,9 @@ def test_the_command(tmp_path, capsys):
     points = f"400={tmp_path}/400.json 600={tmp_path}/600.json"
     words = f"analyse arrhenius {points} --json {tmp_path}/a.json --picture {tmp_path}/a.png"
     assert main(words.split()) == 0
+    again = f"analyse arrhenius 400={tmp_path}/400.json 600={tmp_path}/400.json"
+    assert main(again.split()) == 1
+    assert "400.extxyz is in two of the runs" in capsys.readouterr().err
     energy = json.loads((tmp_path / "a.json").read_text())["results"][0]
     exact = np.log(4.0) * kB / (1 / 400 - 1 / 600)
     assert energy["value"] == pytest.approx(exact, abs=4 * energy["error"])
@@ -305,11 +391,11 @@ def test_a_kept_track_stands_for_its_trajectory(tmp_path, capsys):
 def test_a_kept_track_knows_of_jumps(tmp_path):
     positions = hops(np.random.default_rng(21), 500, 1, 0.05)
     jumps = np.any(np.diff(positions[:, 0], axis=0) != 0.0, axis=1)
-    track(positions, jumps=jumps, notes=("odd",)).write(tmp_path / "one.npz")
+    track(positions, jumps=jumps, notes=("odd",), of="He").write(tmp_path / "one.npz")
     found = read_track(tmp_path / "one.npz")
     np.testing.assert_array_equal(found.jumps, jumps)
     np.testing.assert_allclose(found.positions, positions, atol=1e-9)
-    assert found.notes == ("odd",)
+    assert found.notes == ("odd",) and found.of == "He"
     # the same bytes each time: a repository sees no change where there is none
     found.write(tmp_path / "two.npz")
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
@@ -368,6 +454,58 @@ def test_what_ipi_writes_beside_positions_is_refused(tmp_path):
                 follow_atoms(Trajectory(path, spacing=10.0), species="He")
 
 
+@pytest.mark.parametrize("told", ["i-PI", "mixpi", None])
+def test_spacing_is_not_believed_of_frames_that_are_there_twice_or_missing(tmp_path, told):
+    """As a run leaves them that was started again from a checkpoint before its last frame."""
+    frames = frames_of(gaussian(np.random.default_rng(22), 60, 2, 0.05), 10.0)
+    for number, atoms in enumerate(frames):
+        atoms.info = {
+            "i-PI": {"ipi_comment": f"Step: {5 * number}  Bead: 0 positions{{ase}} cell{{ase}}"},
+            "mixpi": {"step": 5 * number},
+            None: {},
+        }[told]
+    path = tmp_path / "md.extxyz"
+    write(path, frames)
+    assert len(follow_atoms(Trajectory(path, spacing=10.0), species="He").times) == 60
+    wrong = {"once more": frames[:31] + frames[30:]}
+    if told:
+        again = "frame 31: it is of step 150, after 145 and 150"
+        wrong = {
+            again: frames[:31] + frames[30:],
+            "frame 31: it is of step 160": frames[:31] + frames[32:],
+            "frame 40: it is of step 150": frames[:40] + frames[30:],
+        }
+    for words, held in wrong.items():
+        write(path, held)
+        with pytest.raises(MixpiError, match=words):
+            follow_atoms(Trajectory(path, spacing=10.0), species="He")
+
+
+def test_positions_that_are_no_numbers_are_refused(tmp_path):
+    frames = frames_of(gaussian(np.random.default_rng(23), 60, 2, 0.05), 10.0)
+    frames[40].positions[1, 2] = np.nan
+    write(tmp_path / "mix.extxyz", frames)
+    with pytest.raises(MixpiError, match="frame 40: the position of atom 1 is not finite"):
+        follow_atoms(Trajectory(tmp_path / "mix.extxyz"), indices=[0])
+
+
+def test_pdb_in_atomic_units_is_refused(tmp_path):
+    """ASE takes i-PI's numbers for Å, whatever its title says."""
+    path = tmp_path / "md.pdb"
+    for told, fits in (("angstrom", True), ("atomic_unit", False)):
+        with path.open("w") as stream:
+            for number in range(40):
+                atoms = SimpleNamespace(q=np.full(3, 0.1 * number), names=["He"], natoms=1)
+                cell = SimpleNamespace(h=np.diag([20.0] * 3))
+                title = f"Step: {number} Bead: 0 positions{{{told}}} cell{{{told}}}"
+                print_pdb(atoms, cell, stream, title=title)
+        if fits:
+            assert len(follow_atoms(Trajectory(path, spacing=1.0), indices=[0]).times) == 40
+        else:
+            with pytest.raises(MixpiError, match="positions in Å are needed"):
+                follow_atoms(Trajectory(path, spacing=1.0), indices=[0])
+
+
 def test_the_frame_that_a_running_simulation_has_half_written_is_left_out(tmp_path):
     rng = np.random.default_rng(16)
     path = tmp_path / "mix.extxyz"
@@ -375,6 +513,11 @@ def test_the_frame_that_a_running_simulation_has_half_written_is_left_out(tmp_pa
     text = path.read_text()
     path.write_text(text[: text.rindex("He") + 12])
     assert len(follow_atoms(Trajectory(path), species="He").times) == 39
+    # cut within the last number, which is a number all the same
+    path.write_text(text[:-4])
+    assert len(follow_atoms(Trajectory(path), species="He").times) == 39
+    path.write_text(text)
+    assert len(follow_atoms(Trajectory(path), species="He").times) == 40
     path.write_text(text.replace("He", "1e", 5))
     with pytest.raises(MixpiError, match="cannot be read"):
         follow_atoms(Trajectory(path), species="He")

@@ -105,6 +105,45 @@ def test_frames_are_averaged(tmp_path):
         line_velocity(Trajectory(path), **options)
 
 
+@pytest.mark.parametrize(("column", "level"), [(0, 0), (8, 6)])
+def test_of_two_lines_none_is_followed(tmp_path, column, level):
+    """One above the other, which glides away from it, or beside one another in the same plane."""
+    frames, _ = gliding(np.random.default_rng(6), 45, 0.1)
+    places = bulk("W", "bcc", a=EDGE, cubic=True).repeat((8, 6, 4)).positions[:, :2]
+    for atoms in frames:
+        gap = atoms.positions[:, :2] - np.array([column, level]) * EDGE / 2
+        gap -= atoms.cell.lengths()[:2] * np.round(gap / atoms.cell.lengths()[:2])
+        del atoms[np.linalg.norm(gap, axis=1) < 0.4 * EDGE]
+    assert len(places) - len(atoms) == 8
+    path = tmp_path / "mix.extxyz"
+    write(path, frames)
+    with pytest.raises(MixpiError, match=r"it is lost, or there are two|more than one line"):
+        line_velocity(Trajectory(path), cutoff=CUTOFF)
+
+
+def test_a_surface_is_no_line(tmp_path):
+    frames, _ = gliding(np.random.default_rng(7), 45, 0.3)
+    for atoms in frames:
+        atoms.cell[1, 1] += 12.0
+    path = tmp_path / "mix.extxyz"
+    write(path, frames)
+    with pytest.raises(MixpiError, match="surfaces"):
+        line_velocity(Trajectory(path), cutoff=CUTOFF)
+    within = (0.25 * 6 * EDGE, 0.8 * 6 * EDGE)
+    assert line_velocity(Trajectory(path), cutoff=CUTOFF, within=within)["velocity"].value > 0.0
+
+
+def test_a_line_that_stays_has_a_bound(tmp_path):
+    frames, _ = gliding(np.random.default_rng(8), 45, 0.0)
+    write(tmp_path / "mix.extxyz", frames)
+    report = line_velocity(Trajectory(tmp_path / "mix.extxyz"), cutoff=CUTOFF)
+    # three steps of 2.6 Å in 4.4 ps
+    most = -np.log(0.05) * EDGE * np.sqrt(2 / 3) / 4.4 * 100.0
+    assert report["velocity at most (95 %)"].value == pytest.approx(most)
+    assert "only a bound" in str(report) and report.of.startswith("a line that glides along x")
+    assert abs(report["velocity"].value) < 2 * report["velocity"].error
+
+
 def test_the_command_and_bad_input(tmp_path, capsys):
     frames, _ = gliding(np.random.default_rng(3), 45, 0.3)
     path = tmp_path / "mix.extxyz"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,10 +13,12 @@ from mixpi import MixpiError
 from mixpi.analysis.combining import combine
 from mixpi.analysis.comparing import compare
 from mixpi.analysis.mean_force import mean_force
+from mixpi.analysis.reflection import Fate, reflection
 from mixpi.analysis.results import Report, Result, read_report
 from mixpi.analysis.trajectories import Trajectory
 from mixpi.cli import main
 from scipy.signal import lfilter
+from scipy.stats import ttest_ind_from_stats
 
 
 def noise(rng, n: int, memory: float) -> np.ndarray:
@@ -55,9 +58,52 @@ def test_the_sum_of_what_pulls_on_a_bond(tmp_path):
 
 def test_the_force_on_atoms_along_a_direction(tmp_path):
     path = tmp_path / "mix.extxyz"
-    write(path, stretched(np.random.default_rng(1), 60, 1.2))
-    found = mean_force([Trajectory(path)], atoms=[0, 1, 2], direction=(0, 0, -2.0))["force"]
-    assert found.value == pytest.approx(-7.0)
+    frames = stretched(np.random.default_rng(1), 60, 1.2)
+    options = {"atoms": [0, 1, 2], "direction": (0, 0, -2.0)}
+    write(path, frames)
+    with pytest.raises(MixpiError, match="-7 eV/Å in all 60 frames"):
+        mean_force([Trajectory(path)], **options)
+    for sign, atoms in zip([1, -1] * 30, frames, strict=True):
+        atoms.arrays["forces"][2, 2] += sign
+    write(path, frames)
+    assert mean_force([Trajectory(path)], **options)["force"].value == pytest.approx(-7.0)
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_a_bond_keeps_its_image(tmp_path, wrapped):
+    """It grows past half of a leaning cell, where another image becomes the shorter one."""
+    cell = np.array([[8.0, 0.0, 0.0], [3.9, 7.0, 0.0], [0.0, 0.0, 20.0]])
+    frames = []
+    for number in range(20):
+        length = 3.0 + 0.1 * number
+        atoms = Atoms("Si2", [[0.1, 0.1, 0.1], [0.1 + length, 0.1, 0.1]], cell=cell, pbc=True)
+        pull = 1.0 + 0.1 * (-1) ** number
+        atoms.arrays["forces"] = np.array([[pull, 0.0, 0.0], [-pull, 0.0, 0.0]])
+        atoms.info = {"time": 5.0 * number}
+        atoms.positions += 0.5 * number
+        if wrapped:
+            atoms.wrap()
+        frames.append(atoms)
+    path = tmp_path / "mix.extxyz"
+    write(path, frames)
+    found = mean_force([Trajectory(path)], bond=(0, 1))
+    assert found["force"].value == pytest.approx(2.0)
+    np.testing.assert_allclose(found.curves["runs"][0]["force_eV_A"], [2.2, 1.8] * 10)
+    write(path, frames[10:])
+    with pytest.raises(MixpiError, match="apart, and 4 Å through another side"):
+        mean_force([Trajectory(path)], bond=(0, 1))
+
+
+def test_a_bond_of_a_cell_that_is_not_periodic_is_what_it_is(tmp_path):
+    frames = stretched(np.random.default_rng(1), 20, 1.2)
+    for number, atoms in enumerate(frames):
+        atoms.positions[:2] = [[1.0, 1.0, 1.0], [8.0, 1.0, 1.0]]
+        pull = 1.0 + 0.1 * (-1) ** number
+        atoms.arrays["forces"][:2] = [[pull, 0.0, 0.0], [-pull, 0.0, 0.0]]
+        atoms.pbc = [False, True, True]
+    write(tmp_path / "mix.extxyz", frames)
+    found = mean_force([Trajectory(tmp_path / "mix.extxyz")], bond=(0, 1))
+    assert found["force"].value == pytest.approx(2.0)
 
 
 def test_against_a_reference(tmp_path, capsys):
@@ -72,6 +118,9 @@ def test_against_a_reference(tmp_path, capsys):
     assert (tmp_path / "f.png").stat().st_size > 1000
     away = [float(note.split()[3]) for note in read_report(tmp_path / "two.json").notes]
     assert abs(away[0]) < 3.5 and away[1] > 4.0
+    assert read_report(tmp_path / "two.json").of == "bond 0-1"
+    assert main([*words, "--reference", f"{tmp_path}/full.json", runs[0]]) == 1
+    assert "they are not independent" in capsys.readouterr().err
 
 
 def test_bad_forces_are_named(tmp_path):
@@ -127,6 +176,50 @@ def test_what_does_not_compare():
     ):
         with pytest.raises(MixpiError, match=words):
             compare(reports, names, reference)
+
+
+def test_chance_is_that_of_few_runs_where_errors_are_of_few():
+    def of(value: float, runs: float) -> Report:
+        result = Result("D", value, 1.0, "m²/s", runs)
+        return Report("diffusion", (f"{value}.npz",), (result,))
+
+    # two runs of two: Student's t of two degrees of freedom
+    few = compare({"mixed": of(3.0, 2), "full": of(6.0, 2)})
+    assert f"by chance as far: {100 * ttest(3, 6, 1.0, 2):.2g} %" in str(few)
+    # a mean without error of its own changes nothing, nor do many samples
+    many = compare({"mixed": of(3.0, 1e9), "full": of(6.0, np.nan)})
+    assert "by chance as far: 3.4 %" in str(many)
+
+
+def ttest(one: float, other: float, error: float, runs: int) -> float:
+    """Welch's, by SciPy."""
+    spread = error * np.sqrt(runs)
+    return ttest_ind_from_stats(one, spread, runs, other, spread, runs, equal_var=False).pvalue
+
+
+def test_one_run_under_two_names_and_results_of_different_things():
+    run, copy = run_of(1.0, 0.1, 50, "/a/mix.extxyz"), run_of(1.0, 0.1, 50, "mix.extxyz")
+    other = replace(run_of(1.2, 0.1, 50), of="bond 4-5")
+    for function in (compare, combine):
+        with pytest.raises(MixpiError, match="a and b hold the same numbers to the last digit"):
+            function({"a": run, "b": copy})
+    shots = [reflection([Fate("implanted", d)] * 2, ()) for d in (3.0, 4.0, 3.0)]
+    assert compare({"a": shots[0], "b": shots[1]})["reflected, a − b"].value == 0.0
+    with pytest.raises(MixpiError, match="the same numbers"):
+        compare({"a": shots[0], "b": shots[2]})
+    bond = replace(run, of="bond 0-1")
+    with pytest.raises(MixpiError, match="a of bond 0-1, b of bond 4-5"):
+        combine({"a": bond, "b": other})
+    assert "different things are compared: bond 0-1, bond 4-5" in str(
+        compare({"a": bond, "b": other})
+    )
+    assert combine({"a": bond, "b": run_of(1.2, 0.1)}).of == "bond 0-1"  # older ones do not tell
+
+
+def test_notes_of_the_runs_are_handed_on():
+    run, other = (replace(run_of(v, 0.1), notes=("too few",)) for v in (1.0, 1.1))
+    assert {"a: too few", "b: too few"} <= set(compare({"a": run, "b": other}).notes)
+    assert {"a: too few", "b: too few"} <= set(combine({"a": run, "b": other}).notes)
 
 
 def run_of(value: float, error: float, samples: float = np.nan, file: str = "") -> Report:

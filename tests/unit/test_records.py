@@ -160,6 +160,25 @@ def test_frames_carry_what_is_to_be_seen(tmp_path, found):
     np.testing.assert_allclose(frames[0].get_forces(), 1.0)
 
 
+@pytest.mark.parametrize("heavy", [False, True])
+def test_masses_that_are_not_those_of_the_elements_are_in_the_frames(tmp_path, found, heavy):
+    """Without them velocities have another temperature."""
+    frames = Frames(
+        OutputConfig(trajectory=str(tmp_path / "t.extxyz"), stride=1, velocities=True),
+        found.atoms,
+        np.eye(3),
+        beads=1,
+    )
+    masses = found.atoms.get_masses() * 1.0001
+    masses[:5] *= 2.0 if heavy else 1.0
+    frames.write(found(0), time=0.0, velocities=[np.full((64, 3), 0.01)], masses=masses)
+    frames.close()
+    again = read(tmp_path / "t.extxyz")
+    np.testing.assert_allclose(again.get_masses(), masses, rtol=2e-4)
+    assert again.has("masses") == heavy
+    np.testing.assert_allclose(again.arrays["velocities"], 0.01)
+
+
 def test_each_bead_has_a_file(tmp_path, found):
     config = OutputConfig(trajectory=str(tmp_path / "t.extxyz"), stride=1)
     written(config, found, range(2), beads=12)
@@ -169,6 +188,7 @@ def test_each_bead_has_a_file(tmp_path, found):
         np.testing.assert_allclose(
             read(path, 1).positions, found(1, 12).geometries[bead], atol=1e-8
         )
+        assert read(path, 1).info["bead"] == bead and read(path, 1).info["beads"] == 12
 
 
 @pytest.mark.parametrize("lost", [0, 1, 3000])

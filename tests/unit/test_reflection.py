@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.build import bcc100
-from ase.io import write
+from ase.io import read, write
 from ase.units import fs
 from mixpi import MixpiError
 from mixpi.analysis.reflection import Fate, fate, kept_fates, reflection
@@ -60,6 +60,81 @@ def test_a_wrapped_trajectory_is_followed_if_that_is_said(tmp_path):
     with pytest.raises(MixpiError, match="seem to be wrapped"):
         fate(Trajectory(path), "He")
     assert fate(Trajectory(path), "He", unwrap=True) == Fate("reflected", pytest.approx(-4.0))
+
+
+def rewritten(path, change, *more) -> None:
+    frames = read(path, ":")
+    for atoms in frames:
+        change(atoms)
+    write(path, [*frames, *more])
+
+
+@pytest.mark.parametrize("shift", [-0.8, 15.0, 22.0])
+def test_a_slab_on_the_boundary_has_its_surface_where_it_is(tmp_path, shift):
+    """Wrapped, its lowest layer, or half of it, is at the other end of the cell."""
+    path = tmp_path / "he.extxyz"
+    shot(path, (5, 2, 0.5, 1, 2.5))
+
+    def wrap(atoms) -> None:
+        atoms.positions[:, 2] += shift - atoms.positions[:-1, 2].min()
+        atoms.wrap(eps=0.0)
+
+    rewritten(path, wrap)
+    found = fate(Trajectory(path), "He", unwrap=True)
+    assert found == Fate("reflected", pytest.approx(-2.5, abs=1e-6))
+    shot(path, (5, 2, -1, -3, -7.5))
+    rewritten(path, wrap)
+    assert fate(Trajectory(path), "He", unwrap=True).kind == "passed"
+
+
+def test_shots_that_do_not_begin_as_shots_are_refused(tmp_path):
+    path = tmp_path / "he.extxyz"
+    for heights, skip, axis, why in (
+        ((5, 2, -1, -3, -2), 5.0, 2, "does not begin in the vacuum"),
+        ((5, 2, 0.5, 1, 2.5), 0.0, 0, "does not begin in the vacuum"),
+        ((5, 2, 0.9, 1, 2.5), 2.5, 2, "begins on its way up"),
+        ((-12, -10, -9, -8), 0.0, 2, "begins on its way up"),  # from below
+    ):
+        shot(path, heights)
+        with pytest.raises(MixpiError, match=why):
+            fate(Trajectory(path, skip=skip), "He", axis=axis)
+    shot(path, (5, 2, 0.5, 1, 2.5))
+
+    def lean(atoms) -> None:
+        atoms.cell[0, 2] = 2.0
+
+    rewritten(path, lean)
+    with pytest.raises(MixpiError, match="no surface is normal to it"):
+        fate(Trajectory(path), "He")
+
+
+def test_without_velocities_nobody_knows_who_is_at_rest(tmp_path):
+    path = tmp_path / "he.extxyz"
+
+    def forget(atoms) -> None:
+        del atoms.arrays["velocities"]
+
+    shot(path, (5, 2, -1, -3, -2))
+    rewritten(path, forget)
+    with pytest.raises(MixpiError, match="nobody knows whether it is at rest"):
+        fate(Trajectory(path), "He")
+    shot(path, (5, 2, 0.5, 1, 2.5))
+    rewritten(path, forget)
+    assert fate(Trajectory(path), "He").kind == "reflected"
+
+    def momenta(atoms) -> None:
+        atoms.set_velocities(atoms.arrays.pop("velocities") / fs)
+
+    shot(path, (5, 2, -1, -3, -2), energy=8.0)
+    rewritten(path, momenta)
+    assert fate(Trajectory(path), "He").kind == "unfinished"
+
+
+def test_a_shot_counts_once_under_whatever_name(tmp_path, capsys):
+    for name in "ab":
+        shot(tmp_path / f"{name}.extxyz", (5, 2, -1, -3, -2))
+    assert main(f"analyse reflection {tmp_path}/a.extxyz {tmp_path}/b.extxyz --species He".split())
+    assert "the same to the last digit" in capsys.readouterr().err
 
 
 def test_the_interval_holds_the_coefficient():

@@ -141,6 +141,10 @@ def test_bad_input_is_named(tmp_path):
     refuses("frame at 30 fs has no velocities")
     del frames[2].arrays["mix_region"]
     refuses("frame at 20 fs has no 'mix_region'")
+    for atoms in frames:
+        atoms.info["beads"] = 8
+    refuses("one of 8 beads")
+    refuses("not what the forces conserve", lambda t: energies_of(t, "energy_estimate"))
     with pytest.raises(MixpiError, match="no area"):
         flux(np.arange(20.0), np.zeros(20), 0.0)
     with pytest.raises(MixpiError, match="not finite"):
