@@ -37,8 +37,8 @@ cd "$work"
     --energy_key REF_energy --forces_key REF_forces \
     --model MACE --num_interactions 2 --correlation 3 --max_ell 3 "${ARCHITECTURE[@]}" \
     --interaction RealAgnosticResidualInteractionBlock --valid_batch_size 10 \
-    --lr 0.01 --ema --ema_decay 0.99 --amsgrad --clip_grad 10 --swa "${TRAINING[@]}" --eval_interval 4 --restart_latest --save_cpu \
-    --error_table PerAtomMAE "${@:4}"
+    --lr 0.01 --ema --ema_decay 0.99 --amsgrad --clip_grad 10 --swa "${TRAINING[@]}" \
+    --eval_interval 4 --restart_latest --save_cpu --error_table PerAtomMAE "${@:4}"
 
 "$python" "$here/evaluate.py" "$work/${recipe}-${size}_stagetwo.model" "$work/test.xyz" \
     --output "$work/${recipe}-${size}.model"
