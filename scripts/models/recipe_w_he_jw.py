@@ -2,8 +2,9 @@
 
 ``TASKS`` is explained in ``recipe_si.py``. The labels are those of published classical potentials,
 which LAMMPS has: tungsten by M. A. Wood, A. P. Thompson, arXiv:1702.07042 (SNAP), helium by
-N. Juslin, B. D. Wirth, J. Nucl. Mater. 432 (2013) 61, made for helium in tungsten. (7net-l3i5, which
-the first models of tungsten follow, lets no helium go from site to site: 0.89 eV, DFT has 0.06.)
+N. Juslin, B. D. Wirth, J. Nucl. Mater. 432 (2013) 61, made for helium in tungsten. 7net-l3i5,
+which the first models of tungsten follow, lets no helium go from site to site: 0.89 eV, where DFT
+has 0.06.
 """
 
 from __future__ import annotations
@@ -338,8 +339,7 @@ TASKS = {
     **{f"helium-in-heat-{t}K": partial(helium_in_heat, temperature=t) for t in (300, 800, 1200)},
     **{f"surface-{t}K": partial(surface_hot, temperature=t) for t in (500, 1000, 1300)},
     **{
-        f"helium-{t}K": partial(helium_thermal, temperature=t)
-        for t in (300, 600, 1000, 1400, 2000)
+        f"helium-{t}K": partial(helium_thermal, temperature=t) for t in (300, 600, 1000, 1400, 2000)
     },
     "test-bulk-800K": partial(thermal, temperature=800, size=0.005, frames=6),
     **{f"test-helium-{t}K": partial(helium_thermal, temperature=t, frames=6) for t in (400, 800)},
