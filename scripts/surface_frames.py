@@ -1,6 +1,6 @@
 """Write frames of hot {100} slabs of tungsten with a MACE model's energies and forces.
 
-python scripts/surface_frames.py MODEL OUTPUT [--lattice 3.19]
+python scripts/surface_frames.py MODEL OUTPUT [--lattice 3.198]
 
 Extra data for ``mixpi distil``: a potential that is fitted to the crystal alone may move the layers
 of a surface apart that the model moves together. Langevin dynamics of 108 atoms at 1,000 K.
@@ -51,7 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--lattice", type=float, default=3.19, help="constant at 1,000 K, Å")
+    parser.add_argument("--lattice", type=float, default=3.198, help="constant at 1,000 K, Å")
     arguments = parser.parse_args()
     found = list(frames(arguments.model, arguments.lattice))
     write(arguments.output, found, columns=["symbols", "positions", "forces"])

@@ -43,7 +43,7 @@ def calculator() -> LammpsCalculator:
 
 def slab() -> Atoms:
     """At rest."""
-    atoms = bcc100("W", (3, 3, 8), a=3.197, vacuum=10.0, periodic=True)
+    atoms = bcc100("W", (3, 3, 8), a=3.198, vacuum=10.0, periodic=True)
     atoms.arrays["velocities"] = np.zeros((len(atoms), 3))
     return atoms
 

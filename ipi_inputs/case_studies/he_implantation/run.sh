@@ -11,7 +11,7 @@ cd "$(dirname "$0")"
 source ../pieces.sh
 
 # the potentials, as mixing.yaml names them, and the lattice constant at 1,000 K (Å)
-model=../../models/w-he-jw-tiny.model cheap=../../potentials/w-jw lattice=3.197
+model=../../models/w-he-jw-tiny.model cheap=../../potentials/w-jw lattice=3.198
 
 size=${1:-} arms=${ARMS:-mixed expensive} time=1000 displacement=0.02 core=5.0 blend=2.0  # fs, Å
 # of each slab: cells along the surface, cells across it, steps of 2 fs, steps between its states,
