@@ -10,7 +10,7 @@ esac
 # second one is for energies and stresses. Huber's loss, which forgives outliers, learns no surfaces.
 # Scaled by the forces of the frames, which collisions make large, no energy is learnt.
 TRAINING=(--scaling no_scaling --max_num_epochs 45 --start_swa 36 --lr_scheduler_gamma 0.92
-    --batch_size 4 --loss stress --E0s "{2: 0.0, 74: -11.028}"
+    --batch_size 4 --loss stress --E0s "{2: 0.0, 74: -8.8547}"
     --energy_weight 300 --forces_weight 100 --stress_weight 5000
     --swa_lr 0.0002 --swa_energy_weight 5000 --swa_forces_weight 100 --swa_stress_weight 20000
     --compute_stress True --stress_key REF_stress
