@@ -41,8 +41,12 @@ def main() -> None:
 
     vacancy = relaxed(recipe.vacancy(), calculator) - 53 * bulk_energy
     print(f"| vacancy (eV) | {vacancy:.2f} |")
-    surface = relaxed(recipe.surface(), calculator) - 54 * bulk_energy
-    print(f"| (100) surface (J/m²) | {surface / (2 * 9 * a**2) * 16.0218:.2f} |")
+    surface = relaxed(recipe.surface(), calculator)
+    print(
+        f"| (100) surface (J/m²) | {(surface - 54 * bulk_energy) / (2 * 9 * a**2) * 16.0218:.2f} |"
+    )
+    rough = relaxed(recipe.rough_surface(), calculator)
+    print(f"| an atom on the surface and a hole in it (eV) | {rough - surface:.2f} |")
 
     host = recipe.crystal(4)
     energies = [
