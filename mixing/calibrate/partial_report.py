@@ -79,7 +79,12 @@ def sentences(found: Calibration) -> list[str]:
             f"weighted rms {partial.check.weighted:.2g} eV/Å: {verdict} the tolerance"
         )
     if partial.lines:
-        lines += ["to write into the YAML:", partial.lines]
+        quicker = any(
+            recommended and whole.buffer == found.recommended and _is_quicker(whole, recommended)
+            for whole in partial.plain
+        )
+        condition = ", if it shall be partial all the same" if quicker else ""
+        lines += [f"to write into the YAML{condition}:", partial.lines]
     return lines
 
 
@@ -138,9 +143,9 @@ def _against_plain(found: Calibration, part: PartialResult) -> list[str]:
                 f"{whole.evaluations / part.evaluations:.2g} times the work, "
                 f"{whole.seconds / part.seconds:.2g} times the time (atoms at the edge of a "
                 "cluster have fewer neighbours, so that a node takes less)"
-                if whole.evaluations > part.evaluations
-                else "no more work, so leave partial out"
             )
+            if _is_quicker(whole, part):
+                less += ": leave partial out"
             error = found.chosen.error.weighted
             lines.append(
                 f"whole clusters take for that a {_plain_words(whole)}, weighted rms error "
@@ -149,6 +154,11 @@ def _against_plain(found: Calibration, part: PartialResult) -> list[str]:
     if found.recommended is None:
         lines.append("no whole cluster that was tried is within the tolerance")
     return lines
+
+
+def _is_quicker(whole: PlainResult, part: PartialResult) -> bool:
+    """Whether whole clusters take less, counted or measured: small models spend time elsewhere."""
+    return whole.evaluations <= part.evaluations or whole.seconds < part.seconds
 
 
 def _plain_words(whole: PlainResult) -> str:

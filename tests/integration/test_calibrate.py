@@ -334,6 +334,9 @@ def test_partial_evaluation_as_recommended_is_accepted_and_as_good(make, run):
     text = (case.folder / "calibration.md").read_text()
     assert f"```yaml\n{partial['lines']}\n```" in text and f"| * {sites:g} |" in text
     assert "recommended partial evaluation: sites" in out and partial["lines"] in out
+    whole = next(r for r in partial["plain"] if r["buffer"] == found(case)["recommended"])
+    quicker = any(whole[key] <= answer[key] for key in ("evaluations", "seconds"))
+    assert (": leave partial out" in " ".join(out.split())) == quicker
     whole = plain[found(case)["recommended"]]
     words = " ".join(out.split())
     assert f"{whole['evaluations'] / answer['evaluations']:.2g} times the work" in words
