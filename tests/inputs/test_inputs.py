@@ -231,7 +231,8 @@ def test_shipped_model_loads_and_is_small(model):
     done = mixpi("driver", "mace", "--model", str(model), "--describe", cwd=ROOT)
     assert done.returncode == 0, done.stderr
     known = {"si": [14], "w-he": [2, 74], "w-he-jw": [2, 74], "fe": [26]}
-    assert json.loads(done.stdout.splitlines()[-1])["numbers"] == known[model.stem.rsplit("-", 1)[0]]
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["numbers"] == known[model.stem.rsplit("-", 1)[0]]
 
 
 @pytest.mark.slow
