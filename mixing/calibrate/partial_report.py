@@ -61,7 +61,7 @@ def sentences(found: Calibration) -> list[str]:
             f"(the cheapest whose error is at most {partial.tolerance:g} eV/Å, half the tolerance: "
             "about what whole clusters leave, so that energies are kept as well)"
         )
-        lines += _against_plain(found, recommended)
+        lines.append(_against_plain(found, recommended))
     elif partial.searched:
         widest = max(partial.results, key=lambda r: (r.evaluations, r.sites))
         lines.append(
@@ -79,10 +79,8 @@ def sentences(found: Calibration) -> list[str]:
             f"weighted rms {partial.check.weighted:.2g} eV/Å: {verdict} the tolerance"
         )
     if partial.lines:
-        quicker = any(
-            recommended and whole.buffer == found.recommended and _is_quicker(whole, recommended)
-            for whole in partial.plain
-        )
+        whole = _recommended_whole(found)
+        quicker = whole and recommended and _is_quicker(whole, recommended)
         condition = ", if it shall be partial all the same" if quicker else ""
         lines += [f"to write into the YAML{condition}:", partial.lines]
     return lines
@@ -132,28 +130,28 @@ def draw(axes: Any, found: Calibration) -> None:
     axes.legend(frameon=False, fontsize="small")
 
 
-def _against_plain(found: Calibration, part: PartialResult) -> list[str]:
+def _against_plain(found: Calibration, part: PartialResult) -> str:
     """What whole clusters need for the same."""
-    partial = found.partial
-    assert partial is not None
-    lines = []
-    for whole in partial.plain:
-        if whole.buffer == found.recommended:
-            less = (
-                f"{whole.evaluations / part.evaluations:.2g} times the work, "
-                f"{whole.seconds / part.seconds:.2g} times the time (atoms at the edge of a "
-                "cluster have fewer neighbours, so that a node takes less)"
-            )
-            if _is_quicker(whole, part):
-                less += ": leave partial out"
-            error = found.chosen.error.weighted
-            lines.append(
-                f"whole clusters take for that a {_plain_words(whole)}, weighted rms error "
-                f"{error:.2g}: {less}"
-            )
-    if found.recommended is None:
-        lines.append("no whole cluster that was tried is within the tolerance")
-    return lines
+    whole = _recommended_whole(found)
+    if whole is None:
+        return "no whole cluster that was tried is within the tolerance"
+    less = (
+        f"{whole.evaluations / part.evaluations:.2g} times the work, "
+        f"{whole.seconds / part.seconds:.2g} times the time (atoms at the edge of a cluster have "
+        "fewer neighbours, so that a node takes less)"
+    )
+    if _is_quicker(whole, part):
+        less += ": leave partial out"
+    return (
+        f"whole clusters take for that a {_plain_words(whole)}, weighted rms error "
+        f"{found.chosen.error.weighted:.2g}: {less}"
+    )
+
+
+def _recommended_whole(found: Calibration) -> PlainResult | None:
+    """Whole clusters with the recommended buffer; None if none that was tried is good enough."""
+    assert found.partial is not None
+    return next((r for r in found.partial.plain if r.buffer == found.recommended), None)
 
 
 def _is_quicker(whole: PlainResult, part: PartialResult) -> bool:

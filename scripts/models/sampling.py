@@ -2,7 +2,7 @@
 
 Two samplers, one idea: a classical potential visits many independent thermal
 configurations of the perfect crystal for free; where it is known to be wrong
-(under-coordinated atoms) a SevenNet model moves the atoms itself.
+(under-coordinated atoms) the potential of the recipe moves the atoms itself.
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@
 #   scripts/models/train.sh si small [WORK_FOLDER [FURTHER FLAGS OF mace_run_train]]
 #
 # SevenNet needs a newer e3nn than mace-torch allows, hence an environment of its
-# own inside the work folder, where a recipe's labels are SevenNet's. Every stage that has its result is skipped, and an
-# interrupted training resumes from its last checkpoint.
+# own inside the work folder, where a recipe's labels are SevenNet's. Every stage
+# that has its result is skipped, and an interrupted training resumes from its last
+# checkpoint.
 set -euo pipefail
 recipe=${1:?recipe, e.g. si}
 size=${2:?size: small or tiny}
