@@ -181,8 +181,7 @@ def _add_arrhenius(kinds: argparse._SubParsersAction) -> None:
 
 
 def _arrhenius(arguments: argparse.Namespace) -> int:
-    from .analysis.arrhenius import arrhenius
-    from .analysis.comparing import require_independent, require_one_thing
+    from .analysis.arrhenius import arrhenius, coefficients_of
     from .analysis.results import read_report
 
     found = {}
@@ -195,10 +194,8 @@ def _arrhenius(arguments: argparse.Namespace) -> int:
         if temperature in found:
             raise MixpiError(f"{temperature:g} K is given twice: analyse its runs together")
         found[temperature] = read_report(path)
-    require_independent({f"{one:g} K": report for one, report in found.items()})
-    require_one_thing({f"{one:g} K": report for one, report in found.items()})
     files = [point.partition("=")[2] for point in arguments.points]
-    line = arrhenius({one: report["D"] for one, report in found.items()})
+    line = arrhenius(coefficients_of(found))
     return _finish(line.named(files), arguments)
 
 
@@ -268,7 +265,7 @@ def _add_mean_force(kinds: argparse._SubParsersAction) -> None:
 
 
 def _mean_force(arguments: argparse.Namespace) -> int:
-    from .analysis.comparing import require_independent
+    from .analysis.comparing import require_independent, require_one_temperature
     from .analysis.mean_force import mean_force
     from .analysis.results import read_report
 
@@ -285,6 +282,9 @@ def _mean_force(arguments: argparse.Namespace) -> int:
     )
     if reference:
         require_independent({"the run": report, "the reference": reference})
+        require_one_temperature(
+            {"the run": report.temperature, "the reference": reference.temperature}
+        )
     return _finish(report, arguments)
 
 

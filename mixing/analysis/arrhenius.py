@@ -9,7 +9,41 @@ from ase.units import kB
 from scipy.stats import chi2, norm, t
 
 from ..errors import MixpiError
+from .comparing import different_temperatures, require_independent, require_one_thing
 from .results import Report, Result
+from .statistics import Estimate
+
+
+def coefficients_of(reports: Mapping[float, Report]) -> dict[float, Result]:
+    """D at each temperature, if they can be put on one line.
+
+    Parameters
+    ----------
+    reports : mapping of float to Report
+        Temperature (K) to what ``diffusion`` has found there.
+
+    Returns
+    -------
+    dict of float to Result
+        For :func:`arrhenius`.
+
+    Raises
+    ------
+    MixpiError
+        If they are of different analyses or walkers, not independent, or were not at this
+        temperature.
+    """
+    labelled = {f"{one:g} K": report for one, report in reports.items()}
+    require_independent(labelled)
+    require_one_thing(labelled)
+    for temperature, report in reports.items():
+        meant, seen = Estimate(temperature, 0.0, np.inf), report.temperature
+        if seen and different_temperatures({"meant": meant, "seen": seen}):
+            raise MixpiError(
+                f"{report.files[0]} was at {seen.value:.4g} K, not at {temperature:g} K: give "
+                "each result the temperature of its runs"
+            )
+    return {one: report["D"] for one, report in reports.items()}
 
 
 def arrhenius(coefficients: Mapping[float, Result]) -> Report:

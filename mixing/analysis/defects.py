@@ -15,6 +15,7 @@ from ..regions.centre import RegionCentre
 from ..regions.pairs import Pairs, pairs_within
 from ..regions.periodic import PeriodicCell
 from ..structure import read_frames
+from .motion import Thermometer
 from .tracks import FAR, FEWEST, Track
 from .trajectories import Trajectory, periodic_cell, require_even
 
@@ -150,7 +151,9 @@ def follow_by_sites(trajectory: Trajectory, crystal: str, host: str | None = Non
     jumps: list[bool] = []
     unclear = 0
     here = -1
+    thermometer = Thermometer()
     for time, atoms in trajectory.frames():
+        thermometer.read(atoms, trajectory.path, time)
         if host is not None:
             atoms = atoms[np.array(atoms.get_chemical_symbols()) == host]
         cell = periodic_cell(atoms, trajectory.path, cell)
@@ -179,8 +182,8 @@ def follow_by_sites(trajectory: Trajectory, crystal: str, host: str | None = Non
         )
     notes = (f"{unclear} frames with more than one defect: the nearest was taken",) * bool(unclear)
     who = "an interstitial" if wanted > 1 else "a vacancy"
-    name = str(trajectory.path)
-    return Track(name, even, np.array(places)[:, None], np.array(jumps), notes, who)
+    name, walk = str(trajectory.path), np.array(places)[:, None]
+    return Track(name, even, walk, np.array(jumps), notes, who, thermometer.mean())
 
 
 def _occupation(atoms: int, sites: int, path: Path) -> int:
@@ -232,7 +235,9 @@ def follow_by_coordination(
     cell: PeriodicCell | None = None
     window: list[_Scored] = []
     centre, drift, unclear = RegionCentre(), np.zeros(3), 0
+    thermometer = Thermometer()
     for time, atoms in trajectory.frames():
+        thermometer.read(atoms, trajectory.path, time)
         cell = periodic_cell(atoms, trajectory.path, cell)
         pairs = pairs_within(atoms.positions, cell, cutoff)
         count = np.bincount(pairs.first, minlength=len(atoms))
@@ -266,8 +271,8 @@ def follow_by_coordination(
             f"have the coordination of a defect, averaged over {averaged}: average over more "
             "(--averaged), or find the defect by sites"
         )
-    walk = (np.array(places) - places[0])[:, None]
-    return Track(str(trajectory.path), even, walk, of="an interstitial")
+    name, walk = str(trajectory.path), (np.array(places) - places[0])[:, None]
+    return Track(name, even, walk, of="an interstitial", temperature=thermometer.mean())
 
 
 class _Scored(NamedTuple):

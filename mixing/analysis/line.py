@@ -12,6 +12,7 @@ from ..errors import MixpiError
 from ..regions.centre import RegionCentre
 from ..regions.pairs import Pairs, pairs_within
 from ..regions.periodic import PeriodicCell
+from .motion import Thermometer
 from .results import Report, Result
 from .statistics import mean
 from .tracks import FAR
@@ -156,7 +157,8 @@ def line_velocity(
     sizes: list[int] = []
     centre = RegionCentre()
     unclear = 0
-    for time, positions, cell in _averages(trajectory, averaged):
+    thermometer = Thermometer()
+    for time, positions, cell in _averages(trajectory, averaged, thermometer):
         height = positions[:, normal]
         inside = (height > within[0]) & (height < within[1])
         group, members = _groups(positions, cell, cutoff, inside)
@@ -215,6 +217,7 @@ def line_velocity(
         tuple(notes),
         {"time_ps": even / 1e3, "place_A": places, "height_A": heights},
         f"a line that glides along {'xyz'[glide]} in a plane normal to {'xyz'[normal]}",
+        thermometer.mean(),
     )
 
 
@@ -242,12 +245,13 @@ def _is_unclear(
 
 
 def _averages(
-    trajectory: Trajectory, averaged: int
+    trajectory: Trajectory, averaged: int, thermometer: Thermometer
 ) -> Iterator[tuple[float, np.ndarray, PeriodicCell]]:
     """Time (fs), positions (n, 3; Å) and cell: means of so many frames, one after another."""
     cell: PeriodicCell | None = None
     together: list[tuple[float, np.ndarray]] = []
     for time, atoms in trajectory.frames():
+        thermometer.read(atoms, trajectory.path, time)
         cell = periodic_cell(atoms, trajectory.path, cell)
         positions = atoms.positions
         if together:  # frames may be wrapped

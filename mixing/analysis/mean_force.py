@@ -10,8 +10,10 @@ from ase import Atoms
 from numpy.typing import ArrayLike
 
 from ..errors import MixpiError
+from .comparing import different_temperatures
+from .motion import Thermometer
 from .results import Report, Result
-from .statistics import mean
+from .statistics import mean, together
 from .trajectories import Trajectory, choose, periodic_cell, require_even
 
 
@@ -64,9 +66,11 @@ def mean_force(
     """
     if (bond is None) == (direction is None):
         raise MixpiError("either a bond or a direction is needed")
-    results, notes, series = [], [], []
+    results, notes, series, temperatures = [], [], [], {}
     for trajectory in trajectories:
-        spacing, values = _along(trajectory, bond, atoms, direction)
+        thermometer = Thermometer()
+        spacing, values = _along(trajectory, bond, atoms, direction, thermometer)
+        temperatures[str(trajectory.path)] = thermometer.mean()
         found = mean(values)
         series.append({"spacing_fs": spacing, "force_eV_A": np.round(values, DIGITS)})
         name = "force" if len(trajectories) == 1 else f"force in {trajectory.path}"
@@ -83,7 +87,10 @@ def mean_force(
     curves = {"bands": bands, "runs": series}
     files = tuple(str(trajectory.path) for trajectory in trajectories)
     what = _what(bond, atoms, direction)
-    return Report("mean-force", files, tuple(results), tuple(notes), curves, what)
+    if words := different_temperatures(temperatures):
+        notes.append(f"different temperatures are compared: {words}")
+    ran_at = together(tuple(temperatures.values()))
+    return Report("mean-force", files, tuple(results), tuple(notes), curves, what, ran_at)
 
 
 def _what(
@@ -100,12 +107,14 @@ def _along(
     bond: tuple[int, int] | None,
     atoms: Sequence[int],
     direction: Sequence[float] | None,
+    thermometer: Thermometer,
 ) -> tuple[float, np.ndarray]:
     """The time between frames (fs), and the force (n,) in each, eV/Å."""
     path = trajectory.path
     seen, found = [], []
     vector: np.ndarray | None = None
     for time, frame in trajectory.frames():
+        thermometer.read(frame, path, time)
         forces = _forces(frame, path, time)
         if bond is not None:
             if len(choose(frame, path, None, bond)) < 2:

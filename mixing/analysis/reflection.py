@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -12,16 +13,18 @@ from scipy.stats import beta
 
 from ..errors import MixpiError
 from ..regions.periodic import PeriodicCell
+from .motion import has_velocities, velocities_of
 from .results import Report, Result, read_report
 from .tracks import sure_step
 from .trajectories import Trajectory, choose, periodic_cell
-from .zones import velocities_of
 
 
 #: Å beyond the surface where an atom is out.
 OUT = 2.0
 #: eV; an atom in the solid that has more is not at rest yet.
 RESTLESS = 1.0
+#: Relative; shots whose energies differ by more are not of one energy.
+ALIKE = 0.05
 #: What may become of an atom.
 KINDS = ("reflected", "implanted", "passed", "unfinished")
 
@@ -36,10 +39,13 @@ class Fate:
         One of :data:`KINDS`; the last one is still on its way.
     depth : float
         Å below the surface.
+    energy : float or None
+        eV that it was shot with, if the first frame tells.
     """
 
     kind: str
     depth: float
+    energy: float | None = None
 
 
 def fate(
@@ -82,7 +88,7 @@ def fate(
     """
     path = trajectory.path
     last = cell = None
-    step, energy = 0.0, np.nan
+    step, energy, shot_with = 0.0, np.nan, np.nan
     steps = 0
     for time, atoms in trajectory.frames():
         cell = periodic_cell(atoms, path, cell)
@@ -97,6 +103,7 @@ def fate(
             others = np.delete(atoms.positions[:, axis], own)
             top, bottom = _faces(height, others, _repeats(cell, axis, path), path)
             top = top if surface is None else surface
+            shot_with = _energy(atoms, int(own[0]), path, time)
         else:
             moved = atoms.positions[own] - last
             step = float(sure_step(moved, cell, trajectory, time, own, unwrap=unwrap)[0, axis])
@@ -123,7 +130,7 @@ def fate(
                 "output of mixing.yaml) and run again"
             )
         kind = "unfinished" if energy > RESTLESS else "implanted"
-    return Fate(kind, float(top) - height)
+    return Fate(kind, float(top) - height, shot_with if shot_with > 0.0 else None)
 
 
 def _repeats(cell: PeriodicCell, axis: int, path: Path) -> float:
@@ -156,7 +163,7 @@ def _faces(height: float, others: np.ndarray, repeats: float, path: Path) -> tup
 
 def _energy(atoms: Atoms, which: int, path: Path, time: float) -> float:
     """Of the motion of one atom, eV; NaN without velocities."""
-    if "velocities" not in atoms.arrays and not atoms.has("momenta"):
+    if not has_velocities(atoms):
         return np.nan
     velocity = velocities_of(atoms, path, time)[which]
     return 0.5 * float(atoms.get_masses()[which] * velocity @ velocity)
@@ -185,9 +192,10 @@ def reflection(fates: Sequence[Fate], files: Sequence[str] = ()) -> Report:
     Raises
     ------
     MixpiError
-        If two files hold the same shot.
+        If two files hold the same shot, or shots are of different energies.
     """
     _require_different(fates, files)
+    _require_one_energy(fates, files)
     done = [one for one in fates if one.kind != "unfinished"]
     notes = []
     if len(done) < len(fates):
@@ -209,15 +217,29 @@ def reflection(fates: Sequence[Fate], files: Sequence[str] = ()) -> Report:
 
 def _require_different(fates: Sequence[Fate], files: Sequence[str]) -> None:
     """No two shots end at the same depth to the last digit, unless they are one."""
-    seen: dict[Fate, str] = {}
+    seen: dict[tuple[str, float], str] = {}
     for one, file in zip(fates, files, strict=False):
-        if one in seen:
+        end = one.kind, one.depth
+        if end in seen:
             raise MixpiError(
-                f"{file} and {seen[one]} end {-one.depth:.9g} Å above the surface, the same to the "
+                f"{file} and {seen[end]} end {-one.depth:.9g} Å above the surface, the same to the "
                 "last digit: they are one shot, copied or begun from the same place, which counts "
                 "once"
             )
-        seen[one] = file
+        seen[end] = file
+
+
+def _require_one_energy(fates: Sequence[Fate], files: Sequence[str]) -> None:
+    names = files or [f"shot {number}" for number in range(len(fates))]
+    known = [(one.energy, name) for one, name in zip(fates, names, strict=True) if one.energy]
+    if not known:
+        return
+    (slow, low), (fast, high) = min(known), max(known)
+    if fast - slow > ALIKE * fast:
+        raise MixpiError(
+            f"{low} was shot with {slow:.4g} eV, {high} with {fast:.4g} eV: shots of "
+            "different energies have no common coefficient. Give those of one energy"
+        )
 
 
 def kept_fates(path: Path) -> tuple[list[Fate], tuple[str, ...]]:
@@ -237,7 +259,7 @@ def kept_fates(path: Path) -> tuple[list[Fate], tuple[str, ...]]:
     try:
         if report.analysis != "reflection":
             raise ValueError(f"it is of '{report.analysis}'")
-        fates = [Fate(str(one["kind"]), float(one["depth"])) for one in report.curves["fates"]]
+        fates = [_kept(one) for one in report.curves["fates"]]
         if len(fates) != len(report.files) or any(one.kind not in KINDS for one in fates):
             raise ValueError("they do not belong to its files")
     except (ValueError, TypeError, KeyError) as error:
@@ -246,6 +268,11 @@ def kept_fates(path: Path) -> tuple[list[Fate], tuple[str, ...]]:
             "reflection --json' wrote of some"
         ) from None
     return fates, report.files
+
+
+def _kept(one: Mapping[str, Any]) -> Fate:
+    energy = one.get("energy")  # older ones do not tell
+    return Fate(str(one["kind"]), float(one["depth"]), None if energy is None else float(energy))
 
 
 def _share(kind: str, done: Sequence[Fate]) -> Result:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import MixpiError
 from ..files.replacing import replace_text
+from .statistics import Estimate
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class Report:
     of : str
         What was looked at in the files, such as ``bond 0-1``; empty where it is all there is, or
         not known (of older versions).
+    temperature : Estimate or None
+        Of the runs, K, where that matters and their frames have velocities.
     """
 
     analysis: str
@@ -77,6 +80,7 @@ class Report:
     notes: tuple[str, ...] = ()
     curves: dict[str, Any] = field(default_factory=dict)
     of: str = ""
+    temperature: Estimate | None = None
 
     def __getitem__(self, name: str) -> Result:
         for result in self.results:
@@ -131,7 +135,8 @@ def read_report(path: str | Path) -> Report:
                 )
             )
         files, notes = tuple(found.pop("files")), tuple(found.pop("notes"))
-        return Report(files=files, notes=notes, results=tuple(results), **found)
+        ran_at = _read_temperature(found.pop("temperature", None))  # older ones do not tell
+        return Report(files=files, notes=notes, results=tuple(results), temperature=ran_at, **found)
     except OSError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -144,6 +149,13 @@ def read_report(path: str | Path) -> Report:
 def _read_interval(ends: Sequence[float | None]) -> tuple[float, float]:
     low, high = ends
     return (-math.inf if low is None else low, math.inf if high is None else high)
+
+
+def _read_temperature(kept: dict[str, float] | None) -> Estimate | None:
+    if kept is None:
+        return None
+    error = math.inf if kept["error"] is None else kept["error"]
+    return Estimate(float(kept["value"]), float(error), float(kept["independent"]))
 
 
 def _finite(thing: Any) -> Any:

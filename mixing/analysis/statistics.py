@@ -6,7 +6,8 @@ ones, where g = 1 + 2 Σ ρ(k) is the statistical inefficiency and ρ the autoco
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -44,6 +45,26 @@ class Estimate:
     def is_zero(self) -> bool:
         """Whether the value cannot be told from zero: two error bars reach there."""
         return not abs(self.value) > 2.0 * self.error
+
+
+def together(estimates: Sequence[Estimate | None]) -> Estimate | None:
+    """The mean of independent estimates, of those that there are.
+
+    Parameters
+    ----------
+    estimates : sequence of Estimate or None
+
+    Returns
+    -------
+    Estimate or None
+        Each counts alike.
+    """
+    known = [one for one in estimates if one is not None]
+    if not known:
+        return None
+    value, error, independent = np.array([astuple(one) for one in known]).T
+    rss = float(np.sqrt(np.sum(error**2)))
+    return Estimate(float(value.mean()), rss / len(known), float(independent.sum()))
 
 
 def inefficiency(values: ArrayLike) -> float:

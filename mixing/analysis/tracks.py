@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,8 @@ from ..errors import MixpiError
 from ..files.replacing import replace_file
 from ..files.user_files import require_file
 from ..regions.periodic import PeriodicCell
+from .motion import Thermometer
+from .statistics import Estimate
 from .trajectories import Trajectory, choose, periodic_cell, require_even
 
 
@@ -41,6 +43,8 @@ class Track:
         What was odd.
     of : str
         Who has been followed; empty if that is not known.
+    temperature : Estimate or None
+        Of all atoms, K, if the frames have velocities.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Track:
     jumps: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     of: str = ""
+    temperature: Estimate | None = None
 
     @property
     def spacing(self) -> float:
@@ -68,6 +73,7 @@ class Track:
                 jumps=jumps,
                 notes=np.array(self.notes, dtype=str),
                 of=np.array(self.of, dtype=str),
+                temperature=np.array(astuple(self.temperature) if self.temperature else ()),
             ),
         )
 
@@ -96,7 +102,10 @@ def read_track(path: Path) -> Track:
             positions = RESOLUTION * np.cumsum(kept["steps_mA"], axis=0)
             jumps = kept["jumps"] if len(kept["jumps"]) else None
             notes = tuple(map(str, kept["notes"]))
-            of = str(kept["of"]) if "of" in kept else ""  # older ones do not tell
+            # older ones do not tell
+            of = str(kept["of"]) if "of" in kept else ""
+            told = kept.get("temperature", ())
+            temperature = Estimate(*map(float, told)) if len(told) else None
         if positions.ndim != 3:
             raise ValueError(f"positions of shape {positions.shape}")
     except Exception:  # of zip files that are none, or hold something else
@@ -105,7 +114,7 @@ def read_track(path: Path) -> Track:
             "trajectory"
         ) from None
     times = first + spacing * np.arange(len(positions))
-    return Track(str(path), times, positions, jumps, notes, of)
+    return Track(str(path), times, positions, jumps, notes, of, temperature)
 
 
 def follow_atoms(
@@ -145,7 +154,9 @@ def follow_atoms(
     places: list[np.ndarray] = []
     cell: PeriodicCell | None = None
     last = np.empty(0)
+    thermometer = Thermometer()
     for time, atoms in trajectory.frames():
+        thermometer.read(atoms, path, time)
         cell = periodic_cell(atoms, path, cell)
         if not times:
             chosen = choose(atoms, path, species, indices)
@@ -162,7 +173,8 @@ def follow_atoms(
     found = require_even(path, times, FEWEST)
     notes = () if len(rest) or not against_rest else ("all atoms are chosen: drift is in it",)
     who = " and ".join(sorted(set(np.array(atoms.get_chemical_symbols())[chosen])))
-    return Track(str(path), found, np.array(places), notes=notes, of=who)
+    positions = np.array(places)
+    return Track(str(path), found, positions, None, notes, who, thermometer.mean())
 
 
 def sure_step(

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from ase import Atoms
-from ase.units import fs, kB
 
 from ..errors import MixpiError
+from .motion import kinetic_temperature, velocities_of
 from .results import Report, Result
 from .statistics import Estimate, mean, slope
 from .trajectories import Trajectory, require_even
@@ -59,43 +59,6 @@ def zones_of(atoms: Atoms, path: object, frame_time: float) -> dict[str, np.ndar
     return zones | {"cheap": label < ZONES["blend"], "all": np.ones(len(label), dtype=bool)}
 
 
-def velocities_of(atoms: Atoms, path: object, frame_time: float) -> np.ndarray:
-    """Velocities of a frame.
-
-    mixpi's frames have ``velocities`` in Å/fs; momenta that ASE's formats know are used, too.
-
-    Parameters
-    ----------
-    atoms : Atoms
-    path : path-like
-        For the message.
-    frame_time : float
-        fs; for the message.
-
-    Returns
-    -------
-    ndarray, shape (n, 3)
-        In ASE's units, √(eV/u).
-
-    Raises
-    ------
-    MixpiError
-        If there are none, or they are no numbers.
-    """
-    if "velocities" in atoms.arrays:
-        found = atoms.arrays["velocities"] / fs
-    elif atoms.has("momenta"):
-        found = atoms.get_velocities()
-    else:
-        raise MixpiError(
-            f"{path}: the frame at {frame_time:g} fs has no velocities: write them (velocities: "
-            "true in the section output of mixing.yaml) and run again"
-        )
-    if not np.isfinite(found).all():
-        raise MixpiError(f"{path}: velocities at {frame_time:g} fs are not finite")
-    return found
-
-
 def _of_zones(
     trajectory: Trajectory, *, fixed_centre: bool
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -103,14 +66,11 @@ def _of_zones(
     times: list[float] = []
     found: dict[str, list[float]] = {}
     for time, atoms in trajectory.frames():
-        masses = atoms.get_masses()
         velocities = velocities_of(atoms, trajectory.path, time)
-        twice = masses * np.sum(velocities**2, axis=1)
-        freedom = 3.0 * (1.0 - masses / masses.sum() if fixed_centre else np.ones(len(atoms)))
-        freedom[~velocities.any(axis=1)] = 0.0  # fixed atoms
         for name, zone in zones_of(atoms, trajectory.path, time).items():
-            own = freedom[zone].sum()
-            found.setdefault(name, []).append(twice[zone].sum() / own / kB if own > 0.0 else np.nan)
+            found.setdefault(name, []).append(
+                kinetic_temperature(atoms, velocities, zone, fixed_centre=fixed_centre)
+            )
         times.append(time)
     even = require_even(trajectory.path, times, FEWEST)
     return even, {name: np.array(rows) for name, rows in found.items()}
@@ -205,6 +165,7 @@ def _report(
         tuple(results),
         tuple(notes),
         {"levels": [] if target is None else [(target, f"{target:g} {units}")]},
+        temperature=mean(zones["all"]),
     )
 
 
