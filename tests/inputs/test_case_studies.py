@@ -153,6 +153,7 @@ def run_piece(folder: Path) -> subprocess.Popen:
     )
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "stop", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
 )

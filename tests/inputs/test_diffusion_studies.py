@@ -129,6 +129,7 @@ def test_the_table_is_of_all_runs(results, shared):
     assert shared.line_of(arms, "mixed")["activation energy"].value > 0.0
 
 
+@pytest.mark.full
 def test_no_jump_is_a_bound_and_a_lost_defect_is_told(results, shared):
     folder = results / "cheap_800"
     put_run(folder, 1, np.zeros((1200, 1, 3)), jumps=np.zeros(1199, dtype=bool))
@@ -150,6 +151,7 @@ def test_no_jump_is_a_bound_and_a_lost_defect_is_told(results, shared):
     assert (results / "figure.png").stat().st_size > 5_000
 
 
+@pytest.mark.full
 def test_a_lost_dumbbell_stops_no_other_arm(tmp_path):
     """Its trajectory stays, and the table says what became of it."""
     folder = copy_of(IRON, tmp_path)

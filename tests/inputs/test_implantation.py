@@ -47,6 +47,7 @@ def test_the_slab(slab):
     assert neighbours.min() == pytest.approx(3.2 * np.sqrt(0.75))
 
 
+@pytest.mark.full
 def test_i_pi_has_helium_with_its_energy(slab, shots, tmp_path):
     """All other atoms are at rest, so it has all that i-PI finds."""
     for name in ("input.xml", "mixing.yaml", "mixing_pes.py"):
@@ -84,6 +85,7 @@ def test_shots_begin_at_random_places_above_the_states_in_turns(slab, shots):
     assert np.abs(shots.shot([slab], 80, 40.0).positions - again.positions)[-1, :2].max() > 0.01
 
 
+@pytest.mark.full
 def test_a_shot_says_when_it_is_over(slab, tmp_path):
     slab.info["time"] = 0.0
     moved = slab.copy()

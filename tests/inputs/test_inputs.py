@@ -66,6 +66,7 @@ def test_there_are_cases():
     assert some <= {case.name for case in CASES}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_case_is_whole_when_copied_elsewhere(case, tmp_path):
     folder = tmp_path / "elsewhere"
@@ -197,6 +198,7 @@ def test_case_of_a_path_runs(name, tmp_path):
     assert len(barriers["expensive_eV"]) == 9
 
 
+@pytest.mark.full
 def test_any_calculator_needs_its_environment(tmp_path):
     folder = tmp_path / "elsewhere"
     shutil.copytree(ANY_CALCULATOR, folder, ignore=shutil.ignore_patterns("sevennet"))

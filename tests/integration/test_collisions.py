@@ -19,6 +19,9 @@ from test_steps import again, same_as, stop_at
 from test_thermostat import by_hand, free_centre, nvt
 
 
+pytestmark = pytest.mark.full
+
+
 #: Å, fs, eV.
 DISPLACEMENT, LONGEST, ENERGY, FIRST = 0.02, 0.7, 2.0, 0.1
 NVE = "<dynamics mode='nve'><timestep units='femtosecond'>{}</timestep></dynamics>"
@@ -75,7 +78,6 @@ def test_steps_are_those_of_the_fastest_atom(make_case):
     assert (gaps[1:] < 1.01 * gaps[:-1]).any(), "the limit of growth is not all that there is"
 
 
-@pytest.mark.full
 def test_a_run_that_was_stopped_goes_on_exactly(make_case):
     reference = fast_atom(make_case, folder="reference", steps=15)
     case = fast_atom(make_case, folder="stopped", steps=15)

@@ -21,6 +21,9 @@ from mixpi.ipi.input import read_ipi_input
 from mixpi.output.records import read_steps
 
 
+pytestmark = pytest.mark.full
+
+
 #: Toy drivers, so that the cheap forces are not zero and the expensive ones differ.
 TOYS = {
     "cheap": {"command": command_driver("toy")},
@@ -78,7 +81,6 @@ def test_both_together_are_the_mixed_forces(make_case, beads):
     assert np.ptp(one.positions(), axis=0).max() > 0.01  # they move
 
 
-@pytest.mark.full
 def test_with_real_engines(make_case, mace_tiny):
     """LAMMPS on the whole system and on the cluster, which must be as wide as Tersoff sees."""
     given = {
@@ -193,7 +195,6 @@ def test_stopped_and_continued(make_case):
         )
 
 
-@pytest.mark.full
 @pytest.mark.parametrize(
     "pool",
     [
@@ -351,7 +352,6 @@ def test_beads_in_batches_of_any_size(make_case, batch, threads):
     assert evaluated(split)["expensive"] == 8 * 4
 
 
-@pytest.mark.full
 @pytest.mark.parametrize(("fewer", "wrapped"), [("delta", True), ("cheap", False)])
 def test_beads_one_by_one_from_one_place(make_case, fewer, wrapped):
     """Equal beads are also those of the centroid; wrapped ones are known, too: a row a step."""

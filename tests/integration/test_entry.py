@@ -65,6 +65,7 @@ def test_it_is_i_pi(make_case):
             go_on(case, 20)
 
 
+@pytest.mark.full
 def test_a_failure_is_told_by_the_journal(make_case):
     case = make_case(steps=8, expensive={"command": faulty_driver("nan", 4)})
     (case.folder / "mixpi.failure").write_text("of a run that was started by hand")
@@ -78,6 +79,7 @@ def test_a_failure_is_told_by_the_journal(make_case):
     assert (case.folder / "RESTART").exists()
 
 
+@pytest.mark.full
 def test_i_pi_by_hand_tells_of_a_failure(make_case):
     case = make_case(steps=8, expensive={"command": faulty_driver("nan", 4)})
     assert "!MIXPI! the expensive driver returned NaN" in run_by_hand(case)
@@ -86,6 +88,7 @@ def test_i_pi_by_hand_tells_of_a_failure(make_case):
     assert (case.folder / "RESTART").exists() and not (case.folder / "logs" / JOURNAL).exists()
 
 
+@pytest.mark.full
 def test_a_configuration_that_is_refused_when_i_pi_reads_it(make_case):
     """``mixpi check`` has looked before; somebody may have changed it since."""
     case = make_case()

@@ -86,6 +86,7 @@ def test_single_precision_does_not_lose_digits_far_away(forces_of):
     np.testing.assert_allclose(far.forces(), near.forces(), rtol=0, atol=2e-5)
 
 
+@pytest.mark.full
 def test_drift_across_many_cells(make_case):
     """A crystal that flies through three cells in a run: nothing jumps."""
     case = make_case(
@@ -135,6 +136,7 @@ def test_images_are_changed_rarely_and_alike_for_all_beads():
     assert 0 < changes < crossings
 
 
+@pytest.mark.full
 def test_the_mace_driver_folds_by_itself(tiny_model):
     """As a client of plain i-PI, too, which sends what it has."""
     engine = MaceEngine(tiny_model, dtype="float32", threads=1)

@@ -36,6 +36,7 @@ def test_undisturbed_run(make_case):
     assert case.nothing_left()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("pool", the_rest_slow(["cheap", "expensive"], "cheap"))
 def test_driver_killed_while_computing_changes_nothing(make_case, tmp_path, pool):
     reference = make_case(folder="reference", steps=20)
@@ -299,6 +300,7 @@ def test_inet_sockets(make_case):
     assert done.returncode == 1 and "the port is in use" in done.stderr
 
 
+@pytest.mark.full
 def test_several_drivers_share_the_beads(make_case):
     # slow enough for the second one to start while the first one works
     case = make_case(steps=8, beads=4, expensive={"command": faulty_driver("slow", 0.2)})

@@ -17,6 +17,9 @@ from mixpi.ipi.first_look import ALONE_IN, FirstLook, exactly_zero, far_apart, l
 from test_faults import run
 
 
+pytestmark = pytest.mark.full
+
+
 def run_by_hand(case, name: str = "input.xml") -> str:
     """Plain ``i-pi``, which nothing has checked before; its output."""
     ipi = case.start_i_pi(name)
@@ -83,7 +86,6 @@ def test_forces_of_exactly_zero_are_said_aloud(make_case):
     assert said.startswith(warning)
 
 
-@pytest.mark.full
 def test_a_cheap_potential_far_from_the_expensive_one_is_said_aloud(make_case, mace_tiny):
     regions = {"core": 2.6, "blend": 2.6, "buffer": 4.0}
     common = {"expensive": mace_tiny, "regions": regions, "steps": 1}

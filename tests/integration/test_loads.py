@@ -14,6 +14,9 @@ from test_faults import run
 from test_steps import again, same_as, stop_at
 
 
+pytestmark = pytest.mark.full
+
+
 TOYS = {
     "cheap": {"command": command_driver("toy")},
     "cheap_cluster": {"command": command_driver("toy")},

@@ -22,6 +22,9 @@ from conftest import (
 from mixpi.output.run_state import read_state
 
 
+pytestmark = pytest.mark.full
+
+
 #: i-PI's states have nine digits.
 PRINTED = 3e-7
 MEMORY = {
@@ -105,7 +108,6 @@ def test_a_restart_from_any_checkpoint_is_exact(make_case, beads, layers):
 ENDINGS = ["EXIT", "SIGINT", "SIGTERM", "kill i-PI", "kill launcher"]
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("how", the_rest_slow(ENDINGS, "kill i-PI"))
 def test_a_run_that_was_stopped_goes_on_exactly(make_case, how):
     slow = {"expensive": {"command": faulty_driver("slow", 0.03)}}

@@ -214,6 +214,7 @@ def test_with_all_seeds_energies_are_the_expensive_ones(make_case):
     assert meant.atoms.info["energy_estimate"] == told.atoms.info["energy_estimate"]
 
 
+@pytest.mark.full
 def test_a_driver_that_dies_ends_it_in_order(make_case):
     """What was reached is kept."""
     case = make_case(**{**TOYS, "expensive": {"command": faulty_driver("always-die")}})

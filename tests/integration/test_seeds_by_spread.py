@@ -22,6 +22,9 @@ from mixpi.regions.uncertainty import SpreadSeeds
 from test_regions_in_time import compare, done
 
 
+pytestmark = pytest.mark.full
+
+
 SMALL = str(MODELS / "si-small.model")
 #: eV/Å; thermal silicon stays below, an atom that is pushed off its site does not.
 BOUND = 0.15
@@ -131,7 +134,6 @@ def watched(make_case, mace_tiny, **given):
     return case
 
 
-@pytest.mark.full
 def test_a_run_finds_a_defect_and_says_what_that_costs(make_case, mace_tiny):
     case = watched(make_case, mace_tiny, steps=60)
     said = case.mixpi("check", "input.xml")
@@ -151,7 +153,6 @@ def test_a_run_finds_a_defect_and_says_what_that_costs(make_case, mace_tiny):
     assert re.search(r"all atoms outside were looked at in \d+ steps", text)
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("kind", ["plain", "two beads", "partial", "correction"])
 def test_the_spread_of_a_run_is_that_of_the_models(make_case, mace_tiny, committee, kind):
     """What the seeds remember at the end of a run, against this process at the same geometry."""
@@ -193,7 +194,6 @@ def test_the_spread_of_a_run_is_that_of_the_models(make_case, mace_tiny, committ
 
 
 @pytest.mark.slow
-@pytest.mark.full
 @pytest.mark.parametrize("beads", the_rest_slow([1, 2], 2))
 def test_a_restart_goes_on_exactly(make_case, mace_tiny, beads):
     """From a state between two averages, before the defect has been found."""
@@ -216,7 +216,6 @@ def test_a_restart_goes_on_exactly(make_case, mace_tiny, beads):
         np.testing.assert_array_equal(rows[0][name], rows[1][name])
 
 
-@pytest.mark.full
 def test_bad_input(make_case, mace_tiny):
     case = watched(make_case, mace_tiny)
     committee = case.config["expensive"]["mace"].pop("committee")
@@ -261,7 +260,6 @@ def test_what_needs_seeds_before_a_run_says_so(make_case, mace_tiny):
 
 
 @pytest.mark.slow
-@pytest.mark.full
 def test_the_speed_up_is_that_of_the_region_as_it_was_found(make_case, mace_tiny):
     """At the start of such a run nobody knows it."""
     case = watched(make_case, mace_tiny, steps=3)

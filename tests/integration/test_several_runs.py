@@ -23,6 +23,9 @@ from conftest import (
 from mixpi.output.records import read_steps
 
 
+pytestmark = pytest.mark.full
+
+
 POTENTIALS = Path(__file__).parents[2] / "ipi_inputs" / "potentials"
 STEPS = 12
 

@@ -115,6 +115,7 @@ def test_a_run_that_was_stopped_goes_on_exactly(make_case, mode, beads):
     same_as(case, reference, last=30)
 
 
+@pytest.mark.full
 def test_check_says_where_it_acts(make_case):
     case = make_case(dynamics=nvt())
     case.config["thermostat"] = {"acts_on": "cheap"}
@@ -125,6 +126,7 @@ def test_check_says_where_it_acts(make_case):
     assert f"on {64 - core - blend} of 64 atoms in full, on {blend} in part" in line
 
 
+@pytest.mark.full
 def test_check_warns_where_all_is_expensive(make_case):
     case = make_case(dynamics=nvt(), regions={"core": 12.0, "blend": 2.0, "buffer": 2.0})
     case.config["thermostat"] = {"acts_on": "cheap"}
@@ -149,6 +151,7 @@ BAD = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", BAD)
 def test_check_refuses(make_case, name):
     dynamics, acts_on, said = BAD[name]

@@ -34,6 +34,7 @@ def table(path) -> np.ndarray:
     return np.array([rows[0], *rows[2:]], dtype=float)
 
 
+@pytest.mark.full
 def test_matrices_are_right_for_harmonic_oscillators_and_at_other_temperatures(tmp_path):
     ratios, here, white = table(INPUT)
     assert 10.0 in ratios and 15.0 in ratios
@@ -50,6 +51,7 @@ def test_matrices_are_right_for_harmonic_oscillators_and_at_other_temperatures(t
     np.testing.assert_allclose(table(cold), [ratios, here, white], atol=1.1e-4)
 
 
+@pytest.mark.full
 def test_matrices_of_another_temperature_are_named(tmp_path):
     folder = shutil.copytree(INPUT.parent, tmp_path / "case")
     cold = folder / "cold.xml"

@@ -431,6 +431,7 @@ class TestEnvironments:
         found = describe(ase_command("late:Base", folder=own), environment=clean_environment())
         assert found["evaluated_by"] == "Base"
 
+    @pytest.mark.full
     def test_what_fails_at_the_first_evaluation(self, own):
         """As ``check`` asks: many a calculator is made, and then has no parameters."""
         (own / "fails.py").write_text(

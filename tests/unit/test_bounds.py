@@ -58,6 +58,7 @@ CHILD = textwrap.dedent(
 )
 
 
+@pytest.mark.full
 def test_absurd_input_ends_soon_and_in_little_memory():
     """In a child with bounds on its memory and its time, so that a failure is a failure."""
     command = [sys.executable, "-c", CHILD, str(MEMORY), str(SECONDS), "5", "150"]

@@ -210,6 +210,7 @@ def test_the_buffer_is_enough_and_can_be_written_down(engine):
         assert float(f"{buffer:g}") == buffer
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("share", [0.9, 0.5, 0.2])
 def test_the_cheapest_pair_of_all_is_found(
     engine, clusters, snapshots, other_means, all_pairs, share
@@ -233,6 +234,7 @@ def test_the_cheapest_pair_of_all_is_found(
     assert len(all_pairs) > 12
 
 
+@pytest.mark.full
 def test_its_error_and_its_work_by_other_means(engine, clusters, snapshots, other_means):
     found = measure_partial(
         clusters,
@@ -270,6 +272,7 @@ def test_no_pair_is_good_enough(engine, clusters, snapshots):
     assert max(widest.sites, widest.features) + engine.cutoff <= CUT.buffer
 
 
+@pytest.mark.full
 def test_with_an_exact_reference_exact_radii_can_be_found(engine, clusters, snapshots):
     exact = Reference(buffer=None, atoms=224, exact=True, widest=16.0, seconds=1.0)
     found = measure_partial(clusters, engine, snapshots[:1], exact, tolerance=1e-9)

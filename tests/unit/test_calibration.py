@@ -143,6 +143,7 @@ def test_the_curve_and_its_answer(clusters, rod, exact):
     assert all(0.0 <= share <= 1.0 for _, share in seen)
 
 
+@pytest.mark.full
 def test_all_snapshots_decide_not_the_first(clusters, snapshots):
     """What is enough for the first is not for the second."""
     grid = [2.0, 4.0, 6.0, 8.0, 10.0]

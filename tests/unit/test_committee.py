@@ -153,6 +153,7 @@ def other_species(tmp_path_factory):
     return folder
 
 
+@pytest.mark.full
 def test_models_of_other_species(other_species):
     names = [str(other_species / f"{name}.model") for name in ("h-si", "si", "h")]
     section = {"engine": "mace-torch"}

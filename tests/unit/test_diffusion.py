@@ -48,6 +48,7 @@ def hops_of_an_atom_that_vibrates(rng):
     return hops(rng, 1000, 1, 0.03) + vibration(rng, 1000, 1, 0.8, 0.1), 0.03 / 6
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("make", [walk_with_noise, rare_hops, hops_of_an_atom_that_vibrates])
 def test_error_bars_hold_the_truth(make):
     rng = np.random.default_rng(3)
@@ -89,6 +90,7 @@ def test_walkers_that_go_together_are_one():
     assert copied.error == pytest.approx(single.error)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("axes", "share"), [(1, 0.88), (2, 0.88)])
 def test_error_bars_of_walkers_in_fewer_dimensions(axes, share):
     """A walker along a row knows a third of what one in space does."""
@@ -111,6 +113,7 @@ def test_in_space_there_are_three_dimensions():
     assert np.mean(np.equal(found, 3.0)) > 0.9
 
 
+@pytest.mark.full
 def test_walkers_that_differ_have_an_error_of_their_number():
     """Half of them are trapped, more or fewer by chance."""
     inside, exact = [], 0.5 * 0.01 / 2 / SPACING

@@ -86,6 +86,7 @@ def test_supercell(basis, atoms):
     assert np.abs(rows.forces.reshape(-1, 3, basis.size).sum(0)).max() < 1e-9
 
 
+@pytest.mark.full
 @SYSTEMS
 def test_the_file_is_the_rows_times_the_coefficients(basis, atoms, tmp_path):
     c = coefficients(basis)
@@ -106,6 +107,7 @@ def test_the_file_is_the_rows_times_the_coefficients(basis, atoms, tmp_path):
     np.testing.assert_allclose(found.get_forces().ravel(), forces, rtol=0, atol=1e-9)
 
 
+@pytest.mark.full
 def test_four_body_products_and_an_isolated_atom(tmp_path):
     basis = AceBasis(("Si",), cutoff=4.0, correlation_order=4, max_degree=6)
     c = coefficients(basis)

@@ -205,6 +205,7 @@ def test_damaged_file_is_named(tmp_path):
     assert str(path) in str(error.value)
 
 
+@pytest.mark.full
 def test_snapshots_are_thermal():
     settings = SoftConfig(
         temperature=300, repeat=[2, 2, 2], snapshots=8, held_out=1, spacing=60, equilibrate=200

@@ -24,6 +24,7 @@ def run(crystal=FCC, setup=ARGON, repeats=(2, 2, 2), **changes):
     return run_trial(setup, crystal, repeats, **settings)
 
 
+@pytest.mark.full
 def test_crystal_is_quiet():
     found = run()
     assert found.fault == ""
@@ -33,21 +34,25 @@ def test_crystal_is_quiet():
     assert abs(found.drift) < 1e-4
 
 
+@pytest.mark.full
 def test_temperature_is_the_one_asked_for():
     """Half of the energy goes into the bonds; averaged over more atoms."""
     found = run(repeats=(4, 4, 4), steps=1000)
     assert found.temperature == pytest.approx(20.0, rel=0.15)
 
 
+@pytest.mark.full
 def test_skewed_cell_and_inert_species():
     setup = LammpsSetup(["pair_style lj/cut 8.5", "pair_coeff * * 0.0104 3.4"], ["Ar", "He"])
     assert run(bulk("Ar", "fcc", a=5.26), setup, (3, 3, 3)).fault == ""
 
 
+@pytest.mark.full
 def test_small_cells_are_repeated():
     assert run(bulk("Ar", "fcc", a=5.26), repeats=(1, 1, 1), steps=40).atoms >= SMALLEST
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -63,6 +68,7 @@ def test_what_does_not_hold_is_told(changes, reason):
     assert re.search(reason, run(**changes).fault)
 
 
+@pytest.mark.full
 def test_potential_that_lammps_refuses():
     found = run(setup=LammpsSetup(["pair_style lj/cut 8.5"], ["Ar"]))
     assert found.steps == 0

@@ -60,6 +60,7 @@ def test_what_is_said(error):
     assert install("mpi") == "pip install 'mixpi[mpi]'"
 
 
+@pytest.mark.full
 def test_every_module_can_be_imported_without_any_of_them(without):
     without(*OPTIONAL)
     code = (
@@ -100,6 +101,7 @@ def test_init_check_and_run_do_without_matscipy_and_spglib(
     assert json.loads((folder / "mixpi.report.json").read_text())["steps"] == 2
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("missing", ["matscipy", "spglib"])
 def test_distil_says_what_it_needs_before_it_begins(without, missing, tmp_path):
     without(missing)

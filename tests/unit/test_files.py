@@ -108,12 +108,14 @@ def test_a_folder_whose_name_is_no_text(make_case):
     assert read_ipi_input(odd / "input.xml").config.cheap.socket.address
 
 
+@pytest.mark.full
 def test_what_i_pi_says_is_read_whatever_the_terminal_speaks(make_case, monkeypatch):
     monkeypatch.setenv("PYTHONIOENCODING", "utf-16")
     case = make_case()
     assert ask_ipi(case.input).positions.size
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["logs/lock", "RESTART", "mix.steps", "mixpi.report.json"])
 def test_a_pipe_where_a_run_writes_is_named(make_case, name):
     """Opening it would wait for ever."""

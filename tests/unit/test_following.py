@@ -51,12 +51,11 @@ def trajectory(n, cell, seed, steps):
         yield x
 
 
-def target_by_hand(x, cell, seeds, profile, leave, was_core):
-    """Weights and core of one geometry from all distances."""
-    n = len(x)
+def target_by_hand(d, seeds, profile, leave, was_core):
+    """Weights and core of one geometry from all distances (n, n)."""
+    n = len(d)
     if not seeds.any():
         return np.zeros(n), np.zeros(n, dtype=bool)
-    d = brute_force.all_distances(x, cell, 12.0)
     to_seed = d[:, seeds].min(axis=1)
     core = seeds | (to_seed < RADII["core"]) | (was_core & (to_seed < leave))
     weights = core.astype(float)
@@ -92,8 +91,9 @@ def test_weights_of_a_moving_seed_are_those_by_hand(cell, profile, every, taus, 
     weights, core = np.zeros(n), np.zeros(n, dtype=bool)
     for step, x in enumerate(trajectory(n, cell, 1, 14)):
         found = following.regions(step, [x], [cell], [RADII["buffer"]])[RADII["buffer"]]
+        d = brute_force.all_distances(x, cell, 12.0)
         if step == 0 or (every and step % every == 0):
-            target, core = target_by_hand(x, cell, rule.at(step, [], cell), profile, leave, core)
+            target, core = target_by_hand(d, rule.at(step, [], cell), profile, leave, core)
             if step == 0:
                 weights = target
             else:
@@ -107,7 +107,6 @@ def test_weights_of_a_moving_seed_are_those_by_hand(cell, profile, every, taus, 
                         moved = 1.0
                     weights[i] = moved
         np.testing.assert_allclose(found.weights, weights, atol=1e-12)
-        d = brute_force.all_distances(x, cell, 12.0)
         near = (weights > 0) & (d < RADII["buffer"])
         np.testing.assert_array_equal(found.buffer, (weights == 0) & near.any(axis=1))
         np.testing.assert_array_equal(found.core, found.weights == 1.0)
@@ -119,7 +118,8 @@ def test_beads_share_weights_and_each_has_its_surroundings():
     radii = {"core": 3.0, "blend": 4.0, "profile": "cubic"}
     following = Following(FixedSeeds(np.arange(n) == 4), n, radii, every=5)
     found = following.regions(0, beads, [cell] * 3, [2.0, 3.5])
-    by_hand = [target_by_hand(x, cell, np.arange(n) == 4, "cubic", 0.0, False)[0] for x in beads]
+    apart = [brute_force.all_distances(x, cell, 12.0) for x in beads]
+    by_hand = [target_by_hand(d, np.arange(n) == 4, "cubic", 0.0, False)[0] for d in apart]
     np.testing.assert_allclose(found[2.0].weights, np.max(by_hand, axis=0), atol=1e-12)
     for buffer, regions in found.items():
         outside = regions.weights == 0

@@ -120,6 +120,7 @@ def test_a_piece_is_small_and_holds_the_rarest_species():
     np.testing.assert_allclose(small.cell.array, bulk("Si", cubic=True).cell.array)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("error", [0.0, 1e-3])
 def test_check_warns_of_forces_that_are_no_gradient(make_case, tmp_path, error):
     lines = crooked_table(tmp_path, error)

@@ -67,6 +67,7 @@ def chosen(name: str, atoms: Atoms) -> np.ndarray:
     }[name]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("name", CRYSTALS)
 def test_values_are_those_among_all_to_the_last_bit(name, command):

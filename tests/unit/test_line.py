@@ -83,6 +83,7 @@ def test_a_line_that_glides(tmp_path):
     assert found.error == pytest.approx(exact * np.sqrt(0.75 / (0.25 * 120)), rel=0.4)
 
 
+@pytest.mark.full
 def test_frames_are_averaged(tmp_path):
     """A crystal so hot that no single frame shows the line; wrapped, in a leaning cell."""
     rng = np.random.default_rng(5)

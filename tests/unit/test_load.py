@@ -126,6 +126,7 @@ def test_a_line_for_a_large_pool():
     assert lines[1] == "  20 expensive drivers: 1% to 20%, 1 to 20 evaluations each"
 
 
+@pytest.mark.full
 def test_in_the_report_of_a_run(make_case):
     """Beads for one driver of two, so that both have something to do, in turns or not."""
     from conftest import faulty_driver, ipi_xml

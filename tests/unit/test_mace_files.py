@@ -110,6 +110,7 @@ def test_files_that_are_no_models(not_models, name, reason):
     assert str(not_models / name) in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.full
 def test_models_converted_for_lammps(torch, tmp_path):
     from e3nn.util import jit
     from mace.calculators import LAMMPS_MACE
@@ -139,6 +140,7 @@ def test_compiled_models(torch, tmp_path):
             assert_allclose(one, two, atol=1e-10)
 
 
+@pytest.mark.full
 def test_a_head_is_chosen_by_name(torch, tmp_path):
     from mace.tools.scripts_utils import remove_pt_head
 
@@ -195,6 +197,7 @@ def test_the_head_reaches_the_driver(torch, tmp_path, make_case, capsys):
     assert done.returncode == 1 and "several heads" in done.stderr and "dft, cc" in done.stderr
 
 
+@pytest.mark.full
 def test_distil_keeps_data_of_each_head(torch, tmp_path, tiny_model):
     from mixpi.distil.config import load_distil_config
     from mixpi.distil.preparing import _expensive
@@ -252,6 +255,7 @@ class TestHash:
         assert MaceEngine(model, sha256=wanted).sha256 == wanted
         assert model.read_bytes() == b"another"
 
+    @pytest.mark.full
     def test_check_and_driver_are_told(self, make_case, model):
         case = make_case(expensive={"mace": {"model": str(model), "sha256": file_hash(model)}})
         assert any(

@@ -41,6 +41,7 @@ def stretched(rng, frames: int, force: float, memory: float = 0.5) -> list[Atoms
     return found
 
 
+@pytest.mark.full
 def test_the_sum_of_what_pulls_on_a_bond(tmp_path):
     path = tmp_path / "mix.extxyz"
     off, errors = [], []

@@ -83,6 +83,7 @@ def test_it_is_what_is_defined(engines, sites, features, filled):
         assert np.isnan(found[2]).all()
 
 
+@pytest.mark.full
 def test_single_precision(engines, tiny_model):
     structure, distance = crystal()
     radii = {"distance": distance, "sites": 3.0, "features": 3.0}

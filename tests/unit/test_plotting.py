@@ -61,6 +61,7 @@ def is_a_picture(path) -> bool:
     return pixels.shape[0] > 400 and pixels[..., :3].std() > 0.05
 
 
+@pytest.mark.full
 def test_many_points_become_a_median_in_a_band(tmp_path, drawn):
     draw_steps(rows(50), series(50), tmp_path / "few.png")
     draw_steps(rows(20_000), series(20_000), tmp_path / "many.png")
@@ -150,6 +151,7 @@ def test_seeds_and_species_are_marked(tmp_path, drawn):
     assert is_a_picture(tmp_path / "a.png")
 
 
+@pytest.mark.full
 def test_frames_cut_anywhere(tmp_path):
     path = tmp_path / "mix.extxyz"
     atoms = frame(silicon(1))

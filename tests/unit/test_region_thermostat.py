@@ -142,6 +142,7 @@ def test_friction_is_in_proportion_to_the_weight(simulation, weight):
     assert abs(kept - expected) < 4.0 * np.sqrt((1.0 - expected**2) / (3 * n))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("thermostat", "beads", "pes"),
     [("langevin", 1, FREE), ("langevin", 1, HARMONIC), ("pile_l", 4, HARMONIC)],

@@ -106,6 +106,7 @@ def test_bins_against_brute_force(always_bins, system, radii, profile):
     assert_same(found, brute_force.regions(positions, cell, seeds, **radii, profile=profile))
 
 
+@pytest.mark.full
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     n=st.integers(1, 60),
@@ -164,6 +165,7 @@ def test_bins_change_nothing(monkeypatch, system, choice):
     assert a.core.any()
 
 
+@pytest.mark.full
 def test_large_cell_takes_the_grid_path():
     """Most atoms are sorted out by the grid of bins; the rest must still be exact."""
     positions, cell = crystal(8)

@@ -45,6 +45,7 @@ def test_lost_output(command, code, said):
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
 
 
+@pytest.mark.full
 def test_terminal_that_knows_ascii_only():
     done = shell(f"{MIXPI} config", LC_ALL="C", PYTHONIOENCODING="ascii")
     assert done.returncode == 0 and "\\xc5; atoms closer" in done.stdout
@@ -77,6 +78,7 @@ def test_a_reader_who_stops_reading_holds_up_nobody(kind):
     assert stream.lost is None
 
 
+@pytest.mark.full
 def test_without_patience_all_arrives():
     done = shell(f"{MIXPI} config | (sleep 1; cat)")
     assert done.returncode == 0 and done.stdout.rstrip() == shell(f"{MIXPI} config").stdout.rstrip()

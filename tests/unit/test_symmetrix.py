@@ -152,6 +152,7 @@ def test_nothing_of_the_last_call_is_left(engine):
     assert np.abs(after[1] - before[1]).max() > 0.1
 
 
+@pytest.mark.full
 def test_single_precision(cache, tiny_model, torch_engine):
     engine = SymmetrixEngine(tiny_model, dtype="float32")
     for _, *structure in cells():
@@ -245,6 +246,7 @@ class TestCache:
         done = without_torch(str(tiny_model), MIXPI_CACHE=str(tmp_path))
         assert done.returncode and "needs mace-torch" in done.stderr
 
+    @pytest.mark.full
     def test_damaged_files_are_converted_anew(self, cache, engine, tiny_model):
         from mixpi.drivers.symmetrix_files import _facts
 
@@ -280,6 +282,7 @@ class TestCache:
         monkeypatch.setenv("XDG_CACHE_HOME", "relative")
         assert cache_folder().is_absolute()
 
+    @pytest.mark.full
     def test_a_folder_that_cannot_be_written(self, tiny_model, tmp_path, monkeypatch, capfd):
         (tmp_path / "file").touch()
         monkeypatch.setenv("MIXPI_CACHE", str(tmp_path / "file"))

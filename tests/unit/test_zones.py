@@ -54,6 +54,7 @@ def test_zones_have_the_temperatures_that_they_were_given(tmp_path, memory):
     assert any(note.startswith("core: +") for note in report.notes)
 
 
+@pytest.mark.full
 def test_a_zone_that_warms_is_told_from_one_that_does_not(tmp_path):
     rng = np.random.default_rng(2)
     write(tmp_path / "warm.extxyz", run(rng, 300, rise=20.0))
