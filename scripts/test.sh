@@ -2,7 +2,7 @@
 # Set up what is needed (once) and run the tests; further arguments go to pytest.
 #
 #   ./scripts/test.sh                   everything but the slow ones
-#   ./scripts/test.sh fast              without those that run real engines for long
+#   ./scripts/test.sh fast              without those that take more than a second
 #   ./scripts/test.sh slow              the long physics tests alone, before a release
 #   ./scripts/test.sh tests/unit        a part
 set -euo pipefail
