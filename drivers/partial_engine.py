@@ -10,6 +10,7 @@ from ase import Atoms
 
 from ..errors import MixpiError
 from ..regions.periodic import PeriodicCell
+from ..regions.search import distance_to_nearest
 from .committee import Committee
 from .engine import evaluate_with_sites
 from .partial import LayeredEngine
@@ -171,7 +172,9 @@ def bulk_means(engine: LayeredEngine, atoms: Atoms) -> np.ndarray:
         own = np.flatnonzero(atoms.numbers == number)
         chosen += rng.permutation(own)[:ENOUGH].tolist()
     periodic, cell = PeriodicCell(atoms.cell.array), atoms.cell.array
-    distance = periodic.nearest(atoms.positions, atoms.positions[chosen], engine.cutoff)
+    distance = distance_to_nearest(
+        periodic, atoms.positions, atoms.positions[chosen], engine.cutoff
+    )
     seen = np.flatnonzero(np.isfinite(distance))
     asked = np.isin(seen, chosen)
     return engine.mean_features(atoms.numbers[seen], atoms.positions[seen], cell, asked)

@@ -29,6 +29,7 @@ from mixpi.calibrate.reference import Clusters
 from mixpi.calibrate.thermal import thermal_run
 from mixpi.config import load_config
 from mixpi.regions.periodic import PeriodicCell
+from mixpi.regions.search import distance_to_nearest
 from mixpi.run.progress import silent
 from mixpi.structure import read_structure
 
@@ -79,7 +80,7 @@ class Study:
         buffer = sites + self.engine.cutoff
         cluster = clusters.carve(positions, buffer + 1e-6)
         own = cluster.positions(positions)
-        depths = PeriodicCell(self.cell).nearest(own, own[cluster.weights > 0], buffer)
+        depths = distance_to_nearest(PeriodicCell(self.cell), own, own[cluster.weights > 0], buffer)
         counted = (depths < sites) | (cluster.weights > 0)
         return cluster, (cluster.numbers, own, self.cell, counted)
 

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from ..regions.growth import Regions
 from ..regions.periodic import PeriodicCell
+from ..regions.search import distance_to_nearest
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def depths_of(
     depths = np.where(weighted, 0.0, buffer)
     for positions, cell in zip(geometries, cells, strict=True):
         own = cluster.positions(positions)
-        found = PeriodicCell(cell).nearest(own[~weighted], own[weighted], buffer)
+        found = distance_to_nearest(PeriodicCell(cell), own[~weighted], own[weighted], buffer)
         depths[~weighted] = np.minimum(depths[~weighted], found)
     return depths
 

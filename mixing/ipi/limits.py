@@ -15,6 +15,7 @@ from ..blend.clusters import Cluster
 from ..errors import MixpiError
 from ..regions.periodic import PeriodicCell
 from ..regions.positions import beyond
+from ..regions.search import distance_to_nearest
 from .dynamics_config import LimitsConfig
 from .simulation import RunningSimulation
 
@@ -144,7 +145,7 @@ def _neighbour(atom: int, positions: np.ndarray, cell: np.ndarray) -> str:
     """How far the nearest atom is, if one is near."""
     others = np.delete(positions, atom, axis=0)
     try:
-        distance = PeriodicCell(cell).nearest(positions[atom][None], others, 6.0)[0]
+        distance = distance_to_nearest(PeriodicCell(cell), positions[atom][None], others, 6.0)[0]
     except ValueError:  # a cell that is much smaller than that
         return ""
     return f", {distance:.3g} Å from the nearest atom" if np.isfinite(distance) else ""

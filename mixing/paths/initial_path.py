@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 from ..check.overwriting import inputs_of, require_safe_outputs
 from ..errors import MixpiError
 from ..regions.periodic import PeriodicCell
+from ..regions.search import distance_to_nearest
 from ..run.progress import Tell, silent
 from ..structure import read_frames
 from .images import write_frames
@@ -85,7 +86,7 @@ def _moving(path: list[Atoms]) -> np.ndarray:
     moved = np.linalg.norm(path[-1].positions - path[0].positions, axis=1)
     seeds = path[0].positions[moved > 0.5 * max(moved.max(), 1e-12)]
     periodic = PeriodicCell(path[0].cell.array)
-    distance = periodic.nearest(path[0].positions, seeds, 8.0)
+    distance = distance_to_nearest(periodic, path[0].positions, seeds, 8.0)
     return np.flatnonzero(np.isfinite(distance))
 
 

@@ -4,7 +4,7 @@ Where thousands of atoms must be compared with thousands of others, most answers
 no distance: two atoms whose bins are close enough are within reach wherever they sit
 in them, two whose bins are too far apart are not. The grid holds a bit a bin, so that
 whole rows of bins are compared at once; what is left in between goes to the tree of
-:mod:`mixpi.regions.periodic`.
+:mod:`mixpi.regions.search`.
 """
 
 from __future__ import annotations

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .neighbourhood import Neighbourhood, around
-from .periodic import PeriodicCell, Search
+from .periodic import PeriodicCell
 from .positions import valid_positions
+from .search import Search
 
 
 #: Weight as a function of x = distance / blend, for 0 <= x < 1.

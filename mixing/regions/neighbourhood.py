@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .periodic import PeriodicCell
+from .search import distance_to_nearest
 
 
 #: Å; atoms that are so much further from the seeds than any region are kept as well.
@@ -85,7 +86,7 @@ class Neighbourhood:
         near = around(positions, periodic, seeds, reach)
         if len(near) == len(positions):
             return near
-        distance = periodic.nearest(positions[near], positions[seeds], reach)
+        distance = distance_to_nearest(periodic, positions[near], positions[seeds], reach)
         return near[np.isfinite(distance)]
 
 

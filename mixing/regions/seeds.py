@@ -17,6 +17,7 @@ from .expression import Condition
 from .grammar import GRAMMAR
 from .growth import valid_seeds
 from .periodic import PeriodicCell
+from .search import distance_to_nearest
 
 
 #: Why there are none, where that is meant.
@@ -175,10 +176,12 @@ def _by_species(symbols: Sequence[str], atoms: Atoms) -> np.ndarray:
 
 def _near(point: Sequence[float], reach: float, atoms: Atoms) -> np.ndarray:
     cell, target = PeriodicCell(atoms.cell.array), np.array([point], dtype=float)
-    indices = np.flatnonzero(np.isfinite(cell.nearest(atoms.positions, target, reach)))
+    indices = np.flatnonzero(np.isfinite(distance_to_nearest(cell, atoms.positions, target, reach)))
     if len(indices) == 0:
         # no point of a cell is further from another's images than the sum of its edges
-        distances = cell.nearest(atoms.positions, target, float(atoms.cell.lengths().sum()))
+        distances = distance_to_nearest(
+            cell, atoms.positions, target, float(atoms.cell.lengths().sum())
+        )
         raise MixpiError(
             f"seeds: no atom is within {reach:g} Å of ({', '.join(f'{x:g}' for x in point)}): the "
             f"nearest, atom {int(np.argmin(distances))}, is {distances.min():.2f} Å away"

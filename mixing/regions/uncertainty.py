@@ -8,6 +8,7 @@ import numpy as np
 
 from .averaging import TimeAverage
 from .periodic import PeriodicCell
+from .search import distance_to_nearest
 from .seed_state import of_another_system, require_parts
 
 
@@ -142,7 +143,8 @@ class SpreadSeeds:
 
         def near(atoms: np.ndarray, centre: int, reach: float) -> np.ndarray:
             found = [
-                np.isfinite(periodic.nearest(x[atoms], x[[centre]], reach)) for x in geometries
+                np.isfinite(distance_to_nearest(periodic, x[atoms], x[[centre]], reach))
+                for x in geometries
             ]
             return atoms[np.any(found, axis=0)]
 

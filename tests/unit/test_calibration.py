@@ -35,6 +35,7 @@ from mixpi.calibrate.snapshots import (
 from mixpi.calibrate.thermal import read_frames, temperature_of, thermal_width, time_step_of
 from mixpi.drivers.mace import MaceEngine
 from mixpi.regions.periodic import PeriodicCell
+from mixpi.regions.search import distance_to_nearest
 from mixpi.structure import read_structure
 
 
@@ -357,7 +358,7 @@ def liquid(unit: float = 1.0) -> tuple[Atoms, Atoms]:
         box, points = PeriodicCell(np.diag([14.0] * 3)), np.empty((0, 3))
         while len(points) < 60:
             point = rng.uniform(0.0, 14.0, (1, 3))
-            if np.isinf(box.nearest(point, points, 2.2)).all():
+            if np.isinf(distance_to_nearest(box, point, points, 2.2)).all():
                 points = np.vstack([points, point])
         made.append(Atoms("Ar60", points, cell=box.vectors, pbc=True))
     made[1].positions += 14.0 * np.random.default_rng(3).integers(-4, 5, (60, 3))

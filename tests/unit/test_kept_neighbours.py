@@ -9,6 +9,7 @@ from mixpi.drivers.kept_neighbours import MOST_SYSTEMS, KeptNeighbours, Neighbou
 from mixpi.drivers.neighbours import received_graph
 from mixpi.drivers.partial import choose
 from mixpi.regions.periodic import PeriodicCell
+from mixpi.regions.search import distance_to_nearest
 from numpy.testing import assert_allclose, assert_array_equal
 
 
@@ -46,7 +47,7 @@ def test_a_walk_through_which_atoms_come_and_go(cell):
         if step == 30:
             positions[7] += cell[1]  # another image
         counted = [0, 1, 2 + step // 20]
-        distance = periodic.nearest(positions, positions[counted], 50.0)
+        distance = distance_to_nearest(periodic, positions, positions[counted], 50.0)
         distance[counted] = 0.0
         sent = np.flatnonzero(distance < 3.0 + CUTOFF + 0.5)
         given = positions[sent], cell, CUTOFF

@@ -21,6 +21,7 @@ from mixpi.drivers.lammps_partial import LammpsPartialEngine
 from mixpi.drivers.packed import packed
 from mixpi.errors import MixpiError
 from mixpi.regions.periodic import PeriodicCell
+from mixpi.regions.search import distance_to_nearest
 from numpy.testing import assert_allclose
 from pydantic import ValidationError
 
@@ -75,7 +76,7 @@ class Part:
         self.atoms = atoms[self.indices]
         self.weighted = regions.weights[self.indices] > 0.0
         x = self.atoms.positions
-        self.depths = PeriodicCell(cell).nearest(x, x[self.weighted], self.buffer)
+        self.depths = distance_to_nearest(PeriodicCell(cell), x, x[self.weighted], self.buffer)
         self.depths[self.weighted] = 0.0
         self.counted = self.depths < (sites or cutoff)
         self.structure = (self.atoms.numbers, x, cell)

@@ -11,6 +11,7 @@ from mixpi.drivers.mace import MaceEngine
 from mixpi.drivers.partial import choose
 from mixpi.drivers.symmetrix_engine import SymmetrixEngine
 from mixpi.regions.periodic import PeriodicCell
+from mixpi.regions.search import distance_to_nearest
 from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 from test_symmetrix import ARCHITECTURES, cache, made, mixture
@@ -37,7 +38,7 @@ def engine(engines, request):
 
 def distances(positions, cell, counted) -> np.ndarray:
     """To the nearest atom that counts, images and all."""
-    distance = PeriodicCell(cell).nearest(positions, positions[counted], 60.0)
+    distance = distance_to_nearest(PeriodicCell(cell), positions, positions[counted], 60.0)
     distance[counted] = 0.0
     return distance
 

@@ -9,7 +9,7 @@ from ase.build import bulk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mixpi import build_regions
-from mixpi.regions import periodic
+from mixpi.regions import search
 from mixpi.regions.bins import Bins
 from mixpi.regions.growth import PROFILES, union
 from mixpi.regions.periodic import PeriodicCell
@@ -92,8 +92,8 @@ def test_any_cell_against_brute_force(n, lengths, tilts, radii, profile, seed):
 @pytest.fixture
 def always_bins(monkeypatch):
     """A grid of bins also for the few atoms that brute force can manage."""
-    monkeypatch.setattr(periodic, "MANY", 0)
-    monkeypatch.setattr(periodic, "CROWD", 0.0)
+    monkeypatch.setattr(search, "MANY", 0)
+    monkeypatch.setattr(search, "CROWD", 0.0)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -158,7 +158,7 @@ def test_bins_change_nothing(monkeypatch, system, choice):
     monkeypatch.setattr(Bins, "compare", lambda *a: used.append(1) or compare(*a))
     a = build_regions(positions, cell, seeds, **RADII, profile="cubic")
     assert used or choice in ("line", "plane")  # where the seeds reach little of the cell
-    monkeypatch.setattr(periodic, "MANY", len(positions) + 1)
+    monkeypatch.setattr(search, "MANY", len(positions) + 1)
     b = build_regions(positions, cell, seeds, **RADII, profile="cubic")
     np.testing.assert_array_equal(a.labels, b.labels)
     np.testing.assert_array_equal(a.weights, b.weights)
