@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .cli_results import add_arrhenius, add_combine, add_compare, add_outputs, finish
 from .errors import MixpiError
 
 
 if TYPE_CHECKING:
     from .analysis.reflection import Fate
-    from .analysis.results import Report
     from .analysis.tracks import Track
     from .analysis.trajectories import Trajectory
 
@@ -32,19 +32,14 @@ def add_analyse_command(commands: argparse._SubParsersAction, words: Sequence[st
         return
     kinds = analyse.add_subparsers(required=True, metavar="KIND")
     _add_diffusion(kinds)
-    _add_arrhenius(kinds)
+    add_arrhenius(kinds)
     _add_zones(kinds)
     _add_flux(kinds)
     _add_mean_force(kinds)
-    _add_compare(kinds)
-    _add_combine(kinds)
+    add_compare(kinds)
+    add_combine(kinds)
     _add_reflection(kinds)
     _add_line(kinds)
-
-
-def _add_outputs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there, too")
-    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw them (.png, .pdf, .svg)")
 
 
 def _add_trajectories(parser: argparse.ArgumentParser, *, several: bool = True) -> None:
@@ -71,17 +66,6 @@ def _trajectories(arguments: argparse.Namespace) -> list[Trajectory]:
         if path.resolve() in {other.resolve() for other in paths[:number]}:
             raise MixpiError(f"{path} is given twice: runs must know nothing of one another")
     return [Trajectory(path, arguments.spacing, arguments.skip) for path in paths]
-
-
-def _finish(report: Report, arguments: argparse.Namespace) -> int:
-    from .analysis.pictures import draw_report
-
-    print(report)
-    if arguments.json:
-        report.write(arguments.json)
-    if arguments.picture:
-        draw_report(report, arguments.picture)
-    return 0
 
 
 def _add_diffusion(kinds: argparse._SubParsersAction) -> None:
@@ -120,7 +104,7 @@ def _add_diffusion(kinds: argparse._SubParsersAction) -> None:
         help="keep the way of the atoms or the defect of one run, to be given in the place of its "
         "trajectory",
     )
-    _add_outputs(parser)
+    add_outputs(parser)
     parser.set_defaults(run=_diffusion)
 
 
@@ -136,7 +120,7 @@ def _diffusion(arguments: argparse.Namespace) -> int:
     if keep:
         tracks[0].write(keep)
     report = diffusion(tracks, first=arguments.first, last=arguments.last, jump=arguments.jump)
-    return _finish(report, arguments)
+    return finish(report, arguments)
 
 
 def _track(trajectory: Trajectory, arguments: argparse.Namespace) -> Track:
@@ -171,34 +155,6 @@ def _track(trajectory: Trajectory, arguments: argparse.Namespace) -> Track:
     )
 
 
-def _add_arrhenius(kinds: argparse._SubParsersAction) -> None:
-    parser = kinds.add_parser("arrhenius", help="activation energy, from D at several temperatures")
-    parser.add_argument(
-        "points", nargs="+", metavar="T=FILE", help="K and what 'diffusion --json' wrote there"
-    )
-    _add_outputs(parser)
-    parser.set_defaults(run=_arrhenius)
-
-
-def _arrhenius(arguments: argparse.Namespace) -> int:
-    from .analysis.arrhenius import arrhenius, coefficients_of
-    from .analysis.results import read_report
-
-    found = {}
-    for point in arguments.points:
-        text, _, path = point.partition("=")
-        try:
-            temperature = float(text)
-        except ValueError:
-            raise MixpiError(f"{point!r} is not T=FILE, such as 600=D_600.json") from None
-        if temperature in found:
-            raise MixpiError(f"{temperature:g} K is given twice: analyse its runs together")
-        found[temperature] = read_report(path)
-    files = [point.partition("=")[2] for point in arguments.points]
-    line = arrhenius(coefficients_of(found))
-    return _finish(line.named(files), arguments)
-
-
 def _add_zones(kinds: argparse._SubParsersAction) -> None:
     for name, text, units in (
         ("temperature", "temperature of core, blend, buffer and outside", "K"),
@@ -212,7 +168,7 @@ def _add_zones(kinds: argparse._SubParsersAction) -> None:
             action="store_true",
             help="the centre of mass moves (<fixcom>False</fixcom>)",
         )
-        _add_outputs(parser)
+        add_outputs(parser)
         parser.set_defaults(run=_zones, kind=name)
 
 
@@ -223,7 +179,7 @@ def _zones(arguments: argparse.Namespace) -> int:
     function = {"temperature": zones.temperature, "drift": zones.drift}[arguments.kind]
     target = {} if arguments.target is None else {"target": arguments.target}
     report = function(trajectory, fixed_centre=not arguments.free_centre, **target)
-    return _finish(report, arguments)
+    return finish(report, arguments)
 
 
 def _add_flux(kinds: argparse._SubParsersAction) -> None:
@@ -237,7 +193,7 @@ def _add_flux(kinds: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--energy", default="energy", metavar="KEY", help="of the potential energy (energy)"
     )
-    _add_outputs(parser)
+    add_outputs(parser)
     parser.set_defaults(run=_flux)
 
 
@@ -247,7 +203,7 @@ def _flux(arguments: argparse.Namespace) -> int:
     (trajectory,) = _trajectories(arguments)
     times, energies = energies_of(trajectory, arguments.energy)
     report = flux(times, energies, arguments.radius, trajectory.path)
-    return _finish(report, arguments)
+    return finish(report, arguments)
 
 
 def _add_mean_force(kinds: argparse._SubParsersAction) -> None:
@@ -260,7 +216,7 @@ def _add_mean_force(kinds: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--reference", type=Path, metavar="FILE", help="what 'mean-force --json' wrote of one run"
     )
-    _add_outputs(parser)
+    add_outputs(parser)
     parser.set_defaults(run=_mean_force)
 
 
@@ -285,45 +241,7 @@ def _mean_force(arguments: argparse.Namespace) -> int:
         require_one_temperature(
             {"the run": report.temperature, "the reference": reference.temperature}
         )
-    return _finish(report, arguments)
-
-
-def _add_compare(kinds: argparse._SubParsersAction) -> None:
-    parser = kinds.add_parser("compare", help="results of several runs side by side")
-    parser.add_argument(
-        "runs", nargs="+", metavar="LABEL=FILE", help="what the same analysis wrote by --json"
-    )
-    parser.add_argument("--of", nargs="+", default=[], metavar="RESULT", help="(all in common)")
-    parser.add_argument("--reference", metavar="LABEL", help="(the last one)")
-    _add_outputs(parser)
-    parser.set_defaults(run=_compare)
-
-
-def _compare(arguments: argparse.Namespace) -> int:
-    from .analysis.comparing import compare
-    from .analysis.results import read_report
-
-    reports = {}
-    for run in arguments.runs:
-        label, equals, path = run.partition("=")
-        if not equals or label in reports:
-            raise MixpiError(f"{run!r} is not LABEL=FILE with a label of its own")
-        reports[label] = read_report(path)
-    return _finish(compare(reports, arguments.of, arguments.reference), arguments)
-
-
-def _add_combine(kinds: argparse._SubParsersAction) -> None:
-    parser = kinds.add_parser("combine", help="independent runs of one simulation as one")
-    parser.add_argument("runs", nargs="+", metavar="FILE", help="what one analysis wrote by --json")
-    _add_outputs(parser)
-    parser.set_defaults(run=_combine)
-
-
-def _combine(arguments: argparse.Namespace) -> int:
-    from .analysis.combining import combine
-    from .analysis.results import read_report
-
-    return _finish(combine({run: read_report(run) for run in arguments.runs}), arguments)
+    return finish(report, arguments)
 
 
 def _add_reflection(kinds: argparse._SubParsersAction) -> None:
@@ -339,7 +257,7 @@ def _add_reflection(kinds: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--unwrap", action="store_true", help="positions are wrapped into the cell: follow them"
     )
-    _add_outputs(parser)
+    add_outputs(parser)
     parser.set_defaults(run=_reflection)
 
 
@@ -354,7 +272,7 @@ def _reflection(arguments: argparse.Namespace) -> int:
         files += theirs
     if twice := next((file for file in files if files.count(file) > 1), None):
         raise MixpiError(f"{twice} is there twice: a shot counts once")
-    return _finish(reflection(fates, files), arguments)
+    return finish(reflection(fates, files), arguments)
 
 
 def _fates(
@@ -404,7 +322,7 @@ def _add_line(kinds: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--averaged", type=int, default=1, metavar="FRAMES", help="of positions (default: 1)"
     )
-    _add_outputs(parser)
+    add_outputs(parser)
     parser.set_defaults(run=_line)
 
 
@@ -421,4 +339,4 @@ def _line(arguments: argparse.Namespace) -> int:
         within=tuple(arguments.within),
         averaged=arguments.averaged,
     )
-    return _finish(report, arguments)
+    return finish(report, arguments)
