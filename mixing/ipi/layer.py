@@ -21,6 +21,7 @@ from ..regions.following import part_of
 from ..sockets.server import say_aloud
 from . import region_thermostat, time_step
 from .agreement import require_same_system
+from .ahead import Ahead
 from .asking import Asking, Replies
 from .binding import before_binding
 from .first_look import FirstLook
@@ -79,8 +80,7 @@ class Layer:
         self._weights: np.ndarray | None = None
         if EXPENSIVE in self._levels:
             self._change_dynamics()
-        #: Bead → its geometry (bohr) and result, of those that i-PI has not asked for yet.
-        self._waiting: dict[int, tuple[np.ndarray, tuple]] = {}
+        self._ahead = Ahead(pes)
         self._evaluations = 0
         self._left = time.perf_counter()
         self._output_ms = 0.0
@@ -157,7 +157,8 @@ class Layer:
         entered = time.perf_counter()
         self._session.require_structure(cells, geometries)
         given = [np.asarray(positions).reshape(-1, 3) for positions in geometries]
-        if (found := self._computed_already(cells[0], given)) is not None:
+        if (found := self._ahead.take(cells[0], given, self._simulation)) is not None:
+            self._left = time.perf_counter()
             return found
         first = not self._started
         asked, wanted, step = self._take(cells, given)
@@ -203,11 +204,7 @@ class Layer:
             (potential / Hartree, force * (Bohr / Hartree), virial, "")
             for potential, force in zip(potentials, forces, strict=True)
         ]
-        self._waiting = {
-            bead: (asked.given[bead], results[bead])
-            for bead in range(len(results))
-            if bead not in wanted
-        }
+        self._ahead.keep(asked.given, results, wanted)
         return [results[bead] for bead in wanted]
 
     def weights_now(self) -> np.ndarray:
@@ -223,31 +220,6 @@ class Layer:
         if self._weights is None:
             raise MixpiError("i-PI does not ask the mixing layer for forces: is its weight 0?")
         return self._weights
-
-    def _computed_already(self, h: np.ndarray, given: list[np.ndarray]) -> list[tuple] | None:
-        """Results of beads that were evaluated when i-PI asked for others of their ring."""
-        if not self._waiting:
-            return None
-        beads = self._waiting_for(given)
-        if beads is None and self._simulation:
-            # i-PI may have wrapped them (pbc='True'): they are known as they are in the ring
-            ring, asked = self._simulation.ring_with(given, h.T, self._pes)
-            beads = self._waiting_for([ring[bead] for bead in asked])
-        if beads is None:
-            return None
-        self._left = time.perf_counter()
-        return [self._waiting.pop(bead)[1] for bead in beads]
-
-    def _waiting_for(self, given: list[np.ndarray]) -> list[int] | None:
-        """The beads that geometries are, each another; None if one is not waiting."""
-        beads: list[int] = []
-        for positions in given:
-            alike = (b for b, (x, _) in self._waiting.items() if np.array_equal(x, positions))
-            bead = next((b for b in alike if b not in beads), None)
-            if bead is None:
-                return None
-            beads.append(bead)
-        return beads
 
     def _take(self, cells: list, given: list[np.ndarray]) -> tuple[Geometries, list[int], int]:
         """All beads with those that i-PI asks for, which these are, and the step."""
