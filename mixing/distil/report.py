@@ -139,7 +139,8 @@ def as_markdown(result: Distilled, figures: Sequence[str] = ()) -> str:
         "",
         "*Constrained* is the potential in the files: among all that reproduce the strained cells "
         "it is the one with the smallest errors on the snapshots. *Unconstrained* is fitted to the "
-        "snapshots alone, which say little about pressure and shear; it is here for comparison.",
+        "snapshots (and `extra` frames) alone, which say little about pressure and shear; it is "
+        "here for comparison.",
         "",
         *(line for note in numbers["notes"] for line in (f"**Note:** {note}.", "")),
         "| | " + " | ".join(names) + " |",
