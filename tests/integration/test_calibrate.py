@@ -18,7 +18,7 @@ import yaml
 from ase import Atoms
 from ase.build import bulk
 from ase.io import read, write
-from conftest import TERSOFF, clean_environment, command_driver, silicon
+from conftest import TERSOFF, clean_environment, command_driver, silicon, the_rest_slow
 from mixpi import MixpiError, build_regions
 from mixpi.calibrate.calibration import calibrate
 from mixpi.calibrate.thermal import read_frames, thermal_run
@@ -160,7 +160,7 @@ UNWRAPPED = {
 }
 
 
-@pytest.mark.parametrize("kind", UNWRAPPED)
+@pytest.mark.parametrize("kind", the_rest_slow(UNWRAPPED, "one atom by 3", "all by 100"))
 @pytest.mark.parametrize(
     ("cheap", "dtype", "shape"),
     [

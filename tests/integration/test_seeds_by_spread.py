@@ -153,7 +153,10 @@ def test_a_run_finds_a_defect_and_says_what_that_costs(make_case, mace_tiny):
     assert re.search(r"all atoms outside were looked at in \d+ steps", text)
 
 
-@pytest.mark.parametrize("kind", ["plain", "two beads", "partial", "correction"])
+@pytest.mark.parametrize(
+    "kind",
+    the_rest_slow(["plain", "two beads", "partial", "correction"], "two beads", "correction"),
+)
 def test_the_spread_of_a_run_is_that_of_the_models(make_case, mace_tiny, committee, kind):
     """What the seeds remember at the end of a run, against this process at the same geometry."""
     beads = 2 if kind == "two beads" else 1
