@@ -27,9 +27,10 @@ def run_by_hand(case, name: str = "input.xml") -> str:
         case.config[pool]["command"].format(address=case.config[pool]["socket"]["address"])
         for pool in ("cheap", "expensive")
     ]
-    drivers = [subprocess.Popen([*w.split(), "--deadline", "4"], cwd=case.folder) for w in words]
-    output, _ = ipi.communicate(timeout=60)
-    for driver in drivers:
+    drivers = [subprocess.Popen(w.split(), cwd=case.folder) for w in words]
+    output, _ = ipi.communicate(timeout=120)
+    for driver in drivers:  # one may still look for a server that has refused before it was one
+        driver.terminate()
         driver.wait(20)
     return output
 
