@@ -15,7 +15,6 @@ from ..regions.centre import RegionCentre
 from ..regions.pairs import Pairs, pairs_within
 from ..regions.periodic import PeriodicCell
 from ..structure import read_frames
-from .motion import Thermometer
 from .tracks import FAR, FEWEST, Track
 from .trajectories import Trajectory, periodic_cell, require_even
 
@@ -151,9 +150,7 @@ def follow_by_sites(trajectory: Trajectory, crystal: str, host: str | None = Non
     jumps: list[bool] = []
     unclear = 0
     here = -1
-    thermometer = Thermometer()
     for time, atoms in trajectory.frames():
-        thermometer.read(atoms, trajectory.path, time)
         if host is not None:
             atoms = atoms[np.array(atoms.get_chemical_symbols()) == host]
         cell = periodic_cell(atoms, trajectory.path, cell)
@@ -183,7 +180,7 @@ def follow_by_sites(trajectory: Trajectory, crystal: str, host: str | None = Non
     notes = (f"{unclear} frames with more than one defect: the nearest was taken",) * bool(unclear)
     who = "an interstitial" if wanted > 1 else "a vacancy"
     name, walk = str(trajectory.path), np.array(places)[:, None]
-    return Track(name, even, walk, np.array(jumps), notes, who, thermometer.mean())
+    return Track(name, even, walk, np.array(jumps), notes, who, trajectory.temperature)
 
 
 def _occupation(atoms: int, sites: int, path: Path) -> int:
@@ -235,9 +232,7 @@ def follow_by_coordination(
     cell: PeriodicCell | None = None
     window: list[_Scored] = []
     centre, drift, unclear = RegionCentre(), np.zeros(3), 0
-    thermometer = Thermometer()
     for time, atoms in trajectory.frames():
-        thermometer.read(atoms, trajectory.path, time)
         cell = periodic_cell(atoms, trajectory.path, cell)
         pairs = pairs_within(atoms.positions, cell, cutoff)
         count = np.bincount(pairs.first, minlength=len(atoms))
@@ -272,7 +267,7 @@ def follow_by_coordination(
             "(--averaged), or find the defect by sites"
         )
     name, walk = str(trajectory.path), (np.array(places) - places[0])[:, None]
-    return Track(name, even, walk, of="an interstitial", temperature=thermometer.mean())
+    return Track(name, even, walk, of="an interstitial", temperature=trajectory.temperature)
 
 
 class _Scored(NamedTuple):

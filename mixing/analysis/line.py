@@ -12,7 +12,6 @@ from ..errors import MixpiError
 from ..regions.centre import RegionCentre
 from ..regions.pairs import Pairs, pairs_within
 from ..regions.periodic import PeriodicCell
-from .motion import Thermometer
 from .results import Report, Result
 from .statistics import mean
 from .tracks import FAR
@@ -157,8 +156,7 @@ def line_velocity(
     sizes: list[int] = []
     centre = RegionCentre()
     unclear = 0
-    thermometer = Thermometer()
-    for time, positions, cell in _averages(trajectory, averaged, thermometer):
+    for time, positions, cell in _averages(trajectory, averaged):
         height = positions[:, normal]
         inside = (height > within[0]) & (height < within[1])
         group, members = _groups(positions, cell, cutoff, inside)
@@ -217,7 +215,7 @@ def line_velocity(
         tuple(notes),
         {"time_ps": even / 1e3, "place_A": places, "height_A": heights},
         f"a line that glides along {'xyz'[glide]} in a plane normal to {'xyz'[normal]}",
-        thermometer.mean(),
+        trajectory.temperature,
     )
 
 
@@ -245,13 +243,12 @@ def _is_unclear(
 
 
 def _averages(
-    trajectory: Trajectory, averaged: int, thermometer: Thermometer
+    trajectory: Trajectory, averaged: int
 ) -> Iterator[tuple[float, np.ndarray, PeriodicCell]]:
     """Time (fs), positions (n, 3; Å) and cell: means of so many frames, one after another."""
     cell: PeriodicCell | None = None
     together: list[tuple[float, np.ndarray]] = []
     for time, atoms in trajectory.frames():
-        thermometer.read(atoms, trajectory.path, time)
         cell = periodic_cell(atoms, trajectory.path, cell)
         positions = atoms.positions
         if together:  # frames may be wrapped

@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike
 
 from ..errors import MixpiError
 from .comparing import different_temperatures
-from .motion import Thermometer
 from .results import Report, Result
 from .statistics import mean, together
 from .trajectories import Trajectory, choose, periodic_cell, require_even
@@ -68,9 +67,8 @@ def mean_force(
         raise MixpiError("either a bond or a direction is needed")
     results, notes, series, temperatures = [], [], [], {}
     for trajectory in trajectories:
-        thermometer = Thermometer()
-        spacing, values = _along(trajectory, bond, atoms, direction, thermometer)
-        temperatures[str(trajectory.path)] = thermometer.mean()
+        spacing, values = _along(trajectory, bond, atoms, direction)
+        temperatures[str(trajectory.path)] = trajectory.temperature
         found = mean(values)
         series.append({"spacing_fs": spacing, "force_eV_A": np.round(values, DIGITS)})
         name = "force" if len(trajectories) == 1 else f"force in {trajectory.path}"
@@ -107,14 +105,12 @@ def _along(
     bond: tuple[int, int] | None,
     atoms: Sequence[int],
     direction: Sequence[float] | None,
-    thermometer: Thermometer,
 ) -> tuple[float, np.ndarray]:
     """The time between frames (fs), and the force (n,) in each, eV/Å."""
     path = trajectory.path
     seen, found = [], []
     vector: np.ndarray | None = None
     for time, frame in trajectory.frames():
-        thermometer.read(frame, path, time)
         forces = _forces(frame, path, time)
         if bond is not None:
             if len(choose(frame, path, None, bond)) < 2:

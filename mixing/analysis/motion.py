@@ -99,6 +99,10 @@ class Thermometer:
     def __init__(self) -> None:
         self._read: list[float] = []
 
+    def clear(self) -> None:
+        """Begin anew."""
+        self._read.clear()
+
     def read(self, atoms: Atoms, path: object, frame_time: float) -> None:
         """Take the next frame (fs).
 

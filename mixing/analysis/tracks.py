@@ -12,7 +12,6 @@ from ..errors import MixpiError
 from ..files.replacing import replace_file
 from ..files.user_files import require_file
 from ..regions.periodic import PeriodicCell
-from .motion import Thermometer
 from .statistics import Estimate
 from .trajectories import Trajectory, choose, periodic_cell, require_even
 
@@ -154,9 +153,7 @@ def follow_atoms(
     places: list[np.ndarray] = []
     cell: PeriodicCell | None = None
     last = np.empty(0)
-    thermometer = Thermometer()
     for time, atoms in trajectory.frames():
-        thermometer.read(atoms, path, time)
         cell = periodic_cell(atoms, path, cell)
         if not times:
             chosen = choose(atoms, path, species, indices)
@@ -174,7 +171,7 @@ def follow_atoms(
     notes = () if len(rest) or not against_rest else ("all atoms are chosen: drift is in it",)
     who = " and ".join(sorted(set(np.array(atoms.get_chemical_symbols())[chosen])))
     positions = np.array(places)
-    return Track(str(path), found, positions, None, notes, who, thermometer.mean())
+    return Track(str(path), found, positions, None, notes, who, trajectory.temperature)
 
 
 def sure_step(

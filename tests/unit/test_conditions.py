@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms, units
-from ase.io import write
+from ase.io import read, write
 from mixpi.analysis.motion import Thermometer
 from mixpi.analysis.results import read_report
 from mixpi.cli import main
@@ -72,6 +72,16 @@ def test_atoms_at_rest_have_no_temperature():
         atoms.set_momenta(np.zeros((2, 3)))
         thermometer.read(atoms, "here", 0.0)
     assert thermometer.mean() is None
+
+
+def test_a_run_that_begins_at_rest_has_the_temperature_of_the_rest(runs):
+    frames = read("a.extxyz", ":")
+    for atoms in frames:
+        atoms.arrays["mix_region"] = np.zeros(len(atoms), dtype=int)
+    frames[0].arrays["velocities"][:] = 0.0
+    write("a.extxyz", frames)
+    assert analyse("temperature a.extxyz --json all.json") == 0
+    assert read_report("all.json").temperature.value == pytest.approx(400.0, rel=0.05)
 
 
 @pytest.mark.parametrize("kept", [False, True])
