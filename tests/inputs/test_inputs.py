@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.io import read
-from conftest import MODELS, ROOT, clean_environment, mixpi
+from conftest import MODELS, ROOT, clean_environment, mixpi, the_rest_slow
 from mixpi.config import load_config
 
 
@@ -68,7 +68,7 @@ def test_there_are_cases():
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_case_holds_all_that_it_needs(case):
-    """That it runs elsewhere, test_case_runs shows."""
+    """That it runs elsewhere, with the fast model, test_case_runs shows."""
     for name in ("input.xml", "mixing.yaml", "mixing_pes.py"):
         assert "../" not in (case / name).read_text()
     config = load_config(case / "mixing.yaml")
@@ -84,6 +84,16 @@ def test_case_holds_all_that_it_needs(case):
         originals = [*MODELS.glob(name), *(ROOT / "ipi_inputs" / "potentials").glob(name)]
         assert [path.read_bytes() for path in originals] == [(case / name).read_bytes()]
         assert not (case / name).is_symlink()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("case", the_rest_slow(CASES, INPUTS / SMALL), ids=lambda case: case.name)
+def test_case_is_whole_when_copied_elsewhere(case, tmp_path):
+    folder = tmp_path / "elsewhere"
+    shutil.copytree(case, folder)
+    done = mixpi("check", "--fast", "input.xml", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert not warnings_of(case, done.stdout)
 
 
 @pytest.mark.full

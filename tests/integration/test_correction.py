@@ -13,6 +13,7 @@ from conftest import (
     evaluations,
     faulty_driver,
     silicon,
+    the_rest_slow,
     two_layers,
     wait_for,
 )
@@ -272,10 +273,11 @@ CHEAP_FORCE = "<force forcefield='cheap'><mts_weights>[0, 1]</mts_weights></forc
          "must name one configuration"),
     ],
 )  # fmt: skip
-def test_bad_input(make_case, changes, message):
+@pytest.mark.parametrize("command", the_rest_slow(("check", "run"), "run"))
+def test_bad_input(make_case, changes, message, command):
     case = make_case(dynamics=dynamics("langevin", slow=True), **two_layers(slow=True), **TOYS)
     changed(case, *changes)
-    ended = case.mixpi("run", "input.xml")  # which checks first
+    ended = case.mixpi(command, "input.xml")
     assert ended.returncode == 1 and message in ended.stderr, ended.stderr
     assert "Traceback" not in ended.stderr
 
