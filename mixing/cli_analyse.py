@@ -221,7 +221,8 @@ def _add_mean_force(kinds: argparse._SubParsersAction) -> None:
 
 
 def _mean_force(arguments: argparse.Namespace) -> int:
-    from .analysis.comparing import require_independent, require_one_temperature
+    from .analysis.comparing import require_independent
+    from .analysis.conditions import require_same
     from .analysis.mean_force import mean_force
     from .analysis.results import read_report
 
@@ -238,9 +239,7 @@ def _mean_force(arguments: argparse.Namespace) -> int:
     )
     if reference:
         require_independent({"the run": report, "the reference": reference})
-        require_one_temperature(
-            {"the run": report.temperature, "the reference": reference.temperature}
-        )
+        require_same({"the run": report.conditions, "the reference": reference.conditions})
     return finish(report, arguments)
 
 

@@ -9,7 +9,8 @@ from ase.units import kB
 from scipy.stats import chi2, norm, t
 
 from ..errors import MixpiError
-from .comparing import different_temperatures, require_independent, require_one_thing
+from .comparing import require_independent, require_one_thing
+from .conditions import Conditions, different_temperatures, require_same
 from .results import Report, Result
 from .statistics import Estimate
 
@@ -30,14 +31,16 @@ def coefficients_of(reports: Mapping[float, Report]) -> dict[float, Result]:
     Raises
     ------
     MixpiError
-        If they are of different analyses or walkers, not independent, or were not at this
+        If they are of different analyses, walkers or loads, not independent, or were not at this
         temperature.
     """
     labelled = {f"{one:g} K": report for one, report in reports.items()}
     require_independent(labelled)
     require_one_thing(labelled)
+    loads = {label: report.conditions.load for label, report in labelled.items()}
+    require_same({label: Conditions(load=load) for label, load in loads.items()})
     for temperature, report in reports.items():
-        meant, seen = Estimate(temperature, 0.0, np.inf), report.temperature
+        meant, seen = Estimate(temperature, 0.0, np.inf), report.conditions.temperature
         if seen and different_temperatures({"meant": meant, "seen": seen}):
             raise MixpiError(
                 f"{report.files[0]} was at {seen.value:.4g} K, not at {temperature:g} K: give "

@@ -8,9 +8,9 @@ import numpy as np
 from scipy.stats import chi2
 
 from ..errors import MixpiError
-from .comparing import require_independent, require_one_temperature, require_one_thing
+from .comparing import require_independent, require_one_thing
+from .conditions import common, require_same
 from .results import Report, Result
-from .statistics import together
 
 
 #: Chance below which runs are said not to agree.
@@ -39,15 +39,15 @@ def combine(reports: Mapping[str, Report]) -> Report:
     Raises
     ------
     MixpiError
-        If there are none, they share a run, are of different analyses, things or temperatures,
-        have nothing in common that has an error, or are of shots, which are counted instead.
+        If there are none, they share a run, are of different analyses, things, temperatures or
+        loads, have nothing in common that has an error, or are of shots, which are counted instead.
     """
     if not reports:
         raise MixpiError("nothing to combine")
     files = require_independent(reports)
     require_one_thing(reports)
-    temperatures = {name: report.temperature for name, report in reports.items()}
-    require_one_temperature(temperatures)
+    conditions = {name: report.conditions for name, report in reports.items()}
+    require_same(conditions)
     found, notes = [], [f"{len(reports)} run{'s' if len(reports) > 1 else ''}"]
     notes += [f"{name}: {note}" for name, report in reports.items() for note in report.notes]
     first, *others = reports.values()
@@ -73,8 +73,8 @@ def combine(reports: Mapping[str, Report]) -> Report:
     if not found:
         raise MixpiError("; ".join(notes))
     what = next((report.of for report in reports.values() if report.of), "")
-    ran_at = together(tuple(temperatures.values()))
-    return Report(first.analysis, tuple(files), tuple(found), tuple(notes), {}, what, ran_at)
+    under = common(tuple(conditions.values()))
+    return Report(first.analysis, tuple(files), tuple(found), tuple(notes), {}, what, under)
 
 
 def _together(rows: Sequence[Result]) -> tuple[Result, float]:

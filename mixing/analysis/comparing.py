@@ -8,15 +8,8 @@ import numpy as np
 from scipy.stats import t
 
 from ..errors import MixpiError
+from .conditions import differences
 from .results import Report, Result
-from .statistics import Estimate
-
-
-#: Relative; runs whose temperatures differ by less may have been meant to be at one, as those
-#: without a thermostat.
-ALIKE = 0.08
-#: Standard errors of a difference that chance does not reach.
-BEYOND = 4.0
 
 
 def compare(
@@ -69,8 +62,7 @@ def compare(
     notes = [f"{label}: {note}" for label, report in reports.items() for note in report.notes]
     if len(told := {report.of for report in reports.values() if report.of}) > 1:
         notes.append(f"different things are compared: {', '.join(sorted(told))}")
-    if words := different_temperatures({at: one.temperature for at, one in reports.items()}):
-        notes.append(f"different temperatures are compared: {words}")
+    notes += differences({label: report.conditions for label, report in reports.items()})
     for name in names or common:
         rows = {label: report[name] for label, report in reports.items()}
         if len({row.units for row in rows.values()}) > 1:
@@ -146,47 +138,6 @@ def require_one_thing(reports: Mapping[str, Report]) -> None:
     if len(told) > 1:
         each = ", ".join(f"{label} of {what}" for what, label in told.items())
         raise MixpiError(f"results of different things are not one: {each}")
-
-
-def require_one_temperature(runs: Mapping[str, Estimate | None]) -> None:
-    """Refuse runs that were at different temperatures, as far as that is known.
-
-    Parameters
-    ----------
-    runs : mapping of str to Estimate or None
-        Label to temperature, K.
-
-    Raises
-    ------
-    MixpiError
-        If two are further apart than ``ALIKE`` and their errors allow.
-    """
-    if words := different_temperatures(runs):
-        raise MixpiError(
-            f"{words}: their results are not one. Put those of one temperature together, and "
-            "several temperatures on a line (mixpi analyse arrhenius)"
-        )
-
-
-def different_temperatures(runs: Mapping[str, Estimate | None]) -> str:
-    """In words, if runs were at different temperatures; else empty.
-
-    Parameters
-    ----------
-    runs : mapping of str to Estimate or None
-        Label to temperature, K.
-
-    Returns
-    -------
-    str
-    """
-    known = [(one.value, one.error, label) for label, one in runs.items() if one]
-    if not known:
-        return ""
-    (low, of_low, cold), (high, of_high, hot) = min(known), max(known)
-    if high - low <= max(ALIKE * low, BEYOND * float(np.hypot(of_low, of_high))):
-        return ""
-    return f"{cold} was at {low:.4g} K, {hot} at {high:.4g} K"
 
 
 def _marks(report: Report) -> list[object]:

@@ -180,7 +180,7 @@ def follow_by_sites(trajectory: Trajectory, crystal: str, host: str | None = Non
     notes = (f"{unclear} frames with more than one defect: the nearest was taken",) * bool(unclear)
     who = "an interstitial" if wanted > 1 else "a vacancy"
     name, walk = str(trajectory.path), np.array(places)[:, None]
-    return Track(name, even, walk, np.array(jumps), notes, who, trajectory.temperature)
+    return Track(name, even, walk, np.array(jumps), notes, who, trajectory.conditions)
 
 
 def _occupation(atoms: int, sites: int, path: Path) -> int:
@@ -267,7 +267,7 @@ def follow_by_coordination(
             "(--averaged), or find the defect by sites"
         )
     name, walk = str(trajectory.path), (np.array(places) - places[0])[:, None]
-    return Track(name, even, walk, of="an interstitial", temperature=trajectory.temperature)
+    return Track(name, even, walk, of="an interstitial", conditions=trajectory.conditions)
 
 
 class _Scored(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import chi2, t
 
 from ..errors import MixpiError
-from .comparing import require_one_temperature
+from .conditions import common, require_same
 from .displacements import (
     bursts,
     covariance,
@@ -20,7 +20,7 @@ from .displacements import (
     unlike_walkers,
 )
 from .results import Report, Result
-from .statistics import mean, together
+from .statistics import mean
 from .tracks import Track
 
 
@@ -253,14 +253,14 @@ def diffusion(
     Raises
     ------
     MixpiError
-        If there is no run, one is too short, or two are one, of different walkers or at
-        different temperatures.
+        If there is no run, one is too short, or two are one, of different walkers, at
+        different temperatures or under different loads.
     """
     if not tracks:
         raise MixpiError("no run is given")
     if len(told := {track.of for track in tracks if track.of}) > 1:
         raise MixpiError(f"runs of different walkers have no common D: {', '.join(sorted(told))}")
-    require_one_temperature({track.name: track.temperature for track in tracks})
+    require_same({track.name: track.conditions for track in tracks})
     _require_independent(tracks)
     lines = [fit(track, first, last) for track in tracks]
     notes = [note for track in tracks for note in track.notes]
@@ -305,7 +305,7 @@ def diffusion(
         tuple(notes),
         {"runs": [_curve(track, line) for track, line in zip(tracks, lines, strict=True)]},
         next(iter(told), ""),
-        together([track.temperature for track in tracks]),
+        common([track.conditions for track in tracks]),
     )
 
 

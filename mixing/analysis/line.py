@@ -215,7 +215,7 @@ def line_velocity(
         tuple(notes),
         {"time_ps": even / 1e3, "place_A": places, "height_A": heights},
         f"a line that glides along {'xyz'[glide]} in a plane normal to {'xyz'[normal]}",
-        trajectory.temperature,
+        trajectory.conditions,
     )
 
 

@@ -10,9 +10,9 @@ from ase import Atoms
 from numpy.typing import ArrayLike
 
 from ..errors import MixpiError
-from .comparing import different_temperatures
+from .conditions import common, differences
 from .results import Report, Result
-from .statistics import mean, together
+from .statistics import mean
 from .trajectories import Trajectory, choose, periodic_cell, require_even
 
 
@@ -65,10 +65,10 @@ def mean_force(
     """
     if (bond is None) == (direction is None):
         raise MixpiError("either a bond or a direction is needed")
-    results, notes, series, temperatures = [], [], [], {}
+    results, notes, series, conditions = [], [], [], {}
     for trajectory in trajectories:
         spacing, values = _along(trajectory, bond, atoms, direction)
-        temperatures[str(trajectory.path)] = trajectory.temperature
+        conditions[str(trajectory.path)] = trajectory.conditions
         found = mean(values)
         series.append({"spacing_fs": spacing, "force_eV_A": np.round(values, DIGITS)})
         name = "force" if len(trajectories) == 1 else f"force in {trajectory.path}"
@@ -85,10 +85,9 @@ def mean_force(
     curves = {"bands": bands, "runs": series}
     files = tuple(str(trajectory.path) for trajectory in trajectories)
     what = _what(bond, atoms, direction)
-    if words := different_temperatures(temperatures):
-        notes.append(f"different temperatures are compared: {words}")
-    ran_at = together(tuple(temperatures.values()))
-    return Report("mean-force", files, tuple(results), tuple(notes), curves, what, ran_at)
+    notes += differences(conditions)
+    under = common(tuple(conditions.values()))
+    return Report("mean-force", files, tuple(results), tuple(notes), curves, what, under)
 
 
 def _what(

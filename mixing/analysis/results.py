@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import MixpiError
 from ..files.replacing import replace_text
+from .conditions import Conditions
 from .statistics import Estimate
 
 
@@ -70,8 +71,8 @@ class Report:
     of : str
         What was looked at in the files, such as ``bond 0-1``; empty where it is all there is, or
         not known (of older versions).
-    temperature : Estimate or None
-        Of the runs, K, where that matters and their frames have velocities.
+    conditions : Conditions
+        Under which the runs were made, as far as their frames tell.
     """
 
     analysis: str
@@ -80,7 +81,7 @@ class Report:
     notes: tuple[str, ...] = ()
     curves: dict[str, Any] = field(default_factory=dict)
     of: str = ""
-    temperature: Estimate | None = None
+    conditions: Conditions = field(default_factory=Conditions)
 
     def __getitem__(self, name: str) -> Result:
         for result in self.results:
@@ -135,8 +136,8 @@ def read_report(path: str | Path) -> Report:
                 )
             )
         files, notes = tuple(found.pop("files")), tuple(found.pop("notes"))
-        ran_at = _read_temperature(found.pop("temperature", None))  # older ones do not tell
-        return Report(files=files, notes=notes, results=tuple(results), temperature=ran_at, **found)
+        under = _read_conditions(**found.pop("conditions", {}))  # older ones do not tell
+        return Report(files=files, notes=notes, results=tuple(results), conditions=under, **found)
     except OSError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -151,11 +152,18 @@ def _read_interval(ends: Sequence[float | None]) -> tuple[float, float]:
     return (-math.inf if low is None else low, math.inf if high is None else high)
 
 
-def _read_temperature(kept: dict[str, float] | None) -> Estimate | None:
-    if kept is None:
-        return None
-    error = math.inf if kept["error"] is None else kept["error"]
-    return Estimate(float(kept["value"]), float(error), float(kept["independent"]))
+def _read_conditions(
+    temperature: dict[str, float] | None = None, load: Sequence[float] | None = None
+) -> Conditions:
+    under = Conditions()
+    if temperature is not None:
+        error = math.inf if temperature["error"] is None else temperature["error"]
+        value, independent = temperature["value"], temperature["independent"]
+        under = replace(under, temperature=Estimate(float(value), float(error), float(independent)))
+    if load is not None:
+        x, y, z = load
+        under = replace(under, load=(float(x), float(y), float(z)))
+    return under
 
 
 def _finite(thing: Any) -> Any:

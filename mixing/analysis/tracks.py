@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from ..errors import MixpiError
 from ..files.replacing import replace_file
 from ..files.user_files import require_file
 from ..regions.periodic import PeriodicCell
+from .conditions import Conditions
 from .statistics import Estimate
 from .trajectories import Trajectory, choose, periodic_cell, require_even
 
@@ -42,8 +43,8 @@ class Track:
         What was odd.
     of : str
         Who has been followed; empty if that is not known.
-    temperature : Estimate or None
-        Of all atoms, K, if the frames have velocities.
+    conditions : Conditions
+        Of the run, as far as its frames tell.
     """
 
     name: str
@@ -52,7 +53,7 @@ class Track:
     jumps: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     of: str = ""
-    temperature: Estimate | None = None
+    conditions: Conditions = field(default_factory=Conditions)
 
     @property
     def spacing(self) -> float:
@@ -63,6 +64,7 @@ class Track:
         """Keep it in a small file, rounded to 0.001 Å, for :func:`read_track`."""
         grid = np.round(self.positions / RESOLUTION).astype(np.int32)
         jumps = np.empty(0, dtype=bool) if self.jumps is None else self.jumps
+        temperature, load = self.conditions.temperature, self.conditions.load
         replace_file(
             path,
             lambda part: np.savez_compressed(
@@ -72,7 +74,8 @@ class Track:
                 jumps=jumps,
                 notes=np.array(self.notes, dtype=str),
                 of=np.array(self.of, dtype=str),
-                temperature=np.array(astuple(self.temperature) if self.temperature else ()),
+                temperature=np.array(astuple(temperature) if temperature else ()),
+                load=np.array(() if load is None else load),
             ),
         )
 
@@ -103,8 +106,11 @@ def read_track(path: Path) -> Track:
             notes = tuple(map(str, kept["notes"]))
             # older ones do not tell
             of = str(kept["of"]) if "of" in kept else ""
-            told = kept.get("temperature", ())
-            temperature = Estimate(*map(float, told)) if len(told) else None
+            told = [float(one) for one in kept.get("temperature", ())]
+            load = [float(one) for one in kept.get("load", ())]
+            under = Conditions(
+                Estimate(*told) if told else None, (load[0], load[1], load[2]) if load else None
+            )
         if positions.ndim != 3:
             raise ValueError(f"positions of shape {positions.shape}")
     except Exception:  # of zip files that are none, or hold something else
@@ -113,7 +119,7 @@ def read_track(path: Path) -> Track:
             "trajectory"
         ) from None
     times = first + spacing * np.arange(len(positions))
-    return Track(str(path), times, positions, jumps, notes, of, temperature)
+    return Track(str(path), times, positions, jumps, notes, of, under)
 
 
 def follow_atoms(
@@ -171,7 +177,7 @@ def follow_atoms(
     notes = () if len(rest) or not against_rest else ("all atoms are chosen: drift is in it",)
     who = " and ".join(sorted(set(np.array(atoms.get_chemical_symbols())[chosen])))
     positions = np.array(places)
-    return Track(str(path), found, positions, None, notes, who, trajectory.temperature)
+    return Track(str(path), found, positions, None, notes, who, trajectory.conditions)
 
 
 def sure_step(

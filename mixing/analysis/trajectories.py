@@ -16,8 +16,7 @@ from ..errors import MixpiError
 from ..files.ase_files import read_atoms
 from ..files.user_files import require_file
 from ..regions.periodic import PeriodicCell
-from .motion import Thermometer
-from .statistics import Estimate
+from .conditions import Conditions, Watch
 
 
 #: Relative; frames that are further from even spacing are refused.
@@ -46,14 +45,12 @@ class Trajectory:
     path: Path
     spacing: float | None = None
     skip: float = 0.0
-    _thermometer: Thermometer = field(
-        default_factory=Thermometer, init=False, repr=False, compare=False
-    )
+    _watch: Watch = field(default_factory=Watch, init=False, repr=False, compare=False)
 
     @property
-    def temperature(self) -> Estimate | None:
-        """Of all atoms over the frames that were read last, K; None if too few have velocities."""
-        return self._thermometer.mean()
+    def conditions(self) -> Conditions:
+        """Of the run, by the frames that were read last."""
+        return self._watch.conditions
 
     def frames(self) -> Iterator[tuple[float, Atoms]]:
         """Time (fs, from the first frame of the file on) and atoms of each whole frame.
@@ -64,7 +61,7 @@ class Trajectory:
             If the file cannot be read, atoms change, positions are not finite, times are unknown,
             frames are not as far apart as ``spacing`` says, or velocities are not finite.
         """
-        self._thermometer.clear()
+        self._watch.clear()
         numbers, begin = None, 0.0
         counted = _Counted(self.path)
         for index, atoms in enumerate(self._whole_frames()):
@@ -80,7 +77,7 @@ class Trajectory:
                     "must hold the same atoms in the same order"
                 )
             if time - begin >= self.skip * (1.0 - 1e-9):
-                self._thermometer.read(atoms, self.path, time - begin)
+                self._watch.read(atoms, self.path, time - begin)
                 yield time - begin, atoms
         if numbers is None:
             raise MixpiError(f"{self.path} holds no whole frame")

@@ -165,7 +165,7 @@ def _report(
         tuple(results),
         tuple(notes),
         {"levels": [] if target is None else [(target, f"{target:g} {units}")]},
-        temperature=trajectory.temperature,
+        conditions=trajectory.conditions,
     )
 
 

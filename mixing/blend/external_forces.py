@@ -128,6 +128,16 @@ class ExternalForces:
         """What they add up to (3,), eV/Å."""
         return np.asarray(self.forces.sum(axis=0))
 
+    def size(self, rotation: np.ndarray) -> np.ndarray:
+        """How large they are along each axis, added up (3,), eV/Å.
+
+        Parameters
+        ----------
+        rotation : ndarray, shape (3, 3)
+            Of row vectors into the frame of these axes.
+        """
+        return np.asarray(np.abs(self.forces @ rotation).sum(axis=0))
+
     @property
     def is_balanced(self) -> bool:
         """Whether that is no force on the whole."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..blend.external_forces import external_forces
 from ..output.checkpoints import RESTART
 from ..output.continuing import OutputFile, cut_back, put_aside, require_no_gap
 from ..output.frames import Evaluated, Frames, bead_paths
@@ -85,8 +86,15 @@ class RunFiles:
         self.steps = StepsFile(
             output.steps, beads=beads, waits=waits, first_step=first_step, probes=probes
         )
+        loads = session.config.loads
+        external = external_forces(loads, session.structure_path)
         self._frames = Frames(
-            output, session.structure, session.rotation, beads=beads, first_step=first_step
+            output,
+            session.structure,
+            session.rotation,
+            beads=beads,
+            first_step=first_step,
+            load=external.size(session.rotation) if loads else None,
         )
         if self._frames.wants_velocities and simulation and not simulation.velocities(beads):
             say_aloud(

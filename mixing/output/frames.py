@@ -78,6 +78,9 @@ class Frames:
     first_step : int
         Step that this run begins with; more than 0 for one that continues another, whose
         frames behind that step are cut off.
+    load : ndarray, shape (3,), optional
+        Sizes of the constant forces on atoms, added up, eV/Å; written so that analyses can tell
+        runs under different loads apart.
     """
 
     def __init__(
@@ -88,7 +91,9 @@ class Frames:
         *,
         beads: int,
         first_step: int = 0,
+        load: np.ndarray | None = None,
     ) -> None:
+        self._load = load
         self._config, self._numbers, self._rotation = config, template.numbers, rotation
         paths = bead_paths(config.trajectory, beads) if config.trajectory else []
         there = [path for path in paths if path.exists()]
@@ -156,6 +161,8 @@ class Frames:
                 atoms.info |= {"bead": bead, "beads": len(self._streams)}
             if time is not None:
                 atoms.info["time"] = time
+            if self._load is not None:
+                atoms.info["load"] = self._load
             columns = ["symbols", "positions", *list(atoms.arrays)[2:]]
             write_extxyz(stream, [atoms], columns=columns, write_results=False)
             stream.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ase.io import read
 from ase.units import fs
 from conftest import command_driver, silicon, two_layers
 from mixpi import MixpiError
@@ -75,6 +76,10 @@ def test_beads_and_a_correction_of_its_own(make_case):
         for what in ("positions", "forces"):
             one, two = (getattr(shown[name], what)(bead) for name in ("one", "two"))
             np.testing.assert_allclose(two, one, rtol=0, atol=1e-6)
+        size = np.abs(forces_of(SHEAR, silicon())).sum(axis=0)
+        for name, case in shown.items():
+            frame = read(case.folder / f"mix_{bead}.extxyz")
+            np.testing.assert_allclose(frame.info.get("load", 0.0), size * (name != "bare"))
     energies = [np.loadtxt(shown[name].folder / "md.out")[:, 4] for name in ("one", "two")]
     np.testing.assert_allclose(*energies, rtol=0, atol=1e-6)
 

@@ -1,4 +1,4 @@
-"""Runs at different temperatures, and shots of different energies, are not taken for one."""
+"""Runs at different temperatures or under different loads, shots of different energies: not one."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ def runs(tmp_path, monkeypatch):
 def test_the_temperature_is_that_of_the_velocities(tmp_path, runs):
     command = "diffusion a.extxyz --species He --json a.json"
     assert analyse(command) == 0
-    found = read_report("a.json").temperature
+    found = read_report("a.json").conditions.temperature
     assert abs(found.value - 400.0) < 4 * found.error < 40.0
     walk(Path("bead.extxyz"), 400, seed=1, beads=8, momenta=True)
     assert analyse("diffusion bead.extxyz --species He --json bead.json") == 0
-    bead = read_report("bead.json").temperature
+    bead = read_report("bead.json").conditions.temperature
     assert bead.value == pytest.approx(found.value, rel=1e-6)
 
 
@@ -81,7 +81,7 @@ def test_a_run_that_begins_at_rest_has_the_temperature_of_the_rest(runs):
     frames[0].arrays["velocities"][:] = 0.0
     write("a.extxyz", frames)
     assert analyse("temperature a.extxyz --json all.json") == 0
-    assert read_report("all.json").temperature.value == pytest.approx(400.0, rel=0.05)
+    assert read_report("all.json").conditions.temperature.value == pytest.approx(400.0, rel=0.05)
 
 
 @pytest.mark.parametrize("kept", [False, True])
@@ -103,7 +103,7 @@ def test_reports_of_different_temperatures_are_not_one(runs, capsys):
         words = f"mean-force {name}.extxyz --bond 0 1 --json {name}.json"
         assert analyse(words) == 0
     assert analyse("combine a.json b.json old.json --json ab.json") == 0
-    assert read_report("ab.json").temperature.value == pytest.approx(400.0, rel=0.05)
+    assert read_report("ab.json").conditions.temperature.value == pytest.approx(400.0, rel=0.05)
     capsys.readouterr()
     assert analyse("combine ab.json c.json") == 1
     assert "ab.json was at" in capsys.readouterr().err
@@ -114,6 +114,73 @@ def test_reports_of_different_temperatures_are_not_one(runs, capsys):
     against = "mean-force c.extxyz --bond 0 1 --reference a.json"
     assert analyse(against) == 1
     assert "the reference was at" in capsys.readouterr().err
+
+
+@pytest.fixture
+def loaded(tmp_path, monkeypatch):
+    """Runs of mixpi's under loads (eV/Å), and one of another program, which does not tell."""
+    monkeypatch.chdir(tmp_path)
+    loads = {"free": None, "a": [2.0, 0.0, 0.0], "b": [2.01, 0.0, 0.0], "c": [3.0, 0.0, 0.0]}
+    for seed, (name, load) in enumerate({**loads, "other": None}.items()):
+        path = Path(f"{name}.extxyz")
+        walk(path, 400, seed=seed)
+        frames = read(path, ":")
+        for atoms in frames:
+            if name != "other":
+                atoms.arrays["mix_weight"] = np.zeros(len(atoms))
+            if load is not None:
+                atoms.info["load"] = np.array(load)
+        write(path, frames)
+    return loads
+
+
+def test_runs_under_different_loads_are_not_one(loaded, capsys):
+    for name in *loaded, "other":
+        words = f"mean-force {name}.extxyz --bond 0 1 --json {name}.json"
+        assert analyse(words) == 0
+        assert analyse(f"diffusion {name}.extxyz --species He --keep {name}.npz") == 0
+    assert read_report("a.json").conditions.load == (2.0, 0.0, 0.0)
+    assert read_report("free.json").conditions.load == (0.0, 0.0, 0.0)
+    assert read_report("other.json").conditions.load is None
+    assert analyse("combine a.json b.json other.json --json ab.json") == 0
+    assert analyse("diffusion a.npz b.npz other.npz --json D.json") == 0
+    for report in "ab.json", "D.json":
+        assert read_report(report).conditions.load == (2.0, 0.0, 0.0)
+    for unlike in "c", "free":
+        capsys.readouterr()
+        assert analyse(f"combine ab.json {unlike}.json") == 1
+        said = capsys.readouterr().err
+        assert "ab.json was under loads of 2, 0, 0 eV/Å in all along x, y, z" in said
+        assert analyse(f"diffusion a.npz {unlike}.npz") == 1
+        assert analyse(f"compare a=a.json {unlike}={unlike}.json") == 0
+        assert "note: different loads are compared: a was under" in capsys.readouterr().out
+        assert analyse(f"diffusion {unlike}.npz --json {unlike}.json") == 0
+        assert analyse(f"arrhenius 400=D.json 500={unlike}.json") == 1
+        assert analyse(f"mean-force {unlike}.extxyz --bond 0 1 --reference a.json") == 1
+        assert analyse(f"mean-force {unlike}.extxyz --bond 0 1 --json {unlike}.json") == 0
+    capsys.readouterr()
+    assert analyse("compare a=a.json b=b.json other=other.json") == 0
+    assert "loads" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("load", "said"),
+    [
+        (np.array([2.5, 0.0, 0.0]), "the load changes before 300 fs, from loads of 2, 0, 0 eV/Å"),
+        (None, "the load changes before 300 fs, from loads of 2, 0, 0 eV/Å"),
+        (1.0, "'load' at 300 fs is no three numbers"),
+        ("much", "'load' at 300 fs is no three numbers"),
+    ],
+)
+def test_a_load_that_changes_is_two_runs(loaded, capsys, load, said):
+    frames = read("a.extxyz", ":")
+    for atoms in frames[30:]:
+        del atoms.info["load"]
+        if load is not None:
+            atoms.info["load"] = load
+    write("a.extxyz", frames)
+    assert analyse("diffusion a.extxyz --species He") == 1
+    assert said in capsys.readouterr().err
 
 
 def test_a_point_of_a_line_is_at_the_temperature_that_is_said(runs, capsys):

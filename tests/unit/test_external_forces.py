@@ -11,6 +11,7 @@ from conftest import silicon
 from mixpi import MixpiError
 from mixpi.blend.external_forces import external_forces
 from mixpi.config import load_config
+from mixpi.structure import oriented
 from test_config import MINIMAL
 
 
@@ -78,6 +79,10 @@ def test_a_traction_is_a_stress_times_an_area(tmp_path, face, vectors):
         total @ standard.array.T, stress * 1e6 * Pascal * area @ atoms.cell.array.T, rtol=1e-6
     )
     assert np.abs(total).max() > 1e-3
+    _, back = oriented(atoms, "here")
+    np.testing.assert_allclose(
+        found.size(back), 2.0 * np.abs(stress) * 1e6 * Pascal * area, rtol=1e-6
+    )
 
 
 def test_the_energy_has_the_forces_as_its_gradient(tmp_path):
