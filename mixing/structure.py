@@ -103,6 +103,27 @@ def oriented(atoms: Atoms, path: str | Path) -> tuple[Atoms, np.ndarray]:
     return turned, rotation
 
 
+def read_only_frame(path: str | Path) -> Atoms:
+    """The structure in a file that is to have one.
+
+    Parameters
+    ----------
+    path : path-like
+        Any format that ASE reads.
+
+    Raises
+    ------
+    MixpiError
+        If it cannot be read, or has several frames.
+    """
+    frames = read_frames(path)
+    if len(frames) > 1:
+        raise MixpiError(
+            f"{path} has several frames: which one is meant? Write that one into a file of its own"
+        )
+    return frames[0]
+
+
 def read_frames(path: str | Path, *, most: int | None = 2) -> list[Atoms]:
     """The first frames of a structure file.
 

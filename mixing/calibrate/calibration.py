@@ -17,6 +17,7 @@ from ..drivers.mace_driver import PartialSection
 from ..drivers.partial_engine import bulk_means
 from ..errors import MixpiError
 from ..ipi.input import IpiInput, read_ipi_input
+from ..ipi.run_regions import read_groups
 from ..regions.periodic import PeriodicCell
 from ..run.progress import Tell, silent
 from ..structure import read_structure
@@ -234,7 +235,8 @@ def calibrate(
     configured = radii.pop("buffer")
     fill = section.fill if section else "mean"
     means = bulk_means(layered, atoms) if layered is not None and fill == "mean" else None
-    clusters = Clusters(atoms, config.seed_indices, radii, engine, fill=means)
+    groups = read_groups(config, atoms)
+    clusters = Clusters(atoms, config.seed_indices, radii, engine, fill=means, groups=groups)
 
     if given:
         frames, source = given, f"{len(given)} given: {frame}"

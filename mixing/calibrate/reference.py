@@ -21,7 +21,8 @@ from ..blend.clusters import Cluster, extract_cluster
 from ..drivers.engine import Engine
 from ..drivers.partial import LayeredEngine
 from ..errors import MixpiError
-from ..regions.growth import build_regions
+from ..regions.groups import Groups
+from ..regions.growth import build_regions, surround
 from ..regions.periodic import PeriodicCell
 from ..run.progress import Tell, silent
 
@@ -119,6 +120,8 @@ class Clusters:
         The expensive potential.
     fill : ndarray, shape (species, f), optional
         For partial evaluation (:meth:`LayeredEngine.evaluate_partial`).
+    groups : Groups, optional
+        Of atoms that belong together.
     """
 
     def __init__(
@@ -129,7 +132,9 @@ class Clusters:
         engine: Engine,
         *,
         fill: np.ndarray | None = None,
+        groups: Groups | None = None,
     ) -> None:
+        self._groups = groups
         self.numbers, self.cell = atoms.numbers, atoms.cell.array
         self._periodic = PeriodicCell(self.cell)
         self._seeds, self._radii, self._engine = seeds, radii, engine
@@ -140,6 +145,11 @@ class Clusters:
         regions = build_regions(
             positions, self.cell, self._seeds, **self._radii, buffer=buffer or 0.0
         )
+        if self._groups:
+            # as in a run: weights of whole groups, and the buffer around these
+            weights = self._groups.largest(regions.weights)
+            regions = surround(positions, self.cell, weights, buffer=buffer or 0.0)
+            regions = self._groups.with_whole_buffer(regions, buffer or 0.0)
         if buffer is None:
             return Cluster(np.arange(len(self.numbers)), self.numbers, regions.weights)
         return extract_cluster(regions, self.numbers)

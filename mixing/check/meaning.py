@@ -32,6 +32,7 @@ def check_forces(ipi_input: IpiInput, view: IpiView) -> Iterator[str]:
         If the atoms would feel something else than mixed forces.
     """
     for layer in ipi_input.layers:
+        _require_no_bias(ipi_input, layer)
         _check_beads(ipi_input, layer)
         yield from _check_weights(ipi_input, layer, _components(view, layer.name))
     if ipi_input.part == "delta":
@@ -69,6 +70,17 @@ def _check_weights(ipi_input: IpiInput, layer: MixingLayer, forces: list[Force])
             f"warning: the weights of <force forcefield='{name}'> add up to {total:g}, so the "
             f"atoms feel that many times the {_what(layer)}; 1 is usual"
         )
+
+
+def _require_no_bias(ipi_input: IpiInput, layer: MixingLayer) -> None:
+    """A bias is added to the forces: the atoms would feel the layer's twice."""
+    for force in ipi_input.root.iterfind(".//ensemble/bias/force"):
+        if force.get("forcefield", "").strip() == layer.name:
+            raise MixpiError(
+                f"{ipi_input.path.name}: <bias> in <ensemble> names the mixing layer "
+                f"'{layer.name}', whose forces i-PI would add once more to those of <forces>: "
+                "leave it out there"
+            )
 
 
 def _check_beads(ipi_input: IpiInput, layer: MixingLayer) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.constraints import FixAtoms
-from ase.data import covalent_radii
+from ase.data import atomic_masses, covalent_radii
 from ase.units import Bohr, _aut, second
 
 from ..errors import MixpiError
@@ -25,6 +25,9 @@ PATH_TOLERANCE = 0.5
 TOO_CLOSE = 0.5
 #: Share of the sum of two covalent radii below which a start is not relaxed.
 SQUEEZED = 0.7
+#: A mass that is so many times that of its element, or less than it, is hardly meant; muonium has a
+#: ninth of hydrogen's.
+UNLIKE = 20.0
 #: Atoms in a box of that size at most.
 MOST_IN_A_PLACE = 8
 #: ASE's unit of velocity in atomic units.
@@ -85,6 +88,7 @@ def check_structure(ipi_input: IpiInput, view: IpiView, atoms: Atoms) -> Iterato
     )
     yield f"{name}: {len(atoms)} atoms, {atoms.symbols.formula}, the same as i-PI's"
     _require_few_on_one_another(atoms, name)
+    yield from _odd_masses(view, atoms)
     yield from _close_pairs(atoms, name)
     yield from _note_rotation(frames[0], name)
     for read in {file.resolve(): file for file in (path, *_ase_files(ipi_input))}.values():
@@ -108,6 +112,20 @@ def _close_pairs(atoms: Atoms, name: str) -> Iterator[str]:
         f"{share[k]:.0%} of a bond: a learned potential may know no repulsion there, and atoms may "
         "stick together. Relax the structure ('mixpi relax') before it gets hot"
     )
+
+
+def _odd_masses(view: IpiView, atoms: Atoms) -> Iterator[str]:
+    """Masses that no isotope has: of <masses>, or of names that i-PI knows otherwise."""
+    usual = atomic_masses[atoms.numbers]
+    ratio = np.array(view.masses) / usual
+    odd = np.flatnonzero((ratio < 1.0 / UNLIKE) | (ratio > UNLIKE))
+    if len(odd):
+        first = int(odd[0])
+        yield (
+            f"warning: i-PI has a mass of {view.masses[first]:.4g} u for atom {first} (from 0, "
+            f"{atoms.symbols[first]}, {usual[first]:.4g} u; {len(odd)} atom(s) are so): is "
+            "units='dalton' missing? An atomic unit of mass is 0.000549 u"
+        )
 
 
 def _require_few_on_one_another(atoms: Atoms, name: str) -> None:

@@ -11,6 +11,10 @@ from .dynamics_config import EndConfig
 from .simulation import RunningSimulation
 
 
+#: Relative; times that i-PI adds up step by step may be less by so much.
+ROUNDING = 1e-9
+
+
 class End:
     """Lets a run end.
 
@@ -38,7 +42,7 @@ class End:
 
     def see(self) -> None:
         """Look at the end of a step whether it was the last one."""
-        if self._time is not None and self._simulation.time >= self._time:
+        if self._time is not None and self._simulation.time >= self._time * (1.0 - ROUNDING):
             self._simulation.end(f"'end: time', {self._time:g} fs, is reached")
         elif self._condition is not None:
             there = self._simulation.centroids @ self._rotation

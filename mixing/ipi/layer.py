@@ -29,7 +29,7 @@ from .folding import HomeImages
 from .geometries import Geometries
 from .limits import Limits
 from .run_files import RunFiles
-from .run_regions import PREFIX, make_mixer
+from .run_regions import PREFIX, changes_in_words, make_mixer
 from .session import Session
 from .simulation import RunningSimulation, running_simulation
 
@@ -114,7 +114,12 @@ class Layer:
         """Let the regions go on from the state before, and say what starts anew."""
         before, following = part_of(self._state_before, PREFIX), self._mixer.following
         anew = [] if self._state_before else ["the energy estimate, and i-PI's conserved quantity"]
-        if following and before:
+        if following and before and (changed := changes_in_words(following, before)):
+            say_aloud(
+                f"what makes the regions has changed since step {step}, which this run continues "
+                f"from: {changed}. Weights start anew: the parts are not one simulation"
+            )
+        elif following and before:
             following.restore(before)
         elif following:
             anew.append(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from textwrap import shorten
 
+import numpy as np
 from ase import Atoms
 
 from ..blend.mixer import Mixer
@@ -11,11 +15,14 @@ from ..config import MixingConfig
 from ..errors import MixpiError
 from ..regions.following import Following
 from ..regions.groups import Groups
+from ..regions.seed_config import SeedsConfig
 from ..regions.seed_rules import fixed_seeds, make_seed_rule
 
 
 #: How the parts of a state that are the regions' are named.
 PREFIX = "regions."
+#: Characters of a setting that is told.
+LONGEST = 60
 
 
 def make_mixer(config: MixingConfig, atoms: Atoms, *, still: bool = False) -> Mixer:
@@ -48,6 +55,7 @@ def make_mixer(config: MixingConfig, atoms: Atoms, *, still: bool = False) -> Mi
                 tau_out=regions.tau_out,
                 leave=regions.leave,
                 groups=read_groups(config, atoms),
+                made_by=_in_words(config),
             )
         return Mixer(
             atoms.numbers,
@@ -58,6 +66,37 @@ def make_mixer(config: MixingConfig, atoms: Atoms, *, still: bool = False) -> Mi
         )
     except (ValueError, IndexError) as error:
         raise MixpiError(str(error)) from None
+
+
+def _in_words(config: MixingConfig) -> dict[str, str]:
+    """The settings that make the weights, and not only how fast they follow."""
+    regions = config.regions
+    settings = {name: f"{value}" for name, value in regions.radii.items() if name != "buffer"}
+    if config.classified:
+        seeds = config.seeds.model_dump_json() if isinstance(config.seeds, SeedsConfig) else ""
+    else:
+        seeds = json.dumps(list(config.seed_indices))
+    return {**settings, "leave": f"{regions.leave}", "groups": f"{regions.groups}", "seeds": seeds}
+
+
+def changes_in_words(following: Following, before: Mapping[str, np.ndarray]) -> str:
+    """Which settings have made the weights of a state, and are others now; empty for none.
+
+    Parameters
+    ----------
+    following : Following
+        Who would go on from it.
+    before : mapping of str to ndarray
+        The state.
+
+    Returns
+    -------
+    str
+    """
+    return ", ".join(
+        f"{name} ({shorten(then, LONGEST)}, now {shorten(now, LONGEST)})"
+        for name, (then, now) in following.changed_since(before).items()
+    )
 
 
 def read_groups(config: MixingConfig, atoms: Atoms) -> Groups | None:

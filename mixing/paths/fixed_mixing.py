@@ -20,6 +20,7 @@ from ..blend.site_energies import species_offsets, weighted_difference
 from ..config import MixingConfig
 from ..ipi.cluster_text import cluster_text
 from ..ipi.first_look import FirstLook, require_same_cheap
+from ..ipi.folding import HomeImages
 from ..ipi.limits import Limits
 from ..ipi.run_regions import make_mixer
 from ..regions.periodic import PeriodicCell
@@ -116,7 +117,7 @@ class FixedMixing:
         self._mixer = make_mixer(config, atoms, still=True)
         self._mixer.meet(atoms.get_masses(), timestep=0.0)
         self._external = external_forces(config.loads, config.home / config.structure)
-        self._geometries = list(geometries)
+        self._geometries, self._images = list(geometries), HomeImages()
         self._buffers: dict[str, float] = {}
         if CHEAP_ON_CLUSTER.pool in self._pools:
             self._buffers[CHEAP_ON_CLUSTER.pool] = config.regions.buffer
@@ -168,8 +169,12 @@ class FixedMixing:
         """
         for positions in geometries:
             self._limits.require_positions(positions, 1.0, "this geometry")
-        found = self._of_potentials(geometries)
+        found = self._of_potentials([self._home(positions) for positions in geometries])
         return [self._loaded(one, x) for one, x in zip(found, geometries, strict=True)]
+
+    def _home(self, positions: np.ndarray) -> np.ndarray:
+        """The same atoms near the cell, where LAMMPS has right forces for them, too."""
+        return self._images.fold([positions], self._atoms.cell.array)[0]
 
     def _loaded(self, found: FixedResult, positions: np.ndarray) -> FixedResult:
         """What the potentials say of a geometry, and the loads of the configuration."""
@@ -196,7 +201,7 @@ class FixedMixing:
 
     def _align(self) -> None:
         """Look at the structure at rest: the reach of the cheap potential, and the offsets."""
-        at_rest = [self._atoms.positions]
+        at_rest = [self._home(self._atoms.positions)]
         found = self._ask(at_rest)
         around, pool = self._plan.clusters.get(CHEAP_ON_CLUSTER.pool), CHEAP_ON_CLUSTER.pool
         if around is not None and found.get(pool):

@@ -18,7 +18,7 @@ from ..errors import MixpiError
 from ..regions.periodic import PeriodicCell
 from ..regions.search import distance_to_nearest
 from ..run.progress import Tell, silent
-from ..structure import read_frames
+from ..structure import read_only_frame
 from .images import write_frames
 from .starting_up import read_setting
 
@@ -60,7 +60,7 @@ def initial_path(
         raise MixpiError(f"a path has 3 images or more, with both ends, not {images}")
     if method not in METHODS:
         raise MixpiError(f"a path is made by one of {', '.join(METHODS)}, not '{method}'")
-    ends = [read_frames(end)[0] for end in (first, last)]
+    ends = [read_only_frame(end) for end in (first, last)]
     require_ends(*ends, names=(str(first), str(last)))
     path = [ends[0].copy() for _ in range(images - 1)] + [ends[1].copy()]
     for image in path:
@@ -192,7 +192,7 @@ def write_path(
     if relax is not None:
         from .relaxing import relax as relax_one
 
-        require_ends(*(read_frames(end)[0] for end in (first, last)), names=(str(first), str(last)))
+        require_ends(*map(read_only_frame, (first, last)), names=(str(first), str(last)))
         ends: list[str | Path] = []
         for name, end in (("first", first), ("last", last)):
             relaxed = relax_one(

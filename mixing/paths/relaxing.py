@@ -16,7 +16,7 @@ from ase.io.extxyz import write_extxyz
 from ..errors import MixpiError
 from ..files.replacing import replace_text
 from ..run.progress import Tell, silent
-from ..structure import read_frames
+from ..structure import read_only_frame
 from .descent import Descent
 from .fixed_mixing import FixedMixing
 from .images import largest_force, write_frames
@@ -124,7 +124,7 @@ def relax(
     _require_criteria(fmax, steps)
     start = setting.atoms.positions
     if structure is not None:
-        [start] = setting.turned(read_frames(structure)[:1], str(structure))
+        [start] = setting.turned([read_only_frame(structure)], str(structure))
     read = {} if structure is None else {Path(structure): "the structure to relax"}
     files = setting.outputs(output, (".extxyz", ".movie.extxyz", ".json", ".state.npz"), read)
     if afresh:

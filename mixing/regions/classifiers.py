@@ -77,6 +77,9 @@ class UserFunction:
         Of the configuration.
     numbers : ndarray of int, shape (n,)
         Atomic numbers.
+    rotation : ndarray, shape (3, 3)
+        Row vectors in i-PI's frame times this are those in the user's, which the function is
+        given.
 
     Raises
     ------
@@ -86,7 +89,10 @@ class UserFunction:
 
     note = ""
 
-    def __init__(self, target: str, folder: Path, numbers: np.ndarray) -> None:
+    def __init__(
+        self, target: str, folder: Path, numbers: np.ndarray, rotation: np.ndarray
+    ) -> None:
+        self._rotation = rotation
         self._target, self._folder, self._numbers = target, folder.absolute(), np.array(numbers)
         with _importable(self._folder):
             self._function = self._found()
@@ -97,7 +103,9 @@ class UserFunction:
             with _importable(self._folder):
                 # copies: what it does with them is no matter
                 found = self._function(
-                    np.array(positions, dtype=float), self._numbers.copy(), np.array(cell)
+                    np.asarray(positions) @ self._rotation,
+                    self._numbers.copy(),
+                    np.asarray(cell) @ self._rotation,
                 )
         except (Exception, SystemExit) as error:
             raise MixpiError(f"seeds: function {self._target} failed: {words_of(error)}") from None

@@ -6,6 +6,7 @@ The buffer around them is that of the geometry under evaluation, at every one.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -83,6 +84,8 @@ class Following:
         Å; outer radius of the core (:func:`mixpi.build_regions`).
     groups : Groups, optional
         Of atoms that belong together.
+    made_by : mapping of str to str, optional
+        Settings in words, for the state: weights that other ones have made are no start.
 
     Attributes
     ----------
@@ -101,7 +104,9 @@ class Following:
         tau_out: float = 0.0,
         leave: float = 0.0,
         groups: Groups | None = None,
+        made_by: Mapping[str, str] | None = None,
     ) -> None:
+        self._made_by = dict(made_by or {})
         self._seeds, self._n, self._radii = seeds, n, dict(radii)
         self._every, self._leave, self._groups = every, leave, groups
         self._taus = {"tau_in": tau_in, "tau_out": tau_out}
@@ -159,8 +164,18 @@ class Following:
     def state(self) -> dict[str, np.ndarray]:
         """All that later steps depend on, after the last one."""
         own = {"weights": self._weights, "core": self._core, "seeds": self._seed_mask}
+        own["made_by"] = np.array(json.dumps(self._made_by))
         rule = {f"{RULE}{name}": value for name, value in self._seeds.state().items()}
         return {**own, **rule, "step": np.array(-1 if self._step is None else self._step)}
+
+    def changed_since(self, state: Mapping[str, np.ndarray]) -> dict[str, tuple[str, str]]:
+        """Settings that a state was made with and that are others now: name → then, now."""
+        before = json.loads(str(state.get("made_by", "{}")))
+        return {
+            name: (before[name], now)
+            for name, now in self._made_by.items()
+            if before.get(name, now) != now
+        }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on from a state.

@@ -9,6 +9,7 @@ import numpy as np
 from ase import Atoms
 
 from ..errors import MixpiError
+from ..structure import read_oriented
 from .averaging import TimeAverage
 from .classified import ClassifiedSeeds
 from .classifiers import Classifier, CoordinationNumber, UserFunction
@@ -158,7 +159,8 @@ def _classifier(
     if section.coordination is not None:
         return CoordinationNumber(section.coordination)
     if section.function is not None:
-        return UserFunction(section.function, config.home, atoms.numbers)
+        _, rotation = read_oriented(config.home / config.structure)
+        return UserFunction(section.function, config.home, atoms.numbers, rotation)
     assert section.lammps is not None  # one of the three is given
     from ..drivers.lammps_compute import open_compute
 

@@ -23,8 +23,10 @@ from mixpi import MixpiError, build_regions
 from mixpi.calibrate.calibration import calibrate
 from mixpi.calibrate.thermal import read_frames, thermal_run
 from mixpi.cli import main
+from mixpi.config import load_config
 from mixpi.drivers.lammps_driver import LammpsDriver
 from mixpi.drivers.mace import MaceEngine
+from mixpi.ipi.run_regions import make_mixer
 from mixpi.structure import read_structure
 
 
@@ -46,6 +48,43 @@ def make(make_case, mace_tiny):
         return make_case(silicon(3) if atoms is None else atoms, **settings)
 
     return make
+
+
+def test_groups_are_whole_as_in_a_run(make, monkeypatch):
+    """Clusters and errors are those of what a run would have, by its own mixer."""
+    atoms = silicon()
+    atoms.arrays["molecule"] = np.repeat(np.arange(1, 9), 8)
+    radii = {"core": 0.5, "blend": 2.0}
+    case = make(
+        atoms,
+        seeds=[0],
+        regions={**radii, "buffer": 2.0, "groups": "molecule"},
+        cheap={"command": command_driver("toy")},
+        expensive={"lammps_cluster": {"potential": TERSOFF}},
+    )
+    case.write()
+    frames = [silicon(rattle=0.1, seed=seed) for seed in (3, 4)]
+    write(case.folder / "frames.extxyz", frames)
+    monkeypatch.chdir(case.folder)
+    found = calibrate("input.xml", frame="frames.extxyz@:", buffers=[2.0, 3.0])
+    config = load_config("mixing.yaml")
+    engine = config.expensive.driver.load(case.folder)
+    cell = atoms.cell.array
+    for result in found.results:
+        errors = []
+        for frame in frames:
+            plan = make_mixer(config, atoms).plan(
+                [frame.positions], [cell], {"another": result.buffer}, step=0
+            )
+            cluster = plan.clusters["another"]
+            own, weights = cluster.indices, cluster.weights
+            off = engine.evaluate(atoms.numbers[own], frame.positions[own], cell)[1]
+            off = off - engine.evaluate(atoms.numbers, frame.positions, cell)[1][own]
+            assert np.count_nonzero(weights) == 8 and weights.max() == 1.0
+            errors.append(np.sqrt(np.mean(off[weights > 0.0] ** 2)))
+        assert result.atoms == len(own)
+        assert result.errors == pytest.approx(errors[: len(result.errors)], rel=1e-6, abs=1e-9)
+    assert [result.atoms for result in found.results][-1] == 56
 
 
 @pytest.fixture

@@ -151,6 +151,10 @@ REFUSED_XML = {
         ("<ensemble>", "<normal_modes><open_paths>[64]</open_paths></normal_modes><ensemble>"),
         "<open_paths> names atom 64",
     ),
+    "a bias of mixed forces": (
+        ("<ensemble>", "<ensemble><bias><force forcefield='mix'/></bias>"),
+        "<bias> in <ensemble> names the mixing layer 'mix'",
+    ),
     "cell in bohr": ((FILE, FILE + "<cell mode='abc'>[10.92, 10.92, 10.92]</cell>"), "0.5292"),
 }
 
@@ -474,6 +478,15 @@ def test_masses(make_case):
     assert "has masses (30 for atom 0) that i-PI does not use" in warnings(look(case))[0]
     swap(case, ("init.extxyz", "heavy.extxyz"))
     assert warnings(look(case)) == []
+    # by hand, of an isotope, and without units
+    by_hand = f"{FILE}<masses mode='manual' units='dalton'>[{', '.join(['30.0'] * 64)}]</masses>"
+    swap(case, (FILE.replace("init.extxyz", "heavy.extxyz"), by_hand))
+    case.config["structure"] = "init.extxyz"
+    assert warnings(look(case)) == []
+    swap(case, ("<masses mode='manual' units='dalton'>", "<masses mode='manual'>"))
+    [said] = warnings(look(case))
+    assert "a mass of 0.01646 u for atom 0 (from 0, Si, 28.09 u; 64 atom(s) are so)" in said
+    assert "is units='dalton' missing?" in said
 
 
 def test_charges(make_case):

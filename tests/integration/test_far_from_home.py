@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ase.build import bulk, make_supercell
+from ase.io import read
 from conftest import TERSOFF, silicon, the_rest_slow
 from mixpi.drivers.mace import MaceEngine
 from mixpi.ipi.folding import HomeImages
@@ -12,6 +13,7 @@ from mixpi.output.records import read_steps
 from mixpi.structure import read_structure
 
 
+SW = ["pair_style sw", "pair_coeff * * Si.sw Si"]
 REGIONS = {"core": 2.6, "blend": 2.6, "buffer": 4.0}
 
 
@@ -76,6 +78,30 @@ def test_images_do_not_change_the_forces(forces_of, system):
         # i-PI goes on where the file has the atoms
         there = read_structure(case.folder / "init.extxyz").positions
         np.testing.assert_allclose(case.positions()[0], there, rtol=0, atol=1e-7)
+
+
+@pytest.mark.full
+def test_a_relaxation_of_what_has_gone_far(make_case):
+    """Frames of a run are not wrapped: relaxing the last one is relaxing it at home."""
+    atoms, found = silicon(), {}
+    for name, move in {"home": lambda atoms: (0, 0, 0), **MOVES}.items():
+        case = make_case(
+            moved(atoms, move(atoms)),
+            folder=name,
+            seeds=[0],
+            regions=REGIONS,
+            cheap={"lammps": {"potential": TERSOFF}},
+            expensive={"lammps_cluster": {"potential": SW}},
+        )
+        done = case.mixpi("relax", "mixing.yaml", "--steps", "0", "--quiet")
+        found[name] = read(case.folder / "relaxed.extxyz"), done.stderr
+    home, said = found.pop("home")
+    assert np.abs(home.get_forces()).max() > 0.1
+    for name, (far, also_said) in found.items():
+        np.testing.assert_allclose(far.get_forces(), home.get_forces(), atol=1e-6, err_msg=name)
+        there = moved(atoms, MOVES[name](atoms)).positions
+        np.testing.assert_allclose(far.positions, there, atol=1e-7)
+        assert also_said == said
 
 
 @pytest.mark.slow

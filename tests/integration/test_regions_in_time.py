@@ -151,6 +151,23 @@ def test_a_state_without_ours_says_what_starts_anew(make_case):
     assert "Anew starts the energy estimate" in said and "what the regions remember" in said
 
 
+@pytest.mark.parametrize("memory", the_rest_slow([{"every": 0}, {"leave": 6.0}], {"leave": 6.0}))
+def test_regions_that_have_changed_start_anew_and_it_is_said(make_case, memory):
+    """Or a run goes on with the weights of the old ones, whatever is printed before it."""
+    case = make_case(steps=8, checkpoint=6, seeds=[0], **moving(regions={**PLAIN, **memory}))
+    done(case)
+    # how fast weights follow may change without that
+    case.config["regions"].update(tau_out=10.0)
+    assert "has changed since" not in done(case, "md.checkpoint").stderr
+    case.config["regions"].update(core=4.5, blend=2.0)
+    case.config["seeds"] = [0, 40]
+    said = done(case, "md.checkpoint").stderr
+    assert "core (2.5, now 4.5), blend (4.0, now 2.0), seeds ([0], now [0, 40])" in said
+    steps = read_steps(case.folder / "mix.steps")
+    assert steps["core"][5] < 10 and np.all(steps["core"][7:] > 30)
+    assert np.all(steps["seeds"][7:] == 2)
+
+
 @pytest.mark.slow
 def test_a_memory_that_comes_later_starts_anew(make_case):
     case = make_case(steps=8, checkpoint=6, **moving(regions=PLAIN))

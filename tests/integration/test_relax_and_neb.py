@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 from ase.constraints import FixAtoms
-from ase.io import read
+from ase.io import read, write
 from ase.optimize import FIRE
 from conftest import TERSOFF, command_driver, faulty_driver, silicon
 from mixpi import MixpiError
@@ -186,6 +186,8 @@ def test_bad_input(make_case, tmp_path):
     held.write(other, columns=["symbols", "positions", "move_mask"])
     refused(relax, config, other, match="has constraints .FixAtoms., and all atoms would move")
     refused(find_path, config, other, match="has 1 frame")
+    write(other, [silicon(), silicon()])
+    refused(relax, config, other, match=r"has several frames: which one is meant")
     refused(find_path, config, other, k=0.0, match="fmax and k must be positive")
     case.config["expensive"] = {"external": True}
     case.write()

@@ -207,7 +207,7 @@ def folder(tmp_path):
 def test_a_function(folder):
     atoms = bulk("Si", cubic=True)
     atoms.symbols[2] = "C"
-    function = UserFunction("measures:height", folder, atoms.numbers)
+    function = UserFunction("measures:height", folder, atoms.numbers, np.eye(3))
     expected = 2 * atoms.positions[:, 2] * (atoms.numbers == 14)
     np.testing.assert_array_equal(function.values(atoms.positions, atoms.cell.array), expected)
 
@@ -215,7 +215,7 @@ def test_a_function(folder):
 def test_a_function_cannot_change_the_atoms(folder):
     atoms = bulk("Si", cubic=True)
     before = atoms.copy()
-    function = UserFunction("measures:greedy", folder, atoms.numbers)
+    function = UserFunction("measures:greedy", folder, atoms.numbers, np.eye(3))
     for _ in range(2):
         assert function.values(atoms.positions, atoms.cell.array).tolist() == [1.0] * 8
     assert atoms == before
@@ -243,7 +243,9 @@ def test_a_function_cannot_change_the_atoms(folder):
 def test_functions_that_are_none(folder, target, message):
     atoms = bulk("Si", cubic=True)
     with pytest.raises(MixpiError, match=message):
-        UserFunction(target, folder, atoms.numbers).values(atoms.positions, atoms.cell.array)
+        UserFunction(target, folder, atoms.numbers, np.eye(3)).values(
+            atoms.positions, atoms.cell.array
+        )
 
 
 def test_each_folder_has_its_own_module(folder, tmp_path_factory):
@@ -253,7 +255,7 @@ def test_each_folder_has_its_own_module(folder, tmp_path_factory):
     )
     atoms = bulk("Si", cubic=True)
     for place, most in ((folder, 8.1), (other, 0.0), (folder, 8.1)):
-        values = UserFunction("measures:height", place, atoms.numbers).values(
+        values = UserFunction("measures:height", place, atoms.numbers, np.eye(3)).values(
             atoms.positions, atoms.cell.array
         )
         assert values.max() == pytest.approx(most, abs=0.1)
@@ -334,6 +336,13 @@ def test_places_in_words_are_those_of_the_file(tmp_path):
     wanted = np.flatnonzero(atoms.positions[:, 2] > 3.0).tolist()
     assert configured(tmp_path, "where z > 3", atoms).seed_indices == wanted
     section = {"coordination": 0.1, "bounds": [0, 0], "among": "where z > 3"}
+    assert configured(tmp_path, section, atoms).seed_indices == wanted
+    # those that a function is given, too, and the cell with them
+    (tmp_path / "above.py").write_text(
+        "def height(positions, numbers, cell):\n"
+        f"    return positions[:, 2] + 100 * (abs(cell - {atoms.cell.tolist()}).max() > 1e-6)\n"
+    )
+    section = {"function": "above:height", "bounds": [3, 99]}
     assert configured(tmp_path, section, atoms).seed_indices == wanted
 
 

@@ -9,6 +9,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
 from ase.mep import NEB
 from conftest import silicon
 from mixpi import MixpiError
@@ -82,6 +83,9 @@ def test_ends_that_do_not_belong_together(ends, tmp_path):
     refused(last, "not 'spline'", method="spline")
     with pytest.raises(MixpiError, match="does not exist"):
         initial_path(names[0], tmp_path / "nowhere.extxyz")
+    write(names[1], [last, last])
+    with pytest.raises(MixpiError, match=r"b\.extxyz has several frames: which one is meant"):
+        initial_path(*names)
 
 
 def valley(x: float, y: float, barrier: float = 0.5) -> tuple[float, np.ndarray]:
