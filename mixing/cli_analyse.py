@@ -135,6 +135,7 @@ def _track(trajectory: Trajectory, arguments: argparse.Namespace) -> Track:
                 "it was made. Leave --species, --atoms, --defect, --skip and --spacing out"
             )
         return read_track(trajectory.path)
+    _require_meaning(arguments)
     if arguments.defect == "sites":
         if arguments.lattice is None:
             raise MixpiError("--defect sites needs --lattice: bcc, fcc, diamond, sc or a file")
@@ -153,6 +154,21 @@ def _track(trajectory: Trajectory, arguments: argparse.Namespace) -> Track:
         unwrap=arguments.unwrap,
         against_rest=not arguments.with_drift,
     )
+
+
+def _require_meaning(arguments: argparse.Namespace) -> None:
+    """Refuse options that the way of what is asked for does not depend on."""
+    of_atoms = {"--unwrap": arguments.unwrap, "--with-drift": arguments.with_drift}
+    of_sites = {"--lattice": arguments.lattice, "--host": arguments.host}
+    others = {
+        None: {**of_sites, "--cutoff": arguments.cutoff, "--jump": arguments.jump},
+        "sites": {**of_atoms, "--cutoff": arguments.cutoff},
+        "coordination": {**of_atoms, **of_sites},
+    }
+    given = [name for name, value in others[arguments.defect].items() if value]
+    if given:
+        what = f"--defect {arguments.defect}" if arguments.defect else "--species or --atoms"
+        raise MixpiError(f"{' and '.join(given)} would do nothing with {what}: leave out")
 
 
 def _add_zones(kinds: argparse._SubParsersAction) -> None:

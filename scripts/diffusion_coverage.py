@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,10 @@ sys.path.append(str(Path(__file__).parent.parent / "tests" / "unit"))
 from walks import gaussian, hops, vibration
 
 
+def few_hops(rng, number: int) -> np.ndarray:
+    return hops(rng, 500, 1, number / 499)
+
+
 def hops_that_vibrate(rng, width: float) -> np.ndarray:
     return hops(rng, 1000, 1, 0.03) + vibration(rng, 1000, 1, 0.8, width)
 
@@ -29,6 +34,7 @@ def hops_that_vibrate(rng, width: float) -> np.ndarray:
 WALKS = {
     "walk with noise": (lambda rng: gaussian(rng, 600, 1, 0.1, 0.2), 0.01 / 2),
     "rare hops": (lambda rng: hops(rng, 1000, 1, 0.03), 0.03 / 6),
+    **{f"{n} hops": (partial(few_hops, number=n), n / 499 / 6) for n in (3, 5, 8, 15)},
     "hops, vibration 0.1": (lambda rng: hops_that_vibrate(rng, 0.1), 0.03 / 6),
     "hops, vibration 0.2": (lambda rng: hops_that_vibrate(rng, 0.2), 0.03 / 6),
     "steps that remember": (

@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from mixpi.analysis.arrhenius import arrhenius
 from mixpi.analysis.combining import combine
 from mixpi.analysis.results import Report, Result, read_report, with_error
+from mixpi.analysis.statistics import at_most
 from mixpi.errors import MixpiError
 from table_and_figure import write_table_and_figure
 
@@ -82,7 +83,7 @@ class Arm:
             return f"< {self.bound.value:.2g} (95 %, no jump)"
         if self.seen or not np.isfinite(found.error):
             return with_error(found.value, found.error)
-        return f"< {max(found.value, 0.0) + 1.645 * found.error:.2g} (95 %)"
+        return f"< {at_most(found.value, found.error):.2g} (95 %)"
 
 
 def arms_of(folder: Path) -> list[Arm]:
@@ -235,7 +236,7 @@ def draw(
             bound = not arm.seen and np.isfinite(error)
             axes.errorbar(
                 [x],
-                [max(value, 0.0) + 1.645 * error if bound else value],
+                [at_most(value, error) if bound else value],
                 None if bound or not np.isfinite(error) else [error],
                 fmt="v" if bound else "os^D*"[number],
                 color=f"C{number}",

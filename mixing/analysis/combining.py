@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,6 +16,8 @@ from .results import Report, Result
 
 #: Chance below which runs are said not to agree.
 RARE = 0.01
+#: How results end that are of one of several runs, and of another one in each report.
+_OF_ONE_RUN = re.compile(r" of run \d+$")
 
 
 def combine(reports: Mapping[str, Report]) -> Report:
@@ -50,24 +53,25 @@ def combine(reports: Mapping[str, Report]) -> Report:
     require_same(conditions)
     found, notes = [], [f"{len(reports)} run{'s' if len(reports) > 1 else ''}"]
     notes += [f"{name}: {note}" for name, report in reports.items() for note in report.notes]
-    first, *others = reports.values()
+    first = next(iter(reports.values()))
     if first.analysis == "reflection":
         raise MixpiError(
             "shares of few shots are not to be averaged: give these files to 'mixpi analyse "
             "reflection', which counts all shots together"
         )
-    for one in first.results:
-        rows = [one, *(r for other in others for r in other.results if r.name == one.name)]
+    names = dict.fromkeys(r.name for report in reports.values() for r in report.results)
+    for name in (name for name in names if not _OF_ONE_RUN.search(name)):
+        rows = [r for report in reports.values() for r in report.results if r.name == name]
         if len(rows) < len(reports):
-            notes.append(f"{one.name} is not in all runs")
+            notes.append(f"{name} is not in all runs")
         elif not all(np.isfinite(row.value) and 0.0 < row.error < np.inf for row in rows):
-            notes.append(f"{one.name} has no error in one of the runs, and is left out")
+            notes.append(f"{name} has no error in one of the runs, and is left out")
         else:
             result, chance = _together(rows)
             found.append(result)
             if chance < RARE:
                 notes.append(
-                    f"{one.name}: the runs do not agree (by chance {100 * chance:.2g} %): are "
+                    f"{name}: the runs do not agree (by chance {100 * chance:.2g} %): are "
                     "they of one simulation, and in equilibrium?"
                 )
     if not found:
@@ -90,8 +94,21 @@ def _together(rows: Sequence[Result]) -> tuple[Result, float]:
     # about the mean whose scatter is distributed as χ²
     centre = np.average(values, weights=errors**-2.0)
     scatter, freedom = float((((values - centre) / errors) ** 2).sum()), len(rows) - 1
+    independent = float(samples.sum())
     if scatter > freedom > 0:
+        independent = _worth(scatter / freedom, independent, len(rows))
         error *= (scatter / freedom) ** 0.5
     chance = float(chi2.sf(scatter, freedom)) if freedom else 1.0
     value = float(weights @ values)
-    return Result(rows[0].name, value, error, rows[0].units, float(samples.sum())), chance
+    return Result(rows[0].name, value, error, rows[0].units, independent), chance
+
+
+def _worth(stretched: float, samples: float, runs: int) -> float:
+    """Samples that a variance is worth which the scatter of few runs has made so much larger.
+
+    What is added is known as well as few runs tell it (F. E. Satterthwaite, Biometrics 2, 110,
+    1946).
+    """
+    of_samples = 1.0 / max(samples - 1.0, 1.0) if np.isfinite(samples) else 0.0
+    added = (stretched - 1.0) ** 2 / (runs - 1)
+    return 1.0 + stretched**2 / (of_samples + added)

@@ -20,7 +20,7 @@ from .displacements import (
     unlike_walkers,
 )
 from .results import Report, Result
-from .statistics import mean
+from .statistics import at_most, mean
 from .tracks import Track
 
 
@@ -72,13 +72,15 @@ class Line:
     def interval(self) -> tuple[float, float]:
         """Where D is with 95 %, Å²/fs: as of a sum of squares of so many independent values.
 
-        From 0 on, up to a one-sided bound, where D cannot be told from zero.
+        Its lower end is that of a number of events, of rare hops, if that is lower. From 0 on, up
+        to a one-sided bound, where D cannot be told from zero.
         """
         if self.coefficient < SEEN * self.error:
-            return 0.0, max(self.coefficient, 0.0) + 1.645 * self.error
+            return 0.0, at_most(self.coefficient, self.error)
         freedom = 2.0 * (self.coefficient / self.error) ** 2
-        low, high = freedom * self.coefficient / chi2.ppf((0.975, 0.025), freedom)
-        return float(low), float(high)
+        low, high = freedom / chi2.ppf((0.975, 0.025), freedom)
+        low = min(low, chi2.ppf(0.025, freedom) / freedom)
+        return float(low * self.coefficient), float(high * self.coefficient)
 
 
 def fit(track: Track, first: float | None = None, last: float | None = None) -> Line:
@@ -111,6 +113,9 @@ def fit(track: Track, first: float | None = None, last: float | None = None) -> 
     the fourth moment added, without which rare hops would seem to be many.
     """
     frames = len(track.times)
+    for lag in (first, last):
+        if lag is not None and not 0.0 < lag < np.inf:
+            raise MixpiError(f"a lag must be a positive time, not {lag:g} fs")
     longest = int(LONGEST * frames) if last is None else round(last / track.spacing)
     most = (frames - 1) // WINDOWS
     starts = _growing(most) if first is None else [round(first / track.spacing)]
@@ -336,7 +341,11 @@ def _add_jumps(
 ) -> None:
     """How often the site has changed, and the bound of D where it never did."""
     seen = [mean(track.jumps) for track in tracks if track.jumps is not None]
+    if jump is not None and not 0.0 < jump < np.inf:
+        raise MixpiError(f"the length of a jump must be positive, not {jump:g} Å")
     if len(seen) < len(tracks):
+        if jump is not None:
+            notes.append("whether anything has jumped is not known here: 'jump' is of no use")
         return
     rates = np.array([1e3 / track.spacing for track in tracks])  # frames a ps
     values = np.array([one.value for one in seen]) * rates

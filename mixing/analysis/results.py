@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -100,8 +101,13 @@ class Report:
         return replace(self, files=tuple(map(str, files)))
 
     def write(self, path: Path) -> None:
-        """Write it as JSON; what is not finite is null."""
-        replace_text(path, json.dumps(_finite(asdict(self)), indent=1, allow_nan=False) + "\n")
+        """Write it as JSON; what is not finite is null.
+
+        Names of files are those that they have from its folder, so that ``mix.extxyz`` of two
+        folders are two.
+        """
+        found = {**asdict(self), "files": [_from(path.parent, file) for file in self.files]}
+        replace_text(path, json.dumps(_finite(found), indent=1, allow_nan=False) + "\n")
 
 
 def read_report(path: str | Path) -> Report:
@@ -135,7 +141,8 @@ def read_report(path: str | Path) -> Report:
                     **row,
                 )
             )
-        files, notes = tuple(found.pop("files")), tuple(found.pop("notes"))
+        files = tuple(os.path.normpath(Path(path).parent / file) for file in found.pop("files"))
+        notes = tuple(found.pop("notes"))
         under = _read_conditions(**found.pop("conditions", {}))  # older ones do not tell
         return Report(files=files, notes=notes, results=tuple(results), conditions=under, **found)
     except OSError:
@@ -145,6 +152,13 @@ def read_report(path: str | Path) -> Report:
             f"{path} is no result of mixpi analyse ({type(error).__name__}: {error}): give a file "
             "that its --json has written"
         ) from None
+
+
+def _from(folder: Path, file: str) -> str:
+    try:
+        return os.path.relpath(file, folder)
+    except ValueError:  # of another drive
+        return str(Path(file).absolute())
 
 
 def _read_interval(ends: Sequence[float | None]) -> tuple[float, float]:

@@ -11,11 +11,14 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import chi2
 
 
 #: Independent samples below which an error bar is a guess: a correlation as long as the data
 #: themselves looks shorter than it is, and even a random walk seems to be worth a dozen.
 FEWEST = 30
+#: Events that may be hidden in an error.
+HIDDEN = 0.5
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,30 @@ def together(estimates: Sequence[Estimate | None]) -> Estimate | None:
     value, error, independent = np.array([astuple(one) for one in known]).T
     rss = float(np.sqrt(np.sum(error**2)))
     return Estimate(float(value.mean()), rss / len(known), float(independent.sum()))
+
+
+def at_most(value: float, error: float) -> float:
+    """One-sided bound (95 %) of a rate of rare events that cannot be told from zero.
+
+    A rate by k events has the relative error 1/√k, so that (value / error)² tells how many there
+    were; the bound is the largest rate that gives no more than k with 5 % (F. Garwood, Biometrika
+    28, 437, 1936). Of noise in which half an event at most would be hidden, k is next to nothing.
+
+    Parameters
+    ----------
+    value, error : float
+        With its standard error, in any unit.
+
+    Returns
+    -------
+    float
+    """
+    if not 0.0 < error < np.inf:
+        return float("inf")
+    seen = max(value, 0.0)
+    each = error**2 / max(seen, np.sqrt(HIDDEN) * error)  # what one event adds to the rate
+    events = seen / each
+    return float(each * chi2.ppf(0.95, 2.0 * events + 2.0) / 2.0)
 
 
 def inefficiency(values: ArrayLike) -> float:

@@ -21,6 +21,8 @@ from .trajectories import Trajectory, choose, periodic_cell, require_even
 FEWEST = 30
 #: Of the cell; a step between frames that is longer may be an image's.
 FAR = 0.25
+#: Of the mean square displacement; more than that by what is taken off is spoken of.
+MOBILE = 0.05
 #: How the name of a kept track ends, and to how many Å it is rounded.
 SUFFIX, RESOLUTION = ".npz", 1e-3
 
@@ -162,22 +164,46 @@ def follow_atoms(
     for time, atoms in trajectory.frames():
         cell = periodic_cell(atoms, path, cell)
         if not times:
+            strayed = np.zeros((len(atoms), 3))
             chosen = choose(atoms, path, species, indices)
             rest = np.setdiff1d(np.arange(len(atoms)), chosen) if against_rest else chosen[:0]
             place = np.zeros((len(chosen), 3))
         else:
             step = atoms.positions - last
             moved = sure_step(step[chosen], cell, trajectory, time, chosen, unwrap=unwrap)
-            drift = cell.fold(step[rest]).mean(axis=0) if len(rest) else np.zeros(3)
+            others = cell.fold(step[rest])
+            drift = others.mean(axis=0) if len(rest) else np.zeros(3)
+            strayed[rest] += others - drift
             place = places[-1] + moved - drift
         times.append(time)
         places.append(place)
         last = atoms.positions
     found = require_even(path, times, FEWEST)
-    notes = () if len(rest) or not against_rest else ("all atoms are chosen: drift is in it",)
+    notes = _of_the_rest(strayed[rest], places[-1]) if len(rest) else ()
+    if against_rest and not len(rest):
+        notes = ("all atoms are chosen: drift is in it",)
     who = " and ".join(sorted(set(np.array(atoms.get_chemical_symbols())[chosen])))
     positions = np.array(places)
     return Track(str(path), found, positions, None, notes, who, trajectory.conditions)
+
+
+def _of_the_rest(strayed: np.ndarray, place: np.ndarray) -> tuple[str, ...]:
+    """A note if the mean of the others is no crystal's drift, but of few that diffuse themselves.
+
+    Parameters
+    ----------
+    strayed, place : ndarray, shape (k, 3), (m, 3)
+        Where the others are against their mean, and the walkers, at the end; Å.
+    """
+    added = np.mean(np.sum(strayed**2, axis=1)) / len(strayed)
+    share = added / max(float(np.mean(np.sum(place**2, axis=1))), np.finfo(float).tiny)
+    if share < MOBILE:
+        return ()
+    return (
+        f"the {len(strayed)} other atoms, whose drift is taken off, move so much themselves that "
+        f"about {min(share, 1.0):.0%} of the mean square displacement may be theirs: see what "
+        "--with-drift says",
+    )
 
 
 def sure_step(

@@ -100,7 +100,7 @@ def arms(folder: Path) -> list[Arm]:
     for path in (path for path in folder.iterdir() if path.is_dir()):
         name, energy = path.name.split("_")
         costs = [json.loads(one.read_text()) for one in sorted(path.glob("cost.*.json"))]
-        found.append(Arm(name, float(energy), read_report(path.with_suffix(".json")), costs))
+        found.append(Arm(name, float(energy), read_report(f"{path}.json"), costs))
     return sorted(found, key=lambda arm: (arm.energy, arm.name == "expensive"))
 
 

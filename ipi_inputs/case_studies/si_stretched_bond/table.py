@@ -73,11 +73,13 @@ def arms(folder: Path) -> Iterator[Arm]:
     reference = read_report(folder / f"{REFERENCE}.json")
     at_rest = json.loads((folder / "at_rest.json").read_text())
     [zero] = at_rest[REFERENCE].values()
-    for path in sorted((one.with_suffix(".json") for one in folder.glob("*/")), key=order):
+    for path in sorted((one.with_name(f"{one.name}.json") for one in folder.glob("*/")), key=order):
         report, away = read_report(path), None
         if path.stem != REFERENCE:
             away = compare({"arm": report, REFERENCE: reference}, ["force"]).results[-1]
-        runs = [json.loads(run.read_text()) for run in sorted(path.with_suffix("").glob("run.*"))]
+        runs = [
+            json.loads(run.read_text()) for run in sorted(path.with_name(path.stem).glob("run.*"))
+        ]
         names = ("speed_up", "mixed_s", "all_expensive_s")
         gains = [[run[name] for name in names] for run in runs if "speed_up" in run]
         gain = np.median(gains, axis=0) * (1.0, 1e3, 1e3) if gains else None
