@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import ArrayLike
+from scipy.fft import dct
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -13,15 +15,19 @@ from ..regions.centre import RegionCentre
 from ..regions.pairs import Pairs, pairs_within
 from ..regions.periodic import PeriodicCell
 from .results import Report, Result
-from .statistics import mean
+from .statistics import Estimate
 from .tracks import FAR
 from .trajectories import Trajectory, periodic_cell, require_even
 
 
 #: Neighbours in the two shells of bcc, and how many of them have 6 and 4 neighbours in common.
 BCC, SIX, FOUR = 14, 8, 6
-#: Windows that the glide is cut into.
-WINDOWS = 40
+#: Cosines along the run that the glide is taken from, the slowest ones.
+COSINES = 40
+#: Parts of a run in whose means the line has to stay in its valley to be called at rest.
+PARTS = 10
+#: Valleys; over fewer the error of the velocity, about that of their number, is a guess.
+FEW = 10
 #: Share of the frames in which there may be another group as large as half the line, far away,
 #: or the line may be spread over the cell.
 SEVERAL = 0.5
@@ -120,8 +126,7 @@ def line_velocity(
     """How fast a dislocation line glides.
 
     Its place is the mean of the largest group of atoms that are not bcc, followed through the
-    boundaries. The velocity is the mean of those in windows beside one another, whose
-    differences, and their autocorrelation, give the error.
+    boundaries; for the velocity see :func:`velocity_of`.
 
     Parameters
     ----------
@@ -140,8 +145,7 @@ def line_velocity(
     Returns
     -------
     Report
-        ``velocity`` in m/s; where the line has stayed in its valley, ``velocity at most (95 %)``:
-        more than −ln 0.05 ≈ 3 steps by √6/3 of an edge of the crystal would have shown one.
+        As :func:`line_results` has them.
 
     Raises
     ------
@@ -181,42 +185,119 @@ def line_velocity(
         places.append(float(place))
         heights.append(float(middle[normal]))
         sizes.append(int(found.sum()))
-    even = require_even(path, times, WINDOWS + 1)
+    even = require_even(path, times, COSINES + 1)
     if unclear > SEVERAL * len(times):
         raise MixpiError(
             f"{path}: in {unclear} of {len(times)} frames atoms that are not bcc lie across the "
             "cell, or far from the largest group of them there is one that is half as large: "
             "surfaces, or more than one line. Leave all but one line out (--within)"
         )
-    ends = np.linspace(0, len(even) - 1, WINDOWS + 1).astype(int)
-    speed = mean(np.diff(np.array(places)[ends]) / np.diff(even[ends]))
-    unit = 1e3 * M_PER_S
-    notes = [f"the line has {min(sizes)} to {max(sizes)} atoms"]
-    bounds = []
-    if not speed.tells:
-        notes.append(
-            f"{speed.independent:.3g} independent windows are too few to trust the error: run "
-            "longer"
-        )
-    edge = cutoff / EDGES
-    if np.ptp(places) < STANDS * edge:
-        most = -np.log(0.05) * VALLEY * edge / float(np.ptp(even)) * unit
-        bounds = [Result("velocity at most (95 %)", most, np.inf, "m/s")]
-        notes.append("the line has stayed where it was: no velocity, only a bound")
+    results, notes = line_results(even, places, heights, cutoff / EDGES)
     return Report(
         "line",
         (str(path),),
-        (
-            Result("velocity", speed.value * unit, speed.error * unit, "m/s", speed.independent),
-            Result("glided", places[-1] - places[0], np.inf, "Å"),
-            Result("left its plane by", heights[-1] - heights[0], np.inf, "Å"),
-            *bounds,
-        ),
-        tuple(notes),
+        results,
+        (f"the line has {min(sizes)} to {max(sizes)} atoms", *notes),
         {"time_ps": even / 1e3, "place_A": places, "height_A": heights},
         f"a line that glides along {'xyz'[glide]} in a plane normal to {'xyz'[normal]}",
         trajectory.conditions,
     )
+
+
+def line_results(
+    times: ArrayLike, places: ArrayLike, heights: ArrayLike | None, edge: float
+) -> tuple[tuple[Result, ...], tuple[str, ...]]:
+    """What the places of a line tell: also those that a report has kept.
+
+    Parameters
+    ----------
+    times : array_like, shape (n,)
+        fs; evenly spaced.
+    places, heights : array_like, shape (n,)
+        Å, along the glide and the normal of its plane; of old reports no heights are known.
+    edge : float
+        Å, of the crystal.
+
+    Returns
+    -------
+    results : tuple of Result
+        ``velocity`` in m/s, ``glided``, ``left its plane by`` where heights are known, and where
+        the line has stayed in its valley ``velocity at most (95 %)``: more than −ln 0.05 ≈ 3
+        steps by √6/3 of an edge would have shown one.
+    notes : tuple of str
+    """
+    times, places = np.asarray(times, dtype=float), np.asarray(places, dtype=float)
+    ways = [places] if heights is None else [places, np.asarray(heights, dtype=float)]
+    unit = 1e3 * M_PER_S
+    speed = velocity_of(times, places)
+    results = [
+        Result("velocity", speed.value * unit, speed.error * unit, "m/s", speed.independent),
+        *(
+            Result(name, float(way[-1] - way[0]), np.inf, "Å")
+            for name, way in zip(("glided", "left its plane by"), ways, strict=False)
+        ),
+    ]
+    if all(_stays(way, edge) for way in ways):
+        most = -np.log(0.05) * VALLEY * edge / float(np.ptp(times)) * unit
+        results.append(Result("velocity at most (95 %)", most, np.inf, "m/s"))
+        return tuple(results), ("the line has stayed where it was: no velocity, only a bound",)
+    over = float(np.linalg.norm([way[-1] - way[0] for way in ways])) / (VALLEY * edge)
+    few = f"the line has got {over:.1f} valleys further: too few to trust the error, run longer"
+    return tuple(results), (few,) if over < FEW else ()
+
+
+def velocity_of(times: ArrayLike, places: ArrayLike) -> Estimate:
+    """The mean velocity of what hops at random, and is seen with noise.
+
+    Hops add up to a random walk, of variance q a frame, around the straight line; the noise of
+    the places, of variance r, does not add up. In a cosine transform of the n places both are
+    diagonal: cosine k has the variance r + q / (4 sin²(π k / 2 n)) (as the sine transform of the
+    displacements has, A. J. Berglund, Phys. Rev. E 82, 011917, 2010). So the velocity is a
+    weighted mean over cosines, which for hops alone is that between both ends and for noise alone
+    the slope by least squares. q / r is the most likely one by restricted maximum likelihood.
+
+    Only the slowest cosines count (as in U. K. Müller and M. W. Watson, Econometrica 76, 979,
+    2008): noise that is forgotten within the shortest of their half periods, a fortieth of the
+    run, is as good as white, and its shape is of no matter. Longer memory looks like hops, and
+    makes the error too large.
+
+    Parameters
+    ----------
+    times, places : array_like, shape (n,)
+        Times evenly spaced, n > 4.
+
+    Returns
+    -------
+    Estimate
+        Å/fs for fs and Å. ``independent`` are the cosines: runs count alike whether or not the
+        line hopped in them.
+    """
+    times, places = np.asarray(times, dtype=float), np.asarray(places, dtype=float)
+    n = len(times)
+    straight, seen = dct(np.array([times - times[0], places - places[0]]), norm="ortho")
+    modes = np.arange(1, min(COSINES, n - 1) + 1)
+    straight, seen = straight[modes], seen[modes]
+    # up to which cosine the walk exceeds the noise
+    crossing = np.array([0.0, *np.geomspace(0.3, 3.0 * COSINES, COSINES)])[:, None]
+    sines = np.sin(np.pi * modes / (2.0 * n))
+    variance = 1.0 + (crossing * sines[0] / sines) ** 2
+    known = np.sum(straight**2 / variance, axis=1)
+    velocity = np.sum(straight * seen / variance, axis=1) / known
+    rest = np.sum((seen - velocity[:, None] * straight) ** 2 / variance, axis=1)
+    rest = np.maximum(rest / (len(modes) - 1), np.finfo(float).tiny)  # a line without noise
+    likelihood = -np.log(variance).sum(axis=1) - np.log(known) - (len(modes) - 1) * np.log(rest)
+    best = int(np.argmax(likelihood))
+    return Estimate(
+        float(velocity[best]), float(np.sqrt(rest[best] / known[best])), float(len(modes))
+    )
+
+
+def _stays(way: np.ndarray, edge: float) -> bool:
+    """Whether the line stays in its valley, by means over parts of the run.
+
+    Of single frames the noise would reach out of any valley if the run is long enough.
+    """
+    return bool(np.ptp([part.mean() for part in np.array_split(way, PARTS)]) < STANDS * edge)
 
 
 def _is_unclear(

@@ -1,4 +1,7 @@
-"""Common neighbours against sets, and a row of vacancies that glides as fast as it was made to."""
+"""Common neighbours against sets, lines that glide as fast as they were made to.
+
+They are places with noise, many times over, or a row of vacancies.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import pytest
 from ase.build import bulk
 from ase.io import write
 from mixpi import MixpiError
-from mixpi.analysis.line import is_bcc, line_velocity
+from mixpi.analysis.line import is_bcc, line_results, line_velocity, velocity_of
 from mixpi.analysis.trajectories import Trajectory
 from mixpi.cli import main
 from mixpi.regions.pairs import pairs_within
@@ -54,6 +57,75 @@ def test_other_crystals_are_none():
             assert not is_bcc(pairs, len(atoms), cutoff).any()
 
 
+def remembered(rng, shape: tuple[int, int], size: float, memory: float) -> np.ndarray:
+    """Noise of which a share ``memory`` lasts until the next frame."""
+    noise = rng.normal(size=shape)
+    for before, now in zip(noise.T[:-1], noise.T[1:], strict=True):
+        now *= np.sqrt(1.0 - memory**2)
+        now += memory * before
+    return size * noise
+
+
+@pytest.mark.parametrize("frames", [75, 400])
+@pytest.mark.parametrize(
+    ("motion", "hops", "memory", "too_large"),
+    [
+        ("stands", 0, 0.0, 2.0),
+        ("stands", 0, 0.5, 3.5),  # memory looks like hops, above all in few frames
+        ("glides", 6, 0.0, 2.0),
+        ("hops", 5, 0.0, 1.1),
+        ("hops", 5, 0.6, 1.1),
+        ("hops", 30, 0.0, 1.1),
+    ],
+)
+def test_errors_are_the_spread_of_many_runs(frames, motion, hops, memory, too_large):
+    """At rest and in steady glide they are of the noise, else of the number of hops, √N."""
+    rng = np.random.default_rng(8)
+    runs, step, noise = 300, EDGE * np.sqrt(2 / 3), 0.3
+    times = np.linspace(0.0, 6000.0, frames)
+    places = remembered(rng, (runs, frames), noise, memory)
+    if motion == "hops":
+        places[:, 1:] += step * rng.poisson(hops / (frames - 1), (runs, frames - 1)).cumsum(axis=1)
+    else:
+        places += np.linspace(0.0, hops * step, frames)
+    found = [velocity_of(times, one) for one in places]
+    values, errors = np.array([(one.value, one.error) for one in found]).T * 6000.0
+    away = np.abs(values - hops * step)
+    assert np.mean(values) == pytest.approx(hops * step, abs=4 * np.std(values) / np.sqrt(runs))
+    # of five hops √N itself covers 60 and 87 %
+    assert np.mean(away < errors) > 0.57 and np.mean(away < 2 * errors) > 0.83
+    assert 0.85 < np.sqrt(np.mean(errors**2)) / np.std(values) < too_large
+    if motion == "hops":
+        assert np.std(values) == pytest.approx(step * np.sqrt(hops), rel=0.15)
+    elif not memory:
+        # as the slope by least squares has it
+        assert np.std(values) < 1.2 * noise * np.sqrt(12.0 / frames)
+
+
+@pytest.mark.parametrize("frames", [41, 400, 10_000])
+def test_a_line_stays_however_long_one_looks(frames):
+    """Nor does it for a while only, or out of its plane, whatever the noise reaches to."""
+    rng = np.random.default_rng(1)
+    times = np.linspace(0.0, 5000.0, frames)
+    place, height = remembered(rng, (2, frames), 0.3, 0.3)
+    hop = 2.6 * (times > 4000.0)
+    name, most = "velocity at most (95 %)", 3.0 * EDGE * np.sqrt(2 / 3) / 5.0 * 100.0
+    for heights in (height, None):
+        *_, bound = line_results(times, place, heights, EDGE)[0]
+        assert bound.name == name and bound.value == pytest.approx(most, rel=2e-3)
+    for moved in ((place + hop, height), (place, height + hop), (place + hop, None)):
+        results, (note,) = line_results(times, *moved, EDGE)
+        assert name not in [one.name for one in results]
+        assert "valleys further: too few" in note
+    assert not line_results(times, place + 20 * hop, height, EDGE)[1]
+
+
+def test_a_line_without_noise():
+    times = np.arange(50.0)
+    assert velocity_of(times, 3.0 * times).value == pytest.approx(3.0)
+    assert velocity_of(times, np.ones(50)).error == pytest.approx(0.0)
+
+
 def gliding(rng, frames: int, hop: float, spacing: float = 100.0) -> tuple[list, float]:
     """Rows of vacancies along z that hop along x in a share of the frames; how far, Å."""
     crystal = bulk("W", "bcc", a=EDGE, cubic=True).repeat((8, 6, 4))
@@ -81,6 +153,9 @@ def test_a_line_that_glides(tmp_path):
     assert found.value == pytest.approx(exact, abs=3.5 * found.error)
     # hops are independent: the error of their number is that of a binomial
     assert found.error == pytest.approx(exact * np.sqrt(0.75 / (0.25 * 120)), rel=0.4)
+    kept = report.curves
+    again, _ = line_results(kept["time_ps"] * 1e3, kept["place_A"], kept["height_A"], EDGE)
+    assert [str(one) for one in again] == [str(one) for one in report.results]
 
 
 @pytest.mark.full
