@@ -21,6 +21,9 @@ from .trajectories import Trajectory, periodic_cell, require_even
 
 #: Atoms in the cubic cell of a crystal.
 CRYSTALS = {"sc": 1, "bcc": 2, "fcc": 4, "diamond": 8}
+#: Atoms by which a crystal is sought, how many of their guesses are followed up, and how often one
+#: is made better.
+ASKED, FOLLOWED, ROUNDS = 128, 4, 10
 #: Share of the frames in which a second defect may be there.
 SEVERAL = 0.1
 #: By coordination number how much an atom is one of a dumbbell in bcc, where a perfect site has
@@ -60,16 +63,59 @@ class Sites:
         self._offset = np.zeros(3)
         self._last: np.ndarray | None = None
 
-    def nearest(self, positions: np.ndarray) -> np.ndarray:
-        """The site of each atom (n,), of the crystal where its atoms are: it may drift."""
-        if self._last is not None:
+    def occupation(self, positions: np.ndarray) -> np.ndarray:
+        """To how many atoms each site is the nearest (m,), of the crystal where its atoms are.
+
+        It may begin anywhere in the cell, and drift.
+        """
+        if self._last is None:
+            self._offset = self._sought(positions)
+        else:
             self._offset = self._offset + self._cell.fold(positions - self._last).mean(axis=0)
         self._last = positions
-        for _ in range(2):
-            _, found = self._tree.query(_into(positions - self._offset, self._edges))
-            off = self._cell.fold(positions - self._offset - self.positions[found])
-            self._offset = self._offset + off.mean(axis=0)
-        return found
+        settled = self._settled(positions, self._offset)
+        self._offset = settled.offset
+        return settled.occupation
+
+    def _sought(self, positions: np.ndarray) -> np.ndarray:
+        """Where the crystal is against its sites, Å.
+
+        Who settles from a wrong guess may stay half a lattice constant off, with atoms of one
+        sublattice at sites of another. A guess is right that puts the first site at an atom of its
+        own sublattice: those of some atoms are judged by all these atoms, the best by all atoms.
+        """
+        some = np.random.default_rng(0).permutation(positions)[:ASKED]
+        guesses = np.vstack([np.zeros(3), some - self.positions[0]])
+        away, _ = self._tree.query(_into(some - guesses[:, None], self._edges))
+        best = np.argsort(np.mean(away**2, axis=1), kind="stable")[:FOLLOWED]
+        settled = [self._settled(positions, guesses[one]) for one in (0, *best)]
+        return min(settled, key=lambda one: (one.misfits, one.away)).offset
+
+    def _settled(self, positions: np.ndarray, offset: np.ndarray) -> _Settled:
+        """With atoms at their sites on average, from an offset on."""
+        found = np.empty(0, dtype=int)
+        for _ in range(ROUNDS):
+            last = found
+            _, found = self._tree.query(_into(positions - offset, self._edges))
+            off = self._cell.fold(positions - offset - self.positions[found])
+            offset = offset + off.mean(axis=0)
+            if np.array_equal(found, last):
+                break
+        count = np.bincount(found, minlength=len(self.positions))
+        return _Settled(offset, count, float(np.mean(off**2)))
+
+
+class _Settled(NamedTuple):
+    """Where a crystal may be, Å, with the atoms of each site, and their mean square off it, Å²."""
+
+    offset: np.ndarray
+    occupation: np.ndarray
+    away: float
+
+    @property
+    def misfits(self) -> int:
+        """Sites that have not one atom."""
+        return int(np.count_nonzero(self.occupation != 1))
 
 
 def _into(positions: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -141,7 +187,8 @@ def follow_by_sites(trajectory: Trajectory, crystal: str, host: str | None = Non
     Raises
     ------
     MixpiError
-        If there is no defect, or several, or it is lost between frames.
+        If there is no defect, or several (in the first frame, or in many), or it is lost between
+        frames.
     """
     times: list[float] = []
     places: list[np.ndarray] = []
@@ -157,11 +204,11 @@ def follow_by_sites(trajectory: Trajectory, crystal: str, host: str | None = Non
         if sites is None:
             sites = Sites(lattice(crystal, atoms), cell)
             wanted = _occupation(len(atoms), len(sites.positions), trajectory.path)
-        count = np.bincount(sites.nearest(atoms.positions), minlength=len(sites.positions))
+        count = sites.occupation(atoms.positions)
         found = np.flatnonzero(count > 1) if wanted > 1 else np.flatnonzero(count == 0)
         unclear += len(found) > 1
         if here < 0:
-            here = int(found[0])
+            here = _only(found, wanted, trajectory, time)
             places.append(np.zeros(3))
         else:
             steps = cell.fold(sites.positions[found] - sites.positions[here])
@@ -191,6 +238,18 @@ def _occupation(atoms: int, sites: int, path: Path) -> int:
             "give the right lattice, and the species that it is of"
         )
     return 2 if atoms > sites else 0
+
+
+def _only(found: np.ndarray, wanted: int, trajectory: Trajectory, time: float) -> int:
+    """The one site of a defect in the first frame: no other frame tells which is followed."""
+    if len(found) > 1:
+        have = "have more than one atom" if wanted > 1 else "have no atom"
+        raise MixpiError(
+            f"{trajectory.path}: in the first frame, at {time:g} fs, {len(found)} sites {have}: "
+            "which of them is followed is not clear. If the lattice is the right one, begin with a "
+            "frame that has one defect (--skip)"
+        )
+    return int(found[0])
 
 
 def follow_by_coordination(

@@ -58,9 +58,12 @@ def fate(
 ) -> Fate:
     """The fate of the one atom of a species that is shot down an axis.
 
-    Reflected: ``OUT`` above the surface and on its way up; passed: as far below the lower surface
-    and on its way down (F. Birks et al., arXiv:2502.19081); in the vacuum on the way to the solid,
-    or in it with more than ``RESTLESS``: unfinished; else implanted.
+    Reflected: at the end ``OUT`` above the surface and on its way up; passed: as far below the
+    lower surface and on its way down (F. Birks et al., arXiv:2502.19081); in the vacuum on the way
+    to the solid, or in it with more than ``RESTLESS``: unfinished; else implanted.
+
+    The first frame in which it leaves the middle of the vacuum behind is the end: from there on it
+    is nearer to the slab's periodic image, of which a surface has none.
 
     Parameters
     ----------
@@ -101,8 +104,12 @@ def fate(
                 )
             height = float(atoms.positions[own[0], axis])
             others = np.delete(atoms.positions[:, axis], own)
-            top, bottom = _faces(height, others, _repeats(cell, axis, path), path)
+            repeats = _repeats(cell, axis, path)
+            top, bottom = _faces(height, others, repeats, path)
+            half = max(OUT, (repeats - (top - bottom)) / 2.0)
+            highest, lowest = top + half, bottom - half
             top = top if surface is None else surface
+            highest = max(highest, top + OUT)
             shot_with = _energy(atoms, int(own[0]), path, time)
         else:
             moved = atoms.positions[own] - last
@@ -116,6 +123,8 @@ def fate(
             steps += 1
         last = atoms.positions[own]
         energy = _energy(atoms, int(own[0]), path, time)
+        if (step > 0.0 and height > highest) or (step < 0.0 and height < lowest):
+            break
     if step == 0.0:
         raise MixpiError(f"{path}: of one frame, or an atom at rest, no way can be told")
     if height > top + OUT:

@@ -44,11 +44,7 @@ def zones_of(atoms: Atoms, path: object, frame_time: float) -> dict[str, np.ndar
     MixpiError
         If the frame does not tell, or is of a bead.
     """
-    if atoms.info.get("beads", 1) > 1:
-        raise MixpiError(
-            f"{path} is one of {atoms.info['beads']} beads, whose velocities are those of so many "
-            "times the temperature: i-PI's own estimators tell that of the system"
-        )
+    _require_classical(atoms, path)
     if "mix_region" not in atoms.arrays:
         raise MixpiError(
             f"{path}: the frame at {frame_time:g} fs has no 'mix_region': zones are those of "
@@ -57,6 +53,15 @@ def zones_of(atoms: Atoms, path: object, frame_time: float) -> dict[str, np.ndar
     label = atoms.arrays["mix_region"]
     zones = {name: label == number for name, number in ZONES.items()}
     return zones | {"cheap": label < ZONES["blend"], "all": np.ones(len(label), dtype=bool)}
+
+
+def _require_classical(atoms: Atoms, path: object) -> None:
+    """Refuse one bead of a ring polymer, which has more kinetic energy than the system."""
+    if atoms.info.get("beads", 1) > 1:
+        raise MixpiError(
+            f"{path} is one of {atoms.info['beads']} beads, whose velocities are those of so many "
+            "times the temperature: i-PI's own estimators tell what the system has"
+        )
 
 
 def _of_zones(
@@ -246,7 +251,7 @@ def energies_of(trajectory: Trajectory, key: str) -> tuple[np.ndarray, np.ndarra
     Raises
     ------
     MixpiError
-        If a frame has no such energy, or it is an estimate.
+        If a frame has no such energy, it is an estimate, or the frame is of a bead.
     """
     if key.endswith("energy_estimate"):
         raise MixpiError(
@@ -255,6 +260,7 @@ def energies_of(trajectory: Trajectory, key: str) -> tuple[np.ndarray, np.ndarra
         )
     times, energies = [], []
     for time, atoms in trajectory.frames():
+        _require_classical(atoms, trajectory.path)
         velocities = velocities_of(atoms, trajectory.path, time)
         kinetic = 0.5 * float(atoms.get_masses() @ np.sum(velocities**2, axis=1))
         if key in atoms.info:

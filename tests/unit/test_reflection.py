@@ -54,6 +54,22 @@ def test_fates(tmp_path, heights, energy, kind):
     assert found.depth == pytest.approx(-heights[-1])
 
 
+@pytest.mark.parametrize(
+    ("heights", "kind", "depth"),
+    [
+        ((9, 2, 0.5, 12, 22, 35, 39, 30, 12, 1, -2.9, -3), "reflected", -22),  # off its lower face
+        ((9, 2, 0.5, 12, 22, 35, 43.1, 43.0), "reflected", -22),  # in it, at last on its way down
+        ((9, 2, 0.5, 12, 22, 35, 43.0, 43.1), "reflected", -22),
+        ((9, 2, -3, -8, -20, -30, -40, -43.1, -43.0), "passed", 30),
+        ((9, 2, 0.5, 6, 12, 6, 0.5, -2.9, -3), "implanted", 3),  # drawn back by its own surface
+    ],
+)
+def test_what_it_does_at_the_image_of_the_slab_does_not_count(tmp_path, heights, kind, depth):
+    shot(tmp_path / "he.extxyz", heights, energy=0.3)  # 41.6 Å of vacuum, 4.8 Å of slab
+    found = fate(Trajectory(tmp_path / "he.extxyz"), "He")
+    assert found == Fate(kind, pytest.approx(depth), pytest.approx(0.3))
+
+
 def test_a_wrapped_trajectory_is_followed_if_that_is_said(tmp_path):
     path = tmp_path / "he.extxyz"
     shot(path, (5, 2, 0.5, 1, 2.5, 4.0), wrap=True)  # through a side of the cell

@@ -145,6 +145,7 @@ def test_bad_input_is_named(tmp_path):
     for atoms in frames:
         atoms.info["beads"] = 8
     refuses("one of 8 beads")
+    refuses("one of 8 beads", lambda trajectory: energies_of(trajectory, "full"))
     refuses("not what the forces conserve", lambda t: energies_of(t, "energy_estimate"))
     with pytest.raises(MixpiError, match="no area"):
         flux(np.arange(20.0), np.zeros(20), 0.0)
