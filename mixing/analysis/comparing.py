@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from scipy.stats import t
@@ -10,6 +10,10 @@ from scipy.stats import t
 from ..errors import MixpiError
 from .conditions import differences
 from .results import Report, Result
+
+
+#: Of the shortest lag; lines that begin so much later may be of another motion.
+LAGS_APART = 2.0
 
 
 def compare(
@@ -63,6 +67,12 @@ def compare(
     if len(told := {report.of for report in reports.values() if report.of}) > 1:
         notes.append(f"different things are compared: {', '.join(sorted(told))}")
     notes += differences({label: report.conditions for label, report in reports.items()})
+    notes += different_lags(
+        (float(run["lag_ps"][0]), label)
+        for label, report in reports.items()
+        if report.analysis == "diffusion"
+        for run in report.curves.get("runs", ())
+    )
     for name in names or common:
         rows = {label: report[name] for label, report in reports.items()}
         if len({row.units for row in rows.values()}) > 1:
@@ -138,6 +148,31 @@ def require_one_thing(reports: Mapping[str, Report]) -> None:
     if len(told) > 1:
         each = ", ".join(f"{label} of {what}" for what, label in told.items())
         raise MixpiError(f"results of different things are not one: {each}")
+
+
+def different_lags(begins: Iterable[tuple[float, str]]) -> list[str]:
+    """A note if lines of mean square displacements begin at lags that are far apart.
+
+    Motion that remembers itself is faster, or slower, at short lags than at long ones, and where it
+    is found to be so is for chance to say.
+
+    Parameters
+    ----------
+    begins : iterable of (float, str)
+        Shortest lag of each, ps, and its label.
+
+    Returns
+    -------
+    list of str
+    """
+    known = sorted(begins)
+    if not known or known[-1][0] <= LAGS_APART * known[0][0]:
+        return []
+    (short, first), (long, last) = known[0], known[-1]
+    return [
+        f"D of {first} is that of lags from {short:.3g} ps on, of {last} from {long:.3g} ps: give "
+        "all one shortest lag (--from) before they are compared"
+    ]
 
 
 def _marks(report: Report) -> list[object]:

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import chi2, t
 
 from ..errors import MixpiError
+from .comparing import different_lags
 from .conditions import common, require_same
 from .displacements import (
     bursts,
@@ -280,6 +281,11 @@ def diffusion(
                 f"{track.name}: from no lag on the mean square displacement is a line within its "
                 "error: the run is too short, or this is no diffusion"
             )
+    notes += different_lags(
+        (line.lags[0] * track.spacing / 1e3, track.name)
+        for track, line in zip(tracks, lines, strict=True)
+        if line.squares.any()
+    )
     values = np.array([line.coefficient for line in lines])
     errors = np.array([line.error if line.chance > STRAIGHT else np.inf for line in lines])
     if len(lines) == 1:

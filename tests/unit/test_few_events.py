@@ -64,6 +64,24 @@ def test_few_hops_are_held_by_the_interval():
         assert len(held) > 30 and np.mean(held) > 0.87
 
 
+def walk(seed: int, frames: int = 600) -> Track:
+    """A walk."""
+    rng = np.random.default_rng(seed)
+    way = np.cumsum(rng.normal(0.0, 0.1, (frames, 1, 3)), axis=0)
+    return Track(f"{seed}.extxyz", 100.0 * np.arange(frames), way)
+
+
+def test_lines_that_begin_at_other_lags_are_told_of(tmp_path):
+    begins = {"short": 200.0, "long": 900.0, "also": 300.0}
+    for seed, (name, first) in enumerate(begins.items()):
+        diffusion([walk(seed)], first=first).write(tmp_path / f"{name}.json")
+    reports = {path.stem: read_report(path) for path in tmp_path.glob("*.json")}
+    said = "D of short is that of lags from 0.2 ps on, of long from 0.9 ps: give all one"
+    assert any(said in note for note in compare(reports).notes)
+    del reports["long"]
+    assert not any("lags" in note for note in compare(reports).notes)
+
+
 def result(value: float, error: float, samples: float = 1000.0, name: str = "force") -> Report:
     row = Result(name, value, error, "eV/Å", samples)
     return Report("mean-force", (f"{value}.extxyz",), (row,))
