@@ -63,8 +63,8 @@ class Sites:
         self._offset = np.zeros(3)
         self._last: np.ndarray | None = None
 
-    def occupation(self, positions: np.ndarray) -> np.ndarray:
-        """To how many atoms each site is the nearest (m,), of the crystal where its atoms are.
+    def nearest(self, positions: np.ndarray) -> np.ndarray:
+        """The site nearest to each atom (n,), of the crystal where its atoms are.
 
         It may begin anywhere in the cell, and drift.
         """
@@ -75,7 +75,11 @@ class Sites:
         self._last = positions
         settled = self._settled(positions, self._offset)
         self._offset = settled.offset
-        return settled.occupation
+        return settled.nearest
+
+    def occupation(self, positions: np.ndarray) -> np.ndarray:
+        """To how many atoms each site is the nearest (m,)."""
+        return np.bincount(self.nearest(positions), minlength=len(self.positions))
 
     def _sought(self, positions: np.ndarray) -> np.ndarray:
         """Where the crystal is against its sites, Å.
@@ -102,20 +106,17 @@ class Sites:
             if np.array_equal(found, last):
                 break
         count = np.bincount(found, minlength=len(self.positions))
-        return _Settled(offset, count, float(np.mean(off**2)))
+        misfits = int(np.count_nonzero(count != 1))
+        return _Settled(offset, found, misfits, float(np.mean(off**2)))
 
 
 class _Settled(NamedTuple):
-    """Where a crystal may be, Å, with the atoms of each site, and their mean square off it, Å²."""
+    """Where a crystal may be, Å: the site of each atom, sites without one, mean square off (Å²)."""
 
     offset: np.ndarray
-    occupation: np.ndarray
+    nearest: np.ndarray
+    misfits: int
     away: float
-
-    @property
-    def misfits(self) -> int:
-        """Sites that have not one atom."""
-        return int(np.count_nonzero(self.occupation != 1))
 
 
 def _into(positions: np.ndarray, edges: np.ndarray) -> np.ndarray:
