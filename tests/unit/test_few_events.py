@@ -187,6 +187,7 @@ def test_options_that_mean_nothing(tmp_path, monkeypatch, capsys, options, said)
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.full
 def test_energies_with_a_decimal_point_have_their_own_rows(tmp_path):
     study = tmp_path / "he_implantation"
     ignored = shutil.ignore_patterns("runs", "*.model")
