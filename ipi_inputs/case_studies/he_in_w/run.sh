@@ -10,11 +10,13 @@ cd "$(dirname "$0")"
 source ../pieces.sh
 
 size=${1:-} runs=${RUNS:-1} options=()
+# fs: D of all arms is that of lags from there on, or each would have what was found to be straight in it
+first=2000
 temperatures=${TEMPERATURES:-400 600 800} arms=${ARMS:-mixed expensive}
 steps=70000 skip=10000 stride=50 core=5.0 blend=2.0        # fs, Å; 60 ps after 10 ps
 case $size in
     smoke) cells=3 steps=150 skip=0 stride=5 options=(--no-reference)
-        temperatures=${TEMPERATURES:-800} ;;
+        temperatures=${TEMPERATURES:-800} first='' ;;
     laptop) cells=7 ;;                      # 686 W
     paper) cells=16 core=6.0 blend=4.0 ;;       # 8,192 W
     *) echo "use: $0 smoke | laptop | paper" >&2; exit 2 ;;
@@ -59,6 +61,7 @@ every_arm
 
 # all runs of an arm together, and the table and the figure of all arms
 for folder in "results/$size"/*/; do
-    mixpi analyse diffusion "$folder"he.*.npz --json "${folder%/}.json" > /dev/null
+    mixpi analyse diffusion "$folder"he.*.npz ${first:+--from "$first"} \
+        --json "${folder%/}.json" > /dev/null
 done
 python table.py "$size"
