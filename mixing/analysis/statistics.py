@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 
 #: Independent samples below which an error bar is a guess: a correlation as long as the data
@@ -91,7 +91,7 @@ def at_most(value: float, error: float) -> float:
     seen = max(value, 0.0)
     each = error**2 / max(seen, np.sqrt(HIDDEN) * error)  # what one event adds to the rate
     events = seen / each
-    return float(each * chi2.ppf(0.95, 2.0 * events + 2.0) / 2.0)
+    return float(each * gammaincinv(events + 1.0, 0.95))
 
 
 def inefficiency(values: ArrayLike) -> float:

@@ -65,9 +65,10 @@ class Layer:
             if EXPENSIVE in self._levels
             else Mixer(numbers, [], **radii)  # whose seeds need not be looked for
         )
+        external = external_forces(session.config.loads, session.structure_path)
+        self._load = external.size(session.rotation) if session.config.loads else None
         # they are beside the potentials: a difference of these has none
-        loads = session.config.loads if part != "delta" else []
-        self._external = external_forces(loads, session.structure_path)
+        self._external = external if part != "delta" else external_forces([], "")
         self._simulation: RunningSimulation | None = None
         self._files: RunFiles | None = None
         self._centre = RegionCentre()
@@ -276,6 +277,7 @@ class Layer:
                 beads=len(ring),
                 part=self._part,
                 probes=self._asking.probing is not None,
+                load=self._load,
             )
             if "work" in self._state_before:
                 self._work.resume([float(one) for one in self._state_before["work"]])

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..blend.external_forces import external_forces
 from ..output.checkpoints import RESTART
 from ..output.continuing import OutputFile, cut_back, put_aside, require_no_gap
 from ..output.frames import Evaluated, Frames, bead_paths
@@ -44,6 +43,8 @@ class RunFiles:
         What the layer computes.
     probes : bool
         Whether it looks at atoms outside the region.
+    load : ndarray, shape (3,), optional
+        Size of the constant forces of the simulation, for the frames, eV/Å.
 
     Attributes
     ----------
@@ -65,6 +66,7 @@ class RunFiles:
         beads: int,
         part: str,
         probes: bool = False,
+        load: np.ndarray | None = None,
     ) -> None:
         self._config, self._simulation, self._beads = session.config, simulation, beads
         self._evaluated: Evaluated | None = None
@@ -86,15 +88,13 @@ class RunFiles:
         self.steps = StepsFile(
             output.steps, beads=beads, waits=waits, first_step=first_step, probes=probes
         )
-        loads = session.config.loads
-        external = external_forces(loads, session.structure_path)
         self._frames = Frames(
             output,
             session.structure,
             session.rotation,
             beads=beads,
             first_step=first_step,
-            load=external.size(session.rotation) if loads else None,
+            load=load,
         )
         if self._frames.wants_velocities and simulation and not simulation.velocities(beads):
             say_aloud(
