@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import warm
 import yaml
 from ase import Atoms
 from ase.build import bulk
@@ -48,8 +49,9 @@ class Case:
         (self.folder / "mixing.yaml").write_text(yaml.safe_dump(self.config))
 
     def mixpi(self, *arguments: str, timeout: float = 120.0) -> subprocess.CompletedProcess:
+        """A command, in a fork of a process that has the package loaded."""
         self.write()
-        return mixpi(*arguments, cwd=self.folder, timeout=timeout)
+        return warm.command(arguments, cwd=self.folder, env=clean_environment(), timeout=timeout)
 
     def start(self, *arguments: str) -> subprocess.Popen:
         """``mixpi run`` in the background."""
@@ -122,6 +124,7 @@ def clean_environment() -> dict[str, str]:
 
 
 def mixpi(*arguments: str, cwd: Path, timeout: float = 120.0) -> subprocess.CompletedProcess:
+    """A command, in a process of its own from the start."""
     return subprocess.run(
         [sys.executable, "-m", "mixpi.cli", *arguments],
         cwd=cwd,
@@ -303,6 +306,12 @@ def new_case(
 def make_case(tmp_path):
     """Factory of :class:`Case`, in a folder of this test alone (:func:`new_case`)."""
     return functools.partial(new_case, tmp_path)
+
+
+@pytest.fixture
+def warm_probe(monkeypatch):
+    """``check`` without the second that a new process takes to load i-PI."""
+    monkeypatch.setattr("mixpi.ipi.view.run_to_end", warm.run_to_end)
 
 
 @pytest.fixture(scope="session")

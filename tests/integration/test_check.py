@@ -23,7 +23,7 @@ from mixpi.ipi.input import read_ipi_input
 from mixpi.ipi.view import ask_ipi
 
 
-pytestmark = pytest.mark.full
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("warm_probe")]
 
 
 FILE = "<file mode='ase' units='ase'>init.extxyz</file>"

@@ -19,7 +19,7 @@ from test_steps import again, same_as, stop_at
 from test_thermostat import by_hand, free_centre, nvt
 
 
-pytestmark = pytest.mark.full
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("warm_probe")]
 
 
 #: Å, fs, eV.

@@ -15,7 +15,7 @@ from test_faults import run
 from test_steps import again, same_as, stop_at
 
 
-pytestmark = pytest.mark.full
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("warm_probe")]
 
 
 TOYS = {

@@ -134,7 +134,7 @@ def test_stopped_runs_go_on(toys):
     assert "run 1: interrupted: stopped by SIGTERM" in output
     assert "run 2: interrupted: not started" in output
     assert "the same command continues what is not finished" in output
-    assert 5 < report(case)["runs"][0]["steps"] < 40
+    assert 5 <= report(case)["runs"][0]["steps"] < 40  # the sixth evaluation ends the fifth step
     assert not case.processes()
     done = several(case, runs=2)
     assert done.returncode == 0, done.stderr

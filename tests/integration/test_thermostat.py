@@ -116,7 +116,7 @@ def test_a_run_that_was_stopped_goes_on_exactly(make_case, mode, beads):
 
 
 @pytest.mark.full
-def test_check_says_where_it_acts(make_case):
+def test_check_says_where_it_acts(warm_probe, make_case):
     case = make_case(dynamics=nvt())
     case.config["thermostat"] = {"acts_on": "cheap"}
     case.write()
@@ -127,7 +127,7 @@ def test_check_says_where_it_acts(make_case):
 
 
 @pytest.mark.full
-def test_check_warns_where_all_is_expensive(make_case):
+def test_check_warns_where_all_is_expensive(warm_probe, make_case):
     case = make_case(dynamics=nvt(), regions={"core": 12.0, "blend": 2.0, "buffer": 2.0})
     case.config["thermostat"] = {"acts_on": "cheap"}
     case.write()
@@ -153,7 +153,7 @@ BAD = {
 
 @pytest.mark.full
 @pytest.mark.parametrize("name", BAD)
-def test_check_refuses(make_case, name):
+def test_check_refuses(warm_probe, make_case, name):
     dynamics, acts_on, said = BAD[name]
     case = make_case(dynamics=dynamics)
     case.config["thermostat"] = {"acts_on": acts_on}
@@ -162,7 +162,7 @@ def test_check_refuses(make_case, name):
         list(check(case.input, drivers=False))
 
 
-def test_nothing_expensive_to_be_thermostatted(make_case):
+def test_nothing_expensive_to_be_thermostatted(warm_probe, make_case):
     case = make_case(dynamics=nvt(), seeds="none")
     case.config["thermostat"] = {"acts_on": "expensive"}
     case.write()
