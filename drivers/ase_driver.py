@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -50,9 +51,8 @@ class AseDriver(EngineDriver):
 
     def inputs(self, home: Path) -> list[str]:
         """The module and what its arguments name; see :meth:`Driver.inputs`."""
-        named = [value for value in self.arguments.values() if isinstance(value, str)]
         module = self.calculator.partition(":")[0].replace(".", "/") + ".py"
-        return [module, *named, *self.launch.split()]
+        return [module, *_words_in(self.arguments), *self.launch.split()]
 
     def load(self, home: Path) -> AseEngine:
         """The calculator, made in this process; see :class:`AseEngine` for what is raised."""
@@ -84,3 +84,13 @@ class AseDriver(EngineDriver):
         return describe(
             self.command(place.home), environment=self.environment(), structure=place.first
         )
+
+
+def _words_in(value: object) -> Iterator[str]:
+    """All texts in an argument, however deep in lists and sections."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from (word for one in value.values() for word in _words_in(one))
+    elif isinstance(value, list | tuple):
+        yield from (word for one in value for word in _words_in(one))

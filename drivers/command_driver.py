@@ -30,7 +30,8 @@ class CommandDriver(Driver):
 
     def inputs(self, home: Path) -> list[str]:
         """The words of the command; see :meth:`Driver.inputs`."""
-        return self.command.split()
+        # --model=FILE names one, too
+        return [part for word in self.command.split() for part in {word, word.partition("=")[2]}]
 
     def argv(self, place: Place, folder: Path) -> list[str]:
         """The command with its fields filled in; see :meth:`Driver.argv`."""

@@ -48,6 +48,45 @@ write_input() {
     mv "$folder/input.xml.part" "$folder/input.xml"
 }
 
+# thermal TEMPERATURE: in $thermal, what makes write_input take it (K), and velocities of twice that
+thermal() {
+    thermal=(-e "/<velocities/s/'kelvin'>[^<]*/'kelvin'>$((2 * $1))/"
+        -e "/<temperature/s/'kelvin'>[^<]*/'kelvin'>$1/")
+}
+
+# of_one_kind FOLDER FOUND: runs of an arm are one sample only if random numbers are all that they
+# differ in; what they are of is kept with their results
+of_one_kind() {
+    local kind=$1/made_of
+    mkdir -p "$2"
+    # nor the height at which helium has left the slab of a shot
+    sed -e '/<velocities/d' -e 's/<seed>.*<\/seed>//' -e '/ or z </d' "$1"/{mixing.yaml,input.xml} > "$kind"
+    if [ ! -e "$2/made_of" ]; then
+        if compgen -G "$2/*.json" > /dev/null; then
+            echo "what the earlier runs in $2 were made of is not known: are they as this one?" >&2
+        fi
+        cp "$kind" "$2/made_of"
+    elif ! diff "$2/made_of" "$kind" >&2; then
+        echo "$1 is not made as the earlier runs in $2 (<: they, >: it)." >&2
+        echo "Remove the folder of those that you do not want, and call again." >&2
+        exit 1
+    fi
+}
+
+# unless_stopped COMMAND ...: whether it has worked; all ends where it was interrupted
+unless_stopped() {
+    local code=0
+    "$@" || code=$?
+    ((code < 128)) || exit "$code"
+    return "$code"
+}
+
+# keep_report FOLDER FOUND: what says that a run is done and analysed; whole or not at all
+keep_report() {
+    cp "$1/mixpi.report.json" "$2/report.part"
+    mv "$2/report.part" "$2/run.$run.json"
+}
+
 is_done() {
     grep -qs '"status": "finished"' "$1/mixpi.report.json"
 }

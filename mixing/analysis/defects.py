@@ -24,6 +24,8 @@ CRYSTALS = {"sc": 1, "bcc": 2, "fcc": 4, "diamond": 8}
 #: Atoms by which a crystal is sought, how many of their guesses are followed up, and how often one
 #: is made better.
 ASKED, FOLLOWED, ROUNDS = 128, 4, 10
+#: Frames at the beginning that are left out where more than one defect seems to be there.
+LEADING = 10
 #: Share of the frames in which a second defect may be there.
 SEVERAL = 0.1
 #: By coordination number how much an atom is one of a dumbbell in bcc, where a perfect site has
@@ -188,7 +190,7 @@ def follow_by_sites(trajectory: Trajectory, crystal: str, host: str | None = Non
     Raises
     ------
     MixpiError
-        If there is no defect, or several (in the first frame, or in many), or it is lost between
+        If there is no defect, or several (in the first frames, or in many), or it is lost between
         frames.
     """
     times: list[float] = []
@@ -196,7 +198,7 @@ def follow_by_sites(trajectory: Trajectory, crystal: str, host: str | None = Non
     cell: PeriodicCell | None = None
     sites: Sites | None = None
     jumps: list[bool] = []
-    unclear = 0
+    unclear = left = 0
     here = -1
     for time, atoms in trajectory.frames():
         if host is not None:
@@ -207,8 +209,10 @@ def follow_by_sites(trajectory: Trajectory, crystal: str, host: str | None = Non
             wanted = _occupation(len(atoms), len(sites.positions), trajectory.path)
         count = sites.occupation(atoms.positions)
         found = np.flatnonzero(count > 1) if wanted > 1 else np.flatnonzero(count == 0)
-        unclear += len(found) > 1
         if here < 0:
+            if len(found) > 1 and left < LEADING:
+                left += 1
+                continue
             here = _only(found, wanted, trajectory, time)
             places.append(np.zeros(3))
         else:
@@ -218,6 +222,7 @@ def follow_by_sites(trajectory: Trajectory, crystal: str, host: str | None = Non
             jumps.append(bool(found[shortest] != here))
             here = int(found[shortest])
             places.append(places[-1] + steps[shortest])
+        unclear += len(found) > 1
         times.append(time)
     even = require_even(trajectory.path, times, FEWEST)
     if unclear > SEVERAL * len(times):
@@ -225,7 +230,10 @@ def follow_by_sites(trajectory: Trajectory, crystal: str, host: str | None = Non
             f"{trajectory.path}: in {unclear} of {len(times)} frames there is more than one "
             "defect: which of them is followed is not clear. Is the lattice the right one?"
         )
-    notes = (f"{unclear} frames with more than one defect: the nearest was taken",) * bool(unclear)
+    notes = (
+        *(f"{left} frames at the beginning with more than one defect are left out",) * bool(left),
+        *(f"{unclear} frames with more than one defect: the nearest was taken",) * bool(unclear),
+    )
     who = "an interstitial" if wanted > 1 else "a vacancy"
     name, walk = str(trajectory.path), np.array(places)[:, None]
     return Track(name, even, walk, np.array(jumps), notes, who, trajectory.conditions)
@@ -246,9 +254,9 @@ def _only(found: np.ndarray, wanted: int, trajectory: Trajectory, time: float) -
     if len(found) > 1:
         have = "have more than one atom" if wanted > 1 else "have no atom"
         raise MixpiError(
-            f"{trajectory.path}: in the first frame, at {time:g} fs, {len(found)} sites {have}: "
-            "which of them is followed is not clear. If the lattice is the right one, begin with a "
-            "frame that has one defect (--skip)"
+            f"{trajectory.path}: at {time:g} fs, as in all of the {LEADING} frames before, "
+            f"{len(found)} sites {have}: which of them is followed is not clear. If the lattice is "
+            "the right one, begin with a frame that has one defect (--skip)"
         )
     return int(found[0])
 

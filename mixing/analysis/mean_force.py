@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from ..errors import MixpiError
 from .conditions import common, differences
+from .order import frames_in_order
 from .results import Report, Result
 from .statistics import mean
 from .trajectories import Trajectory, choose, periodic_cell, require_even
@@ -109,7 +110,7 @@ def _along(
     path = trajectory.path
     seen, found = [], []
     vector: np.ndarray | None = None
-    for time, frame in trajectory.frames():
+    for time, frame in frames_in_order(trajectory):
         forces = _forces(frame, path, time)
         if bond is not None:
             if len(choose(frame, path, None, bond)) < 2:

@@ -14,6 +14,7 @@ from scipy.stats import beta
 from ..errors import MixpiError
 from ..regions.periodic import PeriodicCell
 from .motion import has_velocities, velocities_of
+from .order import frames_in_order
 from .results import Report, Result, read_report
 from .tracks import sure_step
 from .trajectories import Trajectory, choose, periodic_cell
@@ -93,7 +94,7 @@ def fate(
     last = cell = None
     step, energy, shot_with = 0.0, np.nan, np.nan
     steps = 0
-    for time, atoms in trajectory.frames():
+    for time, atoms in frames_in_order(trajectory):
         cell = periodic_cell(atoms, path, cell)
         if last is None:
             own = choose(atoms, path, species, ())

@@ -13,6 +13,7 @@ from ..files.replacing import replace_file
 from ..files.user_files import require_file
 from ..regions.periodic import PeriodicCell
 from .conditions import Conditions
+from .order import frames_in_order
 from .statistics import Estimate
 from .trajectories import Trajectory, choose, periodic_cell, require_even
 
@@ -161,7 +162,7 @@ def follow_atoms(
     places: list[np.ndarray] = []
     cell: PeriodicCell | None = None
     last = np.empty(0)
-    for time, atoms in trajectory.frames():
+    for time, atoms in frames_in_order(trajectory):
         cell = periodic_cell(atoms, path, cell)
         if not times:
             strayed = np.zeros((len(atoms), 3))

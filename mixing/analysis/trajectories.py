@@ -17,6 +17,7 @@ from ..files.ase_files import read_atoms
 from ..files.user_files import require_file
 from ..regions.periodic import PeriodicCell
 from .conditions import Conditions, Watch
+from .dumps import is_dump, require_known_columns, require_metal
 
 
 #: Relative; frames that are further from even spacing are refused.
@@ -24,7 +25,7 @@ UNEVEN = 1e-3
 #: Quantity and unit in i-PI's comment of a frame.
 _IPI = re.compile(r"(\w+)\{(\w*)\}")
 _IPI_STEP = re.compile(r"Step:\s*(\d+)")
-#: Formats of text that end a line with each atom.
+#: Formats of text that end a line with each atom, beside LAMMPS's dumps.
 _LINES = (".xyz", ".extxyz")
 
 
@@ -59,7 +60,8 @@ class Trajectory:
         ------
         MixpiError
             If the file cannot be read, atoms change, positions are not finite, times are unknown,
-            frames are not as far apart as ``spacing`` says, or velocities are not finite.
+            frames are not as far apart as ``spacing`` says, velocities are not finite, or a dump
+            of LAMMPS's would be read as something else.
         """
         self._watch.clear()
         numbers, begin = None, 0.0
@@ -71,6 +73,8 @@ class Trajectory:
             time = self._time(index, atoms)
             if numbers is None:
                 numbers, begin = atoms.numbers, time
+                if is_dump(self.path):
+                    require_metal(atoms, self.path)
             elif not np.array_equal(numbers, atoms.numbers):
                 raise MixpiError(
                     f"{self.path}: frame {index} has other atoms than the first one: all frames "
@@ -84,8 +88,12 @@ class Trajectory:
 
     def _whole_frames(self) -> Iterator[Atoms]:
         size = require_file(self.path, "trajectory")
+        dump = is_dump(self.path)
+        if dump:
+            require_known_columns(self.path)
         # a number that was cut off is a number, too
-        cut = size > 0 and self.path.suffix in _LINES and not _ends_a_line(self.path)
+        lines = dump or self.path.suffix in _LINES
+        cut = size > 0 and lines and not _ends_a_line(self.path)
         index = 0
         last: Atoms | None = None
         try:
@@ -151,9 +159,10 @@ def _ends_a_line(path: Path) -> bool:
 
 
 def _step_of(atoms: Atoms) -> int | None:
-    """The step of a frame of mixpi's or of i-PI's, if it tells."""
+    """The step of a frame of mixpi's, i-PI's or LAMMPS's, if it tells."""
     told = _IPI_STEP.search(str(atoms.info.get("ipi_comment", "")))
-    step = told[1] if told else atoms.info.get("step")
+    named = (atoms.info[key] for key in ("step", "timestep", "Timestep") if key in atoms.info)
+    step = told[1] if told else next(named, None)
     try:
         return None if step is None else int(step)
     except (TypeError, ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 
 from ..blend.levels import PARTS
@@ -31,6 +32,7 @@ def check_forces(ipi_input: IpiInput, view: IpiView) -> Iterator[str]:
     MixpiError
         If the atoms would feel something else than mixed forces.
     """
+    _require_whole_hamiltonian(ipi_input)
     for layer in ipi_input.layers:
         _require_no_bias(ipi_input, layer)
         _check_beads(ipi_input, layer)
@@ -70,6 +72,17 @@ def _check_weights(ipi_input: IpiInput, layer: MixingLayer, forces: list[Force])
             f"warning: the weights of <force forcefield='{name}'> add up to {total:g}, so the "
             f"atoms feel that many times the {_what(layer)}; 1 is usual"
         )
+
+
+def _require_whole_hamiltonian(ipi_input: IpiInput) -> None:
+    """i-PI 3.3 weights the energy with these, but not the forces."""
+    for node in ipi_input.root.iterfind(".//ensemble/hamiltonian_weights"):
+        weights = [float(word) for word in re.findall(r"[^\s,\[\]]+", node.text or "")]
+        if any(weight != 1.0 for weight in weights):
+            raise MixpiError(
+                f"{ipi_input.path.name}: <hamiltonian_weights> other than 1 count in i-PI's "
+                "energy, but not in its forces: leave them out"
+            )
 
 
 def _require_no_bias(ipi_input: IpiInput, layer: MixingLayer) -> None:

@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from ..blend.levels import POOLS
@@ -24,6 +25,8 @@ from ..regions.seed_config import SeedsConfig
 
 #: How messages call it.
 THE_INPUT = "the i-PI input"
+#: Files of one folder that a driver may read.
+MOST_FILES = 200
 #: Names beside the input that i-PI and mixpi write themselves.
 RESERVED = ("RESTART", "EXIT", "mixpi.failure", "mixpi.load.json", "mixpi.report.json", "logs")
 
@@ -127,9 +130,18 @@ def inputs_of(config: MixingConfig, home: Path) -> dict[Path, str]:
         if driver is None:
             continue
         for word in [driver.socket.token or "", *driver.driver.inputs(home)]:
-            if os.path.isfile(home / word):
-                found.setdefault(home / word, f"a file of the {pool} driver")
+            for path in _files_of(home / word, home):
+                found.setdefault(path, f"a file of the {pool} driver")
     return found
+
+
+def _files_of(path: Path, home: Path) -> Iterator[Path]:
+    """A file, or those in a folder, such as a potential that consists of several."""
+    if path.is_file():
+        yield path
+    elif path.is_dir() and not home.resolve().is_relative_to(path.resolve()):
+        files = list(islice((one for one in path.rglob("*") if one.is_file()), MOST_FILES + 1))
+        yield from sorted(files) if len(files) <= MOST_FILES else ()
 
 
 def inputs_of_run(ipi_input: IpiInput) -> dict[Path, str]:

@@ -267,12 +267,16 @@ class RunFolders:
                 f"{path} is a state of one run. Several runs begin from an input, with velocities "
                 "of their own; the same command as before continues those that were stopped"
             )
-        modes = [node.get("mode", "") for node in root.iter("velocities")]
-        random = "thermal" in modes or any(root.iter("thermostat"))
-        if not random:
+        if root.find("prng/state") is not None:
             raise MixpiError(
-                f"{path} has neither <velocities mode='thermal'> nor a <thermostat>: nothing is "
-                "random, and all runs would be the same"
+                f"{path} has a <state> in <prng>, which i-PI takes in place of a seed: all runs "
+                "would be the same. Leave it out"
+            )
+        modes = [node.get("mode", "").strip() for node in root.iter("velocities")]
+        if "thermal" not in modes and not any(map(_feels_noise, root.iter("dynamics"))):
+            raise MixpiError(
+                f"{path} has neither <velocities mode='thermal'> nor a thermostat that is used "
+                "(<dynamics mode='nvt'>): nothing is random, and all runs would be the same"
             )
         config, config_path = self._input.config, self._input.config_path
         if not config_path.is_relative_to(self._input.folder):
@@ -342,6 +346,12 @@ class RunFolders:
             if path not in told and path.is_file()
         }
         return {"input": self._name, "seed": self._seed, "config": config, "files": files}
+
+
+def _feels_noise(dynamics: ElementTree.Element) -> bool:
+    """Whether i-PI's dynamics uses a thermostat that it has."""
+    used = dynamics.get("mode", "nve").strip() != "nve"
+    return used and any(node.get("mode", "").strip() for node in dynamics.iter("thermostat"))
 
 
 def _differences(found: Any, wanted: Any, where: str = "") -> Iterator[str]:

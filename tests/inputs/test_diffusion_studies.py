@@ -157,7 +157,7 @@ def test_a_lost_dumbbell_stops_no_other_arm(tmp_path):
     folder = copy_of(IRON, tmp_path)
     run = folder / "runs" / "smoke" / "cheap_1100" / "1"
     run.mkdir(parents=True)
-    for name in ("input.xml", "../../init.extxyz"):
+    for name in ("input.xml", "mixing.yaml", "../../init.extxyz"):
         (run / name).write_text("what has been run")
     report = {"status": "finished", "steps": 150, "step_ms": {"median": 9.0}}
     (run / "mixpi.report.json").write_text(json.dumps(report))

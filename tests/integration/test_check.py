@@ -151,6 +151,10 @@ REFUSED_XML = {
         ("<ensemble>", "<normal_modes><open_paths>[64]</open_paths></normal_modes><ensemble>"),
         "<open_paths> names atom 64",
     ),
+    "half a Hamiltonian": (
+        ("<ensemble>", "<ensemble><hamiltonian_weights>[0.5]</hamiltonian_weights>"),
+        "<hamiltonian_weights> other than 1 count in i-PI's energy, but not in its forces",
+    ),
     "a bias of mixed forces": (
         ("<ensemble>", "<ensemble><bias><force forcefield='mix'/></bias>"),
         "<bias> in <ensemble> names the mixing layer 'mix'",

@@ -75,11 +75,20 @@ def test_a_structure_file_may_lie_elsewhere_than_the_run(tmp_path):
 
 
 @pytest.mark.parametrize(("vacancy", "told"), [(True, "2 sites have no"), (False, "2 sites have")])
-def test_a_run_that_begins_with_two_defects_is_refused(tmp_path, vacancy, told):
-    frames, _ = run(np.random.default_rng(3), "bcc", (0.3, 0.1, 0.2), vacancy=vacancy)
+@pytest.mark.parametrize("left", [1, 2, 11])
+def test_it_begins_where_there_is_one_defect(tmp_path, vacancy, told, left):
+    """An atom that has just left its site makes two of one; more than ten such are another one."""
+    frames, way = run(np.random.default_rng(3), "bcc", (0.3, 0.1, 0.2), vacancy=vacancy)
+    for atoms in frames[:left]:
+        atoms.positions[40] = atoms.positions[90] + [0.3, 0.3, 0.3]
     path = tmp_path / "mix.extxyz"
-    frames[0].positions[40] = frames[0].positions[90] + [0.3, 0.3, 0.3]
     write(path, frames)
-    with pytest.raises(MixpiError, match=f"at 0 fs, {told}"):
-        follow_by_sites(Trajectory(path), "bcc")
-    assert follow_by_sites(Trajectory(path, skip=10.0), "bcc").jumps.sum() == 4
+    if left > 10:
+        with pytest.raises(MixpiError, match=f"as in all of the 10 frames before, {told}"):
+            follow_by_sites(Trajectory(path), "bcc")
+        return
+    found = follow_by_sites(Trajectory(path), "bcc")
+    assert found.positions[:, 0] == pytest.approx(way[left:] - way[left], abs=1e-9)
+    assert found.notes == (
+        f"{left} frames at the beginning with more than one defect are left out",
+    )

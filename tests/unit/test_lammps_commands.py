@@ -233,7 +233,7 @@ def test_without_a_log(tmp_path):
 ])  # fmt: skip
 def test_long_lines_take_no_long_time(text, tmp_path):
     (tmp_path / "their.in").write_text(text)
-    start = time.monotonic()
+    start = time.process_time()
     with contextlib.suppress(MixpiError):
         linked(read_lines(["include their.in"], tmp_path), tmp_path)
-    assert time.monotonic() - start < 20.0  # a second on a quiet machine
+    assert time.process_time() - start < 20.0  # a second or two

@@ -98,6 +98,13 @@ def test_without_a_seed_it_is_said_what_is_used(case, prng):
     [
         ("<seed>.*</seed>", "<seed>-3</seed>", "must be a whole number, 0 or more"),
         ("<velocities.*</velocities>", "", "nothing is random"),
+        (
+            "<velocities.*<dynamics mode='nve'>",
+            "</initialize><forces><force forcefield='mix'/></forces><motion mode='dynamics'>"
+            "<dynamics mode='nve'><thermostat mode='langevin'/>",
+            "nothing is random",
+        ),
+        ("<prng>", "<prng><state> [1, 2] </state>", "all runs would be the same. Leave it out"),
         ("filename='out'", "filename='/tmp/out'", "whole path: all runs would write into one"),
         (
             "<initialize.*</initialize>",
@@ -175,6 +182,29 @@ def test_what_has_changed_is_refused(case):
     folders(case)  # what is computed is the same
     silicon(1, seed=4).write(case.folder / "init.extxyz")
     with pytest.raises(MixpiError, match=r"another files: init\.extxyz"):
+        folders(case)
+
+
+@pytest.mark.parametrize(
+    "driver",
+    [
+        {"ase": {"calculator": "own:Own", "arguments": {"models": ["a.model", "b.model"]}}},
+        {"ase": {"calculator": "own:Own", "arguments": {"options": {"model": "b.model"}}}},
+        {"ase": {"calculator": "own:Own", "arguments": {"model": "folder"}}},
+        {"command": "python own.py {address} --model=b.model"},
+    ],
+)
+def test_a_potential_that_has_changed_is_refused(case, driver):
+    (case.folder / "folder" / "deep").mkdir(parents=True)
+    files = [case.folder / name for name in ("own.py", "a.model", "b.model", "folder/deep/part")]
+    for file in files:
+        file.write_text("before")
+    case.config["expensive"] = driver
+    case.write()
+    folders(case)
+    for file in files[-2:]:
+        file.write_text("after")
+    with pytest.raises(MixpiError, match=r"another files: (b\.model|folder/deep/part)"):
         folders(case)
 
 

@@ -57,24 +57,25 @@ arm() {
             $potentials/fe-eam-uf3.{eam.alloy,uf3} "$folder"
         sed "${swap[@]}" -e "s/core: 4.0/core: $core/" -e "s/blend: 3.0/blend: $blend/" \
             -e "s/stride: 50/stride: $stride/" mixing.yaml > "$folder/mixing.yaml"
-        write_input input.xml "$folder" "${name}_$temperature/$run" "$length" \
-            -e "s/'kelvin'>2000/'kelvin'>$((2 * temperature))/" \
-            -e "s/'kelvin'>1000/'kelvin'>$temperature/"
+        thermal "$temperature"
+        write_input input.xml "$folder" "${name}_$temperature/$run" "$length" "${thermal[@]}"
     fi
+    of_one_kind "$folder" "$found"
     echo "$size: $name at $temperature K, run $run"
     run_piece "$folder" "${options[@]}"
-    mkdir -p "$found"
     mixpi analyse temperature "$folder/mix.extxyz" --skip "$skip" --target "$temperature" \
         --json "$found/temperature.$run.json"
-    if mixpi analyse diffusion "$folder/mix.extxyz" --defect sites --lattice bcc --skip "$skip" \
-        --keep "$found/dumbbell.$run.npz" 2> "$found/lost.$run.txt" > /dev/null
+    # a dumbbell that was lost, or one of several, is no reason to leave the other arms
+    if unless_stopped mixpi analyse diffusion "$folder/mix.extxyz" --defect sites --lattice bcc \
+        --skip "$skip" --keep "$found/dumbbell.$run.npz" 2> "$found/lost.$run.txt" > /dev/null
     then
-        rm "$found/lost.$run.txt" "$folder/mix.extxyz"  # what counts of it is in the results
+        rm "$found/lost.$run.txt"
+        keep_report "$folder" "$found"
+        rm "$folder/mix.extxyz"     # what counts of it is in the results
     else
-        # a dumbbell that was lost, or one of several, is no reason to leave the other arms
         cat "$found/lost.$run.txt" >&2
+        keep_report "$folder" "$found"
     fi
-    cp "$folder/mixpi.report.json" "$found/run.$run.json"
 }
 
 every_arm

@@ -60,9 +60,9 @@ shot() {
             -e "s/z > 50 or z < 5/$ends/"
         write_input input.xml "$folder" "$folder" 100000
     fi
+    of_one_kind "$folder" "$found"
     echo "$size: $1, $4 eV, shot $5"
     run_piece "$folder" --no-reference > "$folder/report.txt"
-    mkdir -p "$found"
     python keep.py "$folder" "$found/cost.$5.json"
     mixpi analyse reflection "$folder/mix.extxyz" --species He --json "$found/fate.$5.json" > /dev/null
     # what counts of them is in the results
@@ -89,6 +89,7 @@ done
 
 # all shots of an arm and energy together, and the table and the figure of all
 for folder in "results/$size"/*/; do
+    compgen -G "$folder"fate.*.json > /dev/null || continue
     mixpi analyse reflection "$folder"fate.*.json --json "${folder%/}.json" > /dev/null
 done
 python table.py "$size"

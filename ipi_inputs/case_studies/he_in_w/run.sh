@@ -42,18 +42,17 @@ arm() {
         sed -e "s/^seeds: .*/seeds: $seeds/" \
             -e "s/core: 5.0/core: $core/" -e "s/blend: 2.0/blend: $blend/" \
             -e "s/stride: 50/stride: $stride/" mixing.yaml > "$folder/mixing.yaml"
-        write_input input.xml "$folder" "${name}_$temperature/$run" "$steps" \
-            -e "s/'kelvin'>1600/'kelvin'>$((2 * temperature))/" \
-            -e "s/'kelvin'>800/'kelvin'>$temperature/"
+        thermal "$temperature"
+        write_input input.xml "$folder" "${name}_$temperature/$run" "$steps" "${thermal[@]}"
     fi
+    of_one_kind "$folder" "$found"
     echo "$size: $name at $temperature K, run $run"
     run_piece "$folder" "${options[@]}"
-    mkdir -p "$found"
     mixpi analyse diffusion "$folder/mix.extxyz" --species He --skip "$skip" \
         --keep "$found/he.$run.npz" > /dev/null
     mixpi analyse temperature "$folder/mix.extxyz" --skip "$skip" --target "$temperature" \
         --json "$found/temperature.$run.json"
-    cp "$folder/mixpi.report.json" "$found/run.$run.json"
+    keep_report "$folder" "$found"
     rm "$folder/mix.extxyz"     # what counts of it is in the results
 }
 
@@ -61,6 +60,7 @@ every_arm
 
 # all runs of an arm together, and the table and the figure of all arms
 for folder in "results/$size"/*/; do
+    compgen -G "$folder"he.*.npz > /dev/null || continue
     mixpi analyse diffusion "$folder"he.*.npz ${first:+--from "$first"} \
         --json "${folder%/}.json" > /dev/null
 done

@@ -27,8 +27,8 @@ arm() {
 }
 
 mkdir -p "results/$size"
-made="results/$size/potentials.json"
-[ -e "$made" ] || python potentials.py "$made" $shears
+# shellcheck disable=SC2086
+python potentials.py "results/$size/potentials.json" $shears     # those that are not there
 for shear in $shears; do
     folder=runs/$size/$shear found=results/$size/shear_$shear.json
     [ -e "$found" ] && continue

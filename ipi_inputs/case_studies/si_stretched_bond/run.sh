@@ -31,9 +31,9 @@ arm() {
             -e "s/blend: 0.0/blend: $blend/" mixing.yaml > "$folder/mixing.yaml"
         write_input input.xml "$folder" "$name/$run" "$steps"
     fi
+    of_one_kind "$folder" "$found"
     echo "$size: $name, run $run"
     run_piece "$folder" "${options[@]}"
-    mkdir -p "$found"
     cp "$folder/mixpi.report.json" "$found/run.$run.json"
     mixpi analyse mean-force "$folder/mix.extxyz" --bond 0 1 --skip "$skip" \
         --json "$found/force.$run.json"
@@ -49,6 +49,7 @@ done
 
 # all runs of an arm together, the force at rest, and the table and the figure of all arms
 for folder in "results/$size"/*/; do
+    compgen -G "$folder"force.*.json > /dev/null || continue
     mixpi analyse combine "$folder"force.*.json --json "${folder%/}.json" > /dev/null
 done
 python at_rest.py "$size" "$cells"

@@ -6,7 +6,8 @@
 #
 # Runs that are done are not run again, one that was stopped goes on. RUNS=3 ./run.sh laptop adds
 # independent runs up to the third of each arm; STRESSES="1500 2000" (MPa), TEMPERATURES="300 600"
-# and ARMS="mixed expensive" choose some, STEPS=20 makes the next runs that long.
+# and ARMS="mixed expensive" choose some; STEPS=40 makes runs that long, in folders of their own
+# (paper_40), to see what a step takes.
 set -euo pipefail
 cd "$(dirname "$0")"
 source ../pieces.sh
@@ -23,7 +24,7 @@ case $size in
     paper) cells="25 26 50" steps=50000 options=(--no-reference) ;;     # 195,000 atoms
     *) echo "use: $0 smoke | laptop | paper" >&2; exit 2 ;;
 esac
-steps=${STEPS:-$steps}
+steps=${STEPS:-$steps} relaxed=runs/$size/relax/relaxed.extxyz
 
 # potentials_into FOLDER: the files that mixing.yaml names
 potentials_into() {
@@ -39,7 +40,6 @@ seeds() {
 }
 
 # at rest by the cheap potential, without a load
-relaxed=runs/$size/relax/relaxed.extxyz
 if [ ! -e "$relaxed" ]; then
     mkdir -p "runs/$size/relax"
     # shellcheck disable=SC2086
@@ -48,6 +48,8 @@ if [ ! -e "$relaxed" ]; then
     sed -e '/^loads:/,/^$/d' mixing.yaml | seeds none > "runs/$size/relax/mixing.yaml"
     (cd "runs/$size/relax" && mixpi relax mixing.yaml --quiet)
 fi
+
+size+=${STEPS:+_$STEPS}
 
 # arm NAME STRESS TEMPERATURE: one more run of an arm, and where the line is in it
 arm() {
@@ -72,21 +74,24 @@ arm() {
             expensive) seeds "where z > $from and z < $to" ;;
             *) echo "no such arm: $name" >&2; exit 2 ;;
         esac < "$folder/mixed.yaml" > "$folder/mixing.yaml"
-        write_input input.xml "$folder" "$arm/$run" "$steps" \
-            -e "s/'kelvin'>600/'kelvin'>$((2 * temperature))/" \
-            -e "s/'kelvin'>300/'kelvin'>$temperature/"
+        thermal "$temperature"
+        write_input input.xml "$folder" "$arm/$run" "$steps" "${thermal[@]}"
     fi
+    of_one_kind "$folder" "$found"
     echo "$size: $name, $stress MPa, $temperature K, run $run"
     run_piece "$folder" "${options[@]}"
-    mkdir -p "$found"
     # shellcheck disable=SC1091
     source "$folder/bounds"
-    if mixpi analyse line "$folder/mix.extxyz" --cutoff 3.838 --glide y --normal z \
+    if unless_stopped mixpi analyse line "$folder/mix.extxyz" --cutoff 3.838 --glide y --normal z \
         --within "$from" "$to" --averaged $averaged --skip "$skip" \
-        --json "$found/line.$run.json" 2> "$found/none.$run.txt"; then
-        rm "$found/none.$run.txt" "$folder/mix.extxyz"  # what counts of it is in the results
+        --json "$found/line.$run.json" 2> "$found/none.$run.txt"
+    then
+        rm "$found/none.$run.txt"
+        keep_report "$folder" "$found"
+        rm "$folder/mix.extxyz"     # what counts of it is in the results
+    else
+        keep_report "$folder" "$found"
     fi
-    cp "$folder/mixpi.report.json" "$found/run.$run.json"
 }
 
 for run in $(seq "$runs"); do
