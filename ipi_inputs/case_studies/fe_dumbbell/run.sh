@@ -83,7 +83,7 @@ every_arm
 # all runs of an arm together, and the table and the figure of all arms
 for folder in "results/$size"/*/; do
     ls "$folder"dumbbell.*.npz > /dev/null 2>&1 || continue
-    case $folder in */mace_*) lag=${first:+500} ;; *) lag=$first ;; esac     # 20 ps allow no more
+    case $folder in */mace_*) lag=${first:+500} ;; *) lag=$first ;; esac     # 20 ps, of laptop, allow no more
     mixpi analyse diffusion "$folder"dumbbell.*.npz --jump 2.465 ${lag:+--from "$lag"} \
         --json "${folder%/}.json" > /dev/null
 done

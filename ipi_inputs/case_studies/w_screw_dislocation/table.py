@@ -56,7 +56,8 @@ class Arm:
     waits : dict of str to float
         ms until the last reply of each pool, likewise.
     speed_up : float or None
-        Against all-expensive evaluations, measured in turns at the end of each run.
+        Against all-expensive evaluations, measured in turns at the end of each run; of runs of
+        SIZE_STEPS where there are any.
     none : tuple of str
         Why runs have no velocity.
     """
@@ -96,7 +97,11 @@ def arm_of(folder: Path, timestep: float) -> Arm:
     reports = [read_report(path) for path in sorted(folder.glob("line.*.json"))]
     lines = [report.curves for report in reports]
     together = folder.with_name(f"{folder.name}.json")
-    gains = [run["speed_up"] for run in runs if "speed_up" in run]
+    # short runs, made to see what a step takes (STEPS=60), tell it better than long ones beside others
+    size = folder.parent
+    timed = sorted(size.parent.glob(f"{size.name}_*/{folder.name}/run.*.json"))
+    timing = [json.loads(path.read_text()) for path in timed] or runs
+    gains = [run["speed_up"] for run in timing if "speed_up" in run]
     return Arm(
         name,
         float(stress),
