@@ -20,7 +20,7 @@ from mixpi.analysis.combining import combine
 from mixpi.analysis.results import Report, Result, read_report, with_error
 from mixpi.analysis.statistics import at_most
 from mixpi.errors import MixpiError
-from table_and_figure import write_table_and_figure
+from table_and_figure import speed_up, write_table_and_figure
 
 
 #: Standard errors from zero below which D is only bounded.
@@ -50,7 +50,7 @@ class Arm:
     step : float
         ms a step: the median over the runs of their medians.
     speed_up : float or None
-        Against all-expensive evaluations, measured in turns at the end of each run.
+        Against all-expensive evaluations.
     lost : tuple of str
         Why runs could not be analysed.
     """
@@ -96,7 +96,6 @@ def arms_of(folder: Path) -> list[Arm]:
 def _arm(folder: Path, timestep: float) -> Arm:
     name, _, temperature = folder.name.rpartition("_")
     runs = [json.loads(path.read_text()) for path in sorted(folder.glob("run.*.json"))]
-    gains = [run["speed_up"] for run in runs if "speed_up" in run]
     lost = tuple(path.read_text().strip() for path in sorted(folder.glob("lost.*.txt")))
     together = folder.with_name(f"{folder.name}.json")
     report = read_report(together) if together.exists() else None
@@ -110,7 +109,7 @@ def _arm(folder: Path, timestep: float) -> Arm:
         0 if report is None else len(report.files),
         sum(run["steps"] for run in runs) * timestep / 1000.0,
         float(np.median([run["step_ms"]["median"] for run in runs])),
-        float(np.median(gains)) if gains else None,
+        speed_up(folder),
         lost,
     )
 

@@ -87,6 +87,20 @@ keep_report() {
     mv "$2/report.part" "$2/run.$run.json"
 }
 
+# only_timed FOLDER FOUND: with STEPS runs are made to see what a step takes, and their reports kept
+only_timed() {
+    [ "${STEPS:-}" ] || return 1
+    keep_report "$1" "$2"
+    rm "$1/mix.extxyz"
+}
+
+# end_if_timed: then there is nothing to be analysed
+end_if_timed() {
+    [ "${STEPS:-}" ] || return 0
+    echo "what a step takes: results/$size/*/run.*.json"
+    exit
+}
+
 is_done() {
     grep -qs '"status": "finished"' "$1/mixpi.report.json"
 }

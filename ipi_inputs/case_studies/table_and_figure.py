@@ -1,14 +1,39 @@
-"""What the table.py of the studies share: how a table and a figure get into the results."""
+"""What the table.py of the studies share: gains in speed, how a table and a figure get there."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+def speed_up(folder: Path) -> float | None:
+    """How much faster the runs of an arm are than all-expensive evaluations.
+
+    Parameters
+    ----------
+    folder : Path
+        results/SIZE/ARM, with the reports of its runs, which measure that in turns at their end.
+        Short runs that were made for it (STEPS=200: results/SIZE_200/ARM) tell it better than those
+        that took hours, beside others.
+
+    Returns
+    -------
+    float or None
+        Median of the runs; None if none has measured it.
+    """
+    size = folder.parent
+    timed = sorted(size.parent.glob(f"{size.name}_*/{folder.name}/run.*.json"))
+    runs = [json.loads(path.read_text()) for path in timed or sorted(folder.glob("run.*.json"))]
+    found = [run["speed_up"] for run in runs if "speed_up" in run]
+    return float(np.median(found)) if found else None
 
 
 def write_table_and_figure(folder: Path, text: str, *draw: Callable[[Axes], None]) -> None:

@@ -227,3 +227,29 @@ def test_atoms_that_are_held_have_the_forces_of_the_blend(tmp_path):
     felt = frames[-1].get_forces()[:2]
     assert np.abs(felt).max() > 0.5
     np.testing.assert_allclose(felt, own.get_forces()[:2], atol=2e-4)
+
+
+@pytest.mark.full
+def test_short_runs_tell_what_a_step_takes_and_nothing_else(tmp_path):
+    folder = copy_of(STUDIES / "fe_dumbbell", tmp_path)
+    done = run_sh(folder, STEPS="8", ARMS="mixed")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "what a step takes: results/smoke_8/" in done.stdout
+    found = sorted(path.name for path in (folder / "results/smoke_8/mixed_1100").iterdir())
+    assert found == ["made_of", "run.1.json"]
+    assert json.loads((folder / "results/smoke_8/mixed_1100/run.1.json").read_text())["steps"] == 8
+    assert not (folder / "results/smoke").exists()
+
+
+def test_what_was_made_to_be_timed_tells_the_gain(tmp_path):
+    script = "from pathlib import Path; import table_and_figure as t; print(t.speed_up(Path('%s')))"
+    arm = tmp_path / "results" / "laptop" / "mixed_300"
+    for number, (folder, gain) in enumerate(
+        [(arm, 3.0), (arm, 5.0), (tmp_path / "results" / "laptop_60" / "mixed_300", 7.0)]
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"run.{number}.json").write_text(json.dumps({"speed_up": gain}))
+        done = subprocess.run(
+            [sys.executable, "-c", script % arm], cwd=STUDIES, capture_output=True, text=True
+        )
+        assert float(done.stdout) == [3.0, 4.0, 7.0][number]

@@ -6,7 +6,8 @@
 # Runs that are done are not run again, one that was stopped goes on. RUNS=3 ./run.sh laptop adds
 # independent runs up to the third of each arm; TEMPERATURES="900 1100" and ARMS="cheap mixed"
 # choose some. ARMS="mace_mixed mace_expensive" are those with the MACE model that the expensive
-# potential of the others was distilled from: shorter runs.
+# potential of the others was distilled from: shorter runs. STEPS=200 makes runs that long, in
+# folders of their own (laptop_200), to see what a step takes.
 set -euo pipefail
 cd "$(dirname "$0")"
 source ../pieces.sh
@@ -29,6 +30,7 @@ esac
 potentials=../../potentials model=../../models/fe-small.model
 start=runs/$size/init.extxyz
 write_once "$start" python ../../../scripts/make_interstitial.py fe-dumbbell "$cells" "$model"
+steps=${STEPS:-$steps} mace_steps=${STEPS:-$mace_steps} size+=${STEPS:+_$STEPS}
 
 # arm NAME TEMPERATURE: one more run of an arm, and the way of the dumbbell in it
 arm() {
@@ -63,6 +65,7 @@ arm() {
     of_one_kind "$folder" "$found"
     echo "$size: $name at $temperature K, run $run"
     run_piece "$folder" "${options[@]}"
+    if only_timed "$folder" "$found"; then return; fi
     mixpi analyse temperature "$folder/mix.extxyz" --skip "$skip" --target "$temperature" \
         --json "$found/temperature.$run.json"
     # a dumbbell that was lost, or one of several, is no reason to leave the other arms
@@ -79,6 +82,7 @@ arm() {
 }
 
 every_arm
+end_if_timed
 
 # all runs of an arm together, and the table and the figure of all arms
 for folder in "results/$size"/*/; do

@@ -4,7 +4,8 @@
 #   ./run.sh smoke | laptop | paper
 #
 # Runs that are done are not run again, one that was stopped goes on. RUNS=3 ./run.sh laptop adds
-# independent runs up to the third of each arm; TEMPERATURES="400 800" and ARMS=mixed choose some.
+# independent runs up to the third of each arm; TEMPERATURES="400 800" and ARMS=mixed choose some;
+# STEPS=100 makes runs that long, in folders of their own (paper_100), to see what a step takes.
 set -euo pipefail
 cd "$(dirname "$0")"
 source ../pieces.sh
@@ -25,6 +26,7 @@ esac
 potentials=../../potentials model=../../models/w-he-jw-tiny.model
 start=runs/$size/init.extxyz
 write_once "$start" python ../../../scripts/make_interstitial.py w-he "$cells" "$model"
+steps=${STEPS:-$steps} size+=${STEPS:+_$STEPS}
 
 # arm NAME TEMPERATURE: one more run of an arm, and the way of the helium in it
 arm() {
@@ -48,6 +50,7 @@ arm() {
     of_one_kind "$folder" "$found"
     echo "$size: $name at $temperature K, run $run"
     run_piece "$folder" "${options[@]}"
+    if only_timed "$folder" "$found"; then return; fi
     mixpi analyse diffusion "$folder/mix.extxyz" --species He --skip "$skip" \
         --keep "$found/he.$run.npz" > /dev/null
     mixpi analyse temperature "$folder/mix.extxyz" --skip "$skip" --target "$temperature" \
@@ -57,6 +60,7 @@ arm() {
 }
 
 every_arm
+end_if_timed
 
 # all runs of an arm together, and the table and the figure of all arms
 for folder in "results/$size"/*/; do

@@ -64,7 +64,9 @@ def at_shear(shear: float, calculator: Calculator) -> dict:
 def main() -> None:
     target, shears = Path(sys.argv[1]), [float(word) for word in sys.argv[2:]]
     found = json.loads(target.read_text()) if target.exists() else {}
-    if found and all({row["shear"] for row in one["sheared"]} >= set(shears) for one in found.values()):
+    if found and all(
+        {row["shear"] for row in one["sheared"]} >= set(shears) for one in found.values()
+    ):
         return
     for name, calculator in potentials().items():
         crystal = relaxed_crystal(sheared(1, 0.0), calculator, whose=name)

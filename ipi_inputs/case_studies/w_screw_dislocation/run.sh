@@ -80,11 +80,7 @@ arm() {
     of_one_kind "$folder" "$found"
     echo "$size: $name, $stress MPa, $temperature K, run $run"
     run_piece "$folder" "${options[@]}"
-    if [ "${STEPS:-}" ]; then
-        keep_report "$folder" "$found"
-        rm "$folder/mix.extxyz"
-        return
-    fi
+    if only_timed "$folder" "$found"; then return; fi
     # shellcheck disable=SC1091
     source "$folder/bounds"
     if unless_stopped mixpi analyse line "$folder/mix.extxyz" --cutoff 3.838 --glide y --normal z \
@@ -109,10 +105,7 @@ for run in $(seq "$runs"); do
     done
 done
 
-if [ "${STEPS:-}" ]; then
-    echo "what a step takes: results/$size/*/run.*.json"
-    exit
-fi
+end_if_timed
 
 # all runs of an arm together, and the table and the figure of all arms
 for folder in "results/$size"/*/; do

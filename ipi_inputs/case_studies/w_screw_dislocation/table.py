@@ -23,7 +23,7 @@ from mixpi.analysis.results import Result, read_report, with_error
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from table_and_figure import write_table_and_figure  # noqa: E402
+from table_and_figure import speed_up, write_table_and_figure  # noqa: E402
 
 
 REFERENCE = "expensive"
@@ -56,8 +56,7 @@ class Arm:
     waits : dict of str to float
         ms until the last reply of each pool, likewise.
     speed_up : float or None
-        Against all-expensive evaluations, measured in turns at the end of each run; of runs of
-        SIZE_STEPS where there are any.
+        Against all-expensive evaluations.
     none : tuple of str
         Why runs have no velocity.
     """
@@ -97,11 +96,6 @@ def arm_of(folder: Path, timestep: float) -> Arm:
     reports = [read_report(path) for path in sorted(folder.glob("line.*.json"))]
     lines = [report.curves for report in reports]
     together = folder.with_name(f"{folder.name}.json")
-    # short runs, made to see what a step takes (STEPS=60), tell it better than long ones beside others
-    size = folder.parent
-    timed = sorted(size.parent.glob(f"{size.name}_*/{folder.name}/run.*.json"))
-    timing = [json.loads(path.read_text()) for path in timed] or runs
-    gains = [run["speed_up"] for run in timing if "speed_up" in run]
     return Arm(
         name,
         float(stress),
@@ -116,7 +110,7 @@ def arm_of(folder: Path, timestep: float) -> Arm:
             pool: float(np.median([run["stages_ms"].get(pool, 0.0) for run in runs]))
             for pool in ("cheap", "expensive")
         },
-        float(np.median(gains)) if gains else None,
+        speed_up(folder),
         tuple(path.read_text().strip() for path in sorted(folder.glob("none.*.txt"))),
     )
 
