@@ -87,6 +87,7 @@ def test_layout(study):
     assert used.returncode == 2 and "smoke | laptop | paper" in used.stderr
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("study", "size"), RESULTS)
 def test_the_readme_s_table_is_that_of_the_results(study, size, tmp_path):
     folder = tmp_path / study

@@ -86,6 +86,7 @@ def test_atoms_where_it_does_not_act_move_as_without(make_case, acts_on, still):
         assert np.abs(found["ours"] - found[other])[-1, partly].max() > 1e-4
 
 
+@pytest.mark.full
 def test_plain_i_pi_has_it_too(make_case):
     cases = []
     for folder in ("mixpi", "i-pi"):
@@ -170,6 +171,7 @@ def test_nothing_expensive_to_be_thermostatted(warm_probe, make_case):
         list(check(case.input, drivers=False))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["global", "nve", "no such species"])
 def test_plain_i_pi_refuses(make_case, name):
     dynamics, acts_on, said = BAD[name]

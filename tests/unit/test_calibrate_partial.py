@@ -202,6 +202,7 @@ def test_radii_are_those_with_further_atoms():
     assert list(radii_grid(depths, 2.0)) == [2.0]
 
 
+@pytest.mark.full
 def test_the_buffer_is_enough_and_can_be_written_down(engine):
     for sites, features, cutoff in [(4.0, 5.5, 4.5), (3.0, 2.5, 5.2001), (2.0, 2.0, 1 / 3)]:
         needed = max(sites, features) + cutoff
@@ -261,6 +262,7 @@ def test_its_error_and_its_work_by_other_means(engine, clusters, snapshots, othe
     assert whole.evaluations == 2 * whole.atoms and whole.seconds > 0.0
 
 
+@pytest.mark.full
 def test_no_pair_is_good_enough(engine, clusters, snapshots):
     found = measure_partial(clusters, engine, snapshots[:1], CUT, tolerance=1e-9)
     assert (

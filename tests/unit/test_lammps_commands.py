@@ -225,6 +225,7 @@ def test_without_a_log(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["lammps.data", "lammps.in"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("text", [
     "pair_modify '" + "a" * 3000 + ";'", "pair_modify " + "$(" * 1900, "pair_modify &#" * 250 + '"',
     "pair_modify $(" + "()" * 1900, "pair_modify " + "$(((a" * 700, "pair_modify $(" + "a(" * 1900,

@@ -124,6 +124,7 @@ def test_models_converted_for_lammps(torch, tmp_path):
             MaceEngine(path)
 
 
+@pytest.mark.full
 def test_compiled_models(torch, tmp_path):
     """As training writes them beside the model: they give the same, masked or not."""
     from e3nn.util import jit

@@ -27,6 +27,7 @@ def shell(command: str, **environment: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("command", "code", "said"),
     [
