@@ -39,7 +39,7 @@ def require_known_columns(path: Path) -> None:
     MixpiError
         If it says that it is in other units than metal, or lacks ``id`` or ``element``.
     """
-    header = {key: value for key, value in _items(path)}
+    header = dict(_items(path))
     units = header.get("UNITS", "metal")
     if units != "metal":
         raise MixpiError(
@@ -69,6 +69,12 @@ def _items(path: Path) -> Iterator[tuple[str, str]]:
             return
         if line.startswith("ITEM:"):
             yield line.removeprefix("ITEM:").strip(), below.strip()
+
+
+def drop_placeholder(atoms: Atoms) -> None:
+    """Take the energy off a frame of a dump, which has none: ASE puts a zero beside its forces."""
+    if atoms.calc is not None:
+        atoms.calc.results.pop("energy", None)
 
 
 def require_metal(atoms: Atoms, path: Path) -> None:

@@ -17,7 +17,7 @@ from ..files.ase_files import read_atoms
 from ..files.user_files import require_file
 from ..regions.periodic import PeriodicCell
 from .conditions import Conditions, Watch
-from .dumps import is_dump, require_known_columns, require_metal
+from .dumps import drop_placeholder, is_dump, require_known_columns, require_metal
 
 
 #: Relative; frames that are further from even spacing are refused.
@@ -66,14 +66,17 @@ class Trajectory:
         self._watch.clear()
         numbers, begin = None, 0.0
         counted = _Counted(self.path)
-        for index, atoms in enumerate(self._whole_frames()):
+        dump = is_dump(self.path)
+        for index, atoms in enumerate(self._whole_frames(dump)):
+            if dump:
+                drop_placeholder(atoms)
             self._require_positions(index, atoms)
             if self.spacing is not None:
                 counted.take(index, atoms)
             time = self._time(index, atoms)
             if numbers is None:
                 numbers, begin = atoms.numbers, time
-                if is_dump(self.path):
+                if dump:
                     require_metal(atoms, self.path)
             elif not np.array_equal(numbers, atoms.numbers):
                 raise MixpiError(
@@ -86,9 +89,8 @@ class Trajectory:
         if numbers is None:
             raise MixpiError(f"{self.path} holds no whole frame")
 
-    def _whole_frames(self) -> Iterator[Atoms]:
+    def _whole_frames(self, dump: bool) -> Iterator[Atoms]:
         size = require_file(self.path, "trajectory")
-        dump = is_dump(self.path)
         if dump:
             require_known_columns(self.path)
         # a number that was cut off is a number, too

@@ -8,7 +8,6 @@ import numpy as np
 from ase import Atoms
 
 from ..errors import MixpiError
-from .dumps import is_dump
 from .motion import kinetic_temperature, velocities_of
 from .results import Report, Result
 from .statistics import Estimate, mean, slope
@@ -259,15 +258,14 @@ def energies_of(trajectory: Trajectory, key: str) -> tuple[np.ndarray, np.ndarra
             f"{key!r} is the mixed estimate, which is not what the forces conserve: evaluate the "
             "frames with the expensive potential on all atoms, and name its energy"
         )
-    times, energies, dump = [], [], is_dump(trajectory.path)
+    times, energies = [], []
     for time, atoms in trajectory.frames():
         _require_classical(atoms, trajectory.path)
         velocities = velocities_of(atoms, trajectory.path, time)
         kinetic = 0.5 * float(atoms.get_masses() @ np.sum(velocities**2, axis=1))
         if key in atoms.info:
             potential = float(atoms.info[key])
-        # a dump has none: ASE puts a zero beside its forces
-        elif key == "energy" and not dump and atoms.calc and "energy" in atoms.calc.results:
+        elif key == "energy" and atoms.calc is not None and "energy" in atoms.calc.results:
             potential = float(atoms.get_potential_energy())
         else:
             raise MixpiError(

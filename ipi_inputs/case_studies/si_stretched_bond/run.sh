@@ -34,7 +34,7 @@ arm() {
     of_one_kind "$folder" "$found"
     echo "$size: $name, run $run"
     run_piece "$folder" "${options[@]}"
-    cp "$folder/mixpi.report.json" "$found/run.$run.json"
+    keep_report "$folder" "$found"
     mixpi analyse mean-force "$folder/mix.extxyz" --bond 0 1 --skip "$skip" \
         --json "$found/force.$run.json"
 }
