@@ -15,13 +15,13 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from types import FrameType
 from typing import NamedTuple
 
 import numpy as np
 from ase.calculators.socketio import IPIProtocol, SocketClosed
 
 from ..errors import MixpiError
+from ..run.stopping import raising
 from ..sockets.peers import peer_of
 from ..sockets.silence import bear_no_silence
 from .engine import Answers, EvaluatesSpread, evaluate_with_sites
@@ -287,16 +287,6 @@ def serve(
         sock.close()
 
 
-def stop_on_signals() -> None:
-    """Turn SIGTERM and SIGINT into :class:`Stopped`, so that sockets are closed."""
-
-    def stop(signum: int, _frame: FrameType | None) -> None:
-        raise Stopped(signal.Signals(signum).name)
-
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, stop)
-
-
 def run_driver(
     make_engine: Callable[[], Answers],
     *,
@@ -332,25 +322,25 @@ def run_driver(
     int
         Exit code: 0 after EXIT, a signal, or (without ``reconnect``) a lost connection.
     """
-    stop_on_signals()
     try:
-        secret = read_token(token) if token is not None else None
-        engine = make_engine()
-        for note in getattr(engine, "notes", ()):
-            print(f"{label}: note: {note}", flush=True)
-        print(f"{label}: ready, connecting to {address}", flush=True)
-        done, left, attempts = 0, deadline, Attempts(deadline)
-        while True:
-            sock = connect(address=address, mode=mode, port=port, deadline=left)
-            print(f"{label}: connected", flush=True)
-            attempts.connected()
-            served = serve(engine, sock, numbers=numbers, token=secret)
-            done += served.done
-            if served.dismissed or not reconnect:
-                break
-            pause, left = attempts.lost(served.done)
-            print(f"{label}: the connection is lost, trying again for {left:.0f} s", flush=True)
-            time.sleep(pause)
+        with raising(lambda signum: Stopped(signum.name), (signal.SIGTERM, signal.SIGINT)):
+            secret = read_token(token) if token is not None else None
+            engine = make_engine()
+            for note in getattr(engine, "notes", ()):
+                print(f"{label}: note: {note}", flush=True)
+            print(f"{label}: ready, connecting to {address}", flush=True)
+            done, left, attempts = 0, deadline, Attempts(deadline)
+            while True:
+                sock = connect(address=address, mode=mode, port=port, deadline=left)
+                print(f"{label}: connected", flush=True)
+                attempts.connected()
+                served = serve(engine, sock, numbers=numbers, token=secret)
+                done += served.done
+                if served.dismissed or not reconnect:
+                    break
+                pause, left = attempts.lost(served.done)
+                print(f"{label}: the connection is lost, trying again for {left:.0f} s", flush=True)
+                time.sleep(pause)
     except Stopped as stopped:
         print(f"{label}: stopped by {stopped}", flush=True)
         return 0

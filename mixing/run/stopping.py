@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from .guardian import WARNINGS
@@ -22,13 +22,15 @@ STOPS = (signal.SIGINT, signal.SIGTERM, *_OPTIONAL)
 
 
 @contextlib.contextmanager
-def on_stops(act: Callable[[signal.Signals], None]) -> Iterator[None]:
+def on_stops(
+    act: Callable[[signal.Signals], None], signals: Iterable[signal.Signals] = STOPS
+) -> Iterator[None]:
     """Call a function for each such signal, instead of what it does otherwise."""
     before = {}
     if threading.current_thread() is not threading.main_thread():
         yield  # Python hears signals in the main thread only
         return
-    for signum in STOPS:
+    for signum in signals:
         if signum in _OPTIONAL and signal.getsignal(signum) == signal.SIG_IGN:
             continue
         before[signum] = signal.signal(signum, lambda n, _frame: act(signal.Signals(n)))
@@ -63,7 +65,38 @@ class Stops:
 
 
 @contextlib.contextmanager
-def ending_as_ctrl_c() -> Iterator[None]:
+def raising(
+    stop: Callable[[signal.Signals], BaseException], signals: Iterable[signal.Signals] = STOPS
+) -> Iterator[None]:
+    """Raise an exception for each such signal; it leaves the block whatever becomes of it there.
+
+    It comes up wherever Python is, also in the middle of C code that puts an error of its own in
+    its place (numpy's ``tofile``: a ``TypeError``), or goes on as if nothing had been.
+
+    Parameters
+    ----------
+    stop : callable
+        The exception for a signal.
+    signals : iterable of signal.Signals
+    """
+    heard: list[signal.Signals] = []
+
+    def act(signum: signal.Signals) -> None:
+        heard.append(signum)
+        raise stop(signum)
+
+    with on_stops(act, signals):
+        try:
+            yield
+        except BaseException as error:
+            if not heard or isinstance(error, type(stop(heard[0]))):
+                raise
+            raise stop(heard[0]) from error
+        if heard:
+            raise stop(heard[0])
+
+
+def ending_as_ctrl_c() -> contextlib.AbstractContextManager[None]:
     """Signals end a command as Ctrl-C does: what it started ends with it.
 
     Raises
@@ -71,12 +104,7 @@ def ending_as_ctrl_c() -> Iterator[None]:
     KeyboardInterrupt
         With the signal as its argument.
     """
-
-    def stop(signum: signal.Signals) -> None:
-        raise KeyboardInterrupt(signum)
-
-    with on_stops(stop):
-        yield
+    return raising(KeyboardInterrupt)
 
 
 def hear_once(softexit: Softexit) -> None:
