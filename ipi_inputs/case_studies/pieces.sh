@@ -61,6 +61,7 @@ of_one_kind() {
     mkdir -p "$2"
     # nor the height at which helium has left the slab of a shot
     sed -e '/<velocities/d' -e 's/<seed>.*<\/seed>//' -e '/ or z </d' "$1"/{mixing.yaml,input.xml} > "$kind"
+    potentials_in "$1" >> "$kind"
     if [ ! -e "$2/made_of" ]; then
         if compgen -G "$2/*.json" > /dev/null; then
             echo "what the earlier runs in $2 were made of is not known: are they as this one?" >&2
@@ -71,6 +72,16 @@ of_one_kind() {
         echo "Remove the folder of those that you do not want, and call again." >&2
         exit 1
     fi
+}
+
+# potentials_in FOLDER: checksum and length of each that mixing.yaml names: made anew it has the old name
+potentials_in() {
+    local file LC_ALL=C  # the order of names
+    for file in "$1"/*.*; do
+        if [[ -f $file && $file != *.extxyz ]] && grep -qF -- "${file##*/}" "$1/mixing.yaml"; then
+            (cd "$1" && cksum "${file##*/}")
+        fi
+    done
 }
 
 # unless_stopped COMMAND ...: whether it has worked; all ends where it was interrupted

@@ -44,6 +44,38 @@ def test_runs_of_another_kind_are_refused(tmp_path):
     assert "<   core: 4.0" in done.stderr and ">   core: 5.0" in done.stderr
 
 
+def test_runs_of_another_potential_of_the_same_name_are_refused(tmp_path):
+    for name in ("first", "second", "third"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "input.xml").write_text("as it is\n")
+        (tmp_path / name / "mixing.yaml").write_text(
+            "structure: init.extxyz\npair_coeff: Fe-1.adp\nmace: {model: fe.model}\nbounds: 1\n"
+        )
+        for other in ("init.extxyz", "bounds", "md.out"):  # each run has its own
+            (tmp_path / name / other).write_text(name)
+        (tmp_path / name / "Fe-1.adp").write_text("table")
+        (tmp_path / name / "fe.model").write_text("trained")
+    (tmp_path / "third" / "fe.model").write_text("trained anew")
+    for name in ("first", "second"):
+        assert not shell(f"of_one_kind {name} found", cwd=tmp_path).stderr
+    done = shell("of_one_kind third found", cwd=tmp_path, code=1)
+    assert "third is not made as the earlier runs in found" in done.stderr
+    assert re.findall(r"^[<>] .*$", done.stderr, re.M)[0].endswith(" 7 fe.model")
+
+
+@pytest.mark.parametrize("made_of", sorted(STUDIES.glob("*/results/*/*/made_of")), ids=str)
+def test_results_are_of_the_potentials_that_are_here(made_of):
+    """A potential that is made anew asks for new results."""
+    lines = re.findall(r"^(\d+ \d+) (\S+)$", made_of.read_text(), re.M)
+    assert lines
+    study = STUDIES / made_of.relative_to(STUDIES).parts[0]
+    for checksum, name in lines:
+        rooms = [study, STUDIES.parent / "models", STUDIES.parent / "potentials"]
+        path = next(room / name for room in rooms if (room / name).exists())
+        found = subprocess.run(["cksum", path], capture_output=True, text=True, check=True)
+        assert found.stdout.startswith(f"{checksum} ")
+
+
 def test_of_earlier_runs_it_is_said_that_nothing_is_known(tmp_path):
     for name in ("run", "found"):
         (tmp_path / name).mkdir()
