@@ -57,7 +57,7 @@ thermal() {
 # of_one_kind FOLDER FOUND: runs of an arm are one sample only if random numbers are all that they
 # differ in; what they are of is kept with their results
 of_one_kind() {
-    local kind=$1/made_of
+    local kind=$1/made_of arms twice
     mkdir -p "$2"
     # nor the height at which helium has left the slab of a shot
     sed -e '/<velocities/d' -e 's/<seed>.*<\/seed>//' -e '/ or z </d' "$1"/{mixing.yaml,input.xml} > "$kind"
@@ -72,6 +72,14 @@ of_one_kind() {
         echo "Remove the folder of those that you do not want, and call again." >&2
         exit 1
     fi
+    # nor are arms of other potentials beside it in the table
+    arms=$(dirname "$2")
+    twice=$(sed -n -E '/^[0-9]+ [0-9]+ [^ ]+$/p' "$arms"/*/made_of | sort -u | cut -d ' ' -f 3 | sort | uniq -d)
+    if [ "$twice" ]; then
+        echo "$1 has another" $twice "than other arms in $arms." >&2
+        echo "Move that folder away to begin anew, and call again." >&2
+        exit 1
+    fi
 }
 
 # potentials_in FOLDER: checksum and length of each that mixing.yaml names: made anew it has the old name
@@ -82,6 +90,20 @@ potentials_in() {
             (cd "$1" && cksum "${file##*/}")
         fi
     done
+}
+
+# of_these_potentials FOUND FILE ...: results that are there stand only beside those of the same
+of_these_potentials() {
+    local found=$1 now
+    shift
+    now=$(for file; do (cd "$(dirname "$file")" && cksum "${file##*/}"); done)
+    mkdir -p "$found"
+    [ -e "$found/potentials" ] || echo "$now" > "$found/potentials"
+    if ! echo "$now" | diff "$found/potentials" - >&2; then
+        echo "The results in $found are of other potentials (<: they, >: now)." >&2
+        echo "Move that folder away to begin anew, and call again." >&2
+        exit 1
+    fi
 }
 
 # unless_stopped COMMAND ...: whether it has worked; all ends where it was interrupted

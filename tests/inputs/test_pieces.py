@@ -10,6 +10,8 @@ from conftest import ROOT
 
 
 STUDIES = ROOT / "ipi_inputs" / "case_studies"
+#: What the results are of, as the scripts keep it.
+RECORDS = [*STUDIES.glob("*/results/*/*/made_of"), *STUDIES.glob("*/results/*/potentials")]
 
 
 def shell(lines, *, cwd, code=0):
@@ -63,12 +65,33 @@ def test_runs_of_another_potential_of_the_same_name_are_refused(tmp_path):
     assert re.findall(r"^[<>] .*$", done.stderr, re.M)[0].endswith(" 7 fe.model")
 
 
-@pytest.mark.parametrize("made_of", sorted(STUDIES.glob("*/results/*/*/made_of")), ids=str)
-def test_results_are_of_the_potentials_that_are_here(made_of):
+def test_arms_of_other_potentials_are_refused(tmp_path):
+    for name, model in (("mixed", "trained"), ("expensive", "trained anew")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "input.xml").write_text("as it is\n")
+        (tmp_path / name / "mixing.yaml").write_text(f"arm: {name}\nmodel: fe.model\n")
+        (tmp_path / name / "fe.model").write_text(model)
+    assert not shell("of_one_kind mixed found/mixed", cwd=tmp_path).stderr
+    done = shell("of_one_kind expensive found/expensive", cwd=tmp_path, code=1)
+    assert "expensive has another fe.model than other arms in found" in done.stderr
+
+
+def test_results_of_other_potentials_are_refused(tmp_path):
+    for text in ("fitted", "fitted"):
+        (tmp_path / "si.uf3").write_text(text)
+        assert not shell("of_these_potentials found si.uf3", cwd=tmp_path).stderr
+    (tmp_path / "si.uf3").write_text("fitted anew")
+    done = shell("of_these_potentials found si.uf3", cwd=tmp_path, code=1)
+    assert "The results in found are of other potentials" in done.stderr
+    assert re.findall(r"^[<>].* (\d+ \S+)$", done.stderr, re.M) == ["6 si.uf3", "11 si.uf3"]
+
+
+@pytest.mark.parametrize("record", sorted(RECORDS), ids=str)
+def test_results_are_of_the_potentials_that_are_here(record):
     """A potential that is made anew asks for new results."""
-    lines = re.findall(r"^(\d+ \d+) (\S+)$", made_of.read_text(), re.M)
+    lines = re.findall(r"^(\d+ \d+) (\S+)$", record.read_text(), re.M)
     assert lines
-    study = STUDIES / made_of.relative_to(STUDIES).parts[0]
+    study = STUDIES / record.relative_to(STUDIES).parts[0]
     for checksum, name in lines:
         rooms = [study, STUDIES.parent / "models", STUDIES.parent / "potentials"]
         path = next(room / name for room in rooms if (room / name).exists())

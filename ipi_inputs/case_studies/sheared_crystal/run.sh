@@ -26,7 +26,8 @@ arm() {
     (cd "$folder" && mixpi relax "$config" --fmax "$fmax" --steps 5000 --output "$name" --quiet "$@")
 }
 
-mkdir -p "results/$size"
+of_these_potentials "results/$size" \
+    ../../models/si-small.model ../../potentials/si-uf3.uf3 si-uf3-unconstrained.uf3
 # shellcheck disable=SC2086
 python potentials.py "results/$size/potentials.json" $shears     # those that are not there
 for shear in $shears; do

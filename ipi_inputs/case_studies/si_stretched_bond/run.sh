@@ -17,6 +17,7 @@ case $size in
     paper) cells=10 steps=50500 skip=500 radii+=" 8/4 10/4" ;;  # 8,000 atoms, 50 ps
     *) echo "use: $0 smoke | laptop | paper" >&2; exit 2 ;;
 esac
+of_these_potentials "results/$size" si-small.model si-uf3.uf3
 
 # arm NAME SEEDS [CORE BLEND]: one more run of an arm, and the force on the bond in it
 arm() {

@@ -26,6 +26,7 @@ if [ ! -e "$folder/mixing.yaml" ]; then
         --hop "$folder/last.extxyz" | sed 's/.*seeds: //')
     sed "s/^seeds: .*/seeds: $seeds/" $example/mixing.yaml > "$folder/mixing.yaml"
 fi
+of_these_potentials "$results" "$folder"/{si-small.model,si-uf3.uf3}
 
 # timed ARM COMMAND ...: a command, and the seconds that it takes
 timed() {
