@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..ipi.input import IpiInput
+from .freedom import read_temperature
 from .properties import Series, read_series
 from .statistics import Estimate, mean, settled_from, slope
 
@@ -41,7 +42,8 @@ def describe_dynamics(
         is None where nothing is left out.
     """
     found: dict = {"missing": {}}
-    temperature = _series(found, ipi_input, "temperature", first, last)
+    whole = read_temperature(ipi_input, n_atoms)
+    temperature = _part(found, "temperature", whole, first, last)
     if temperature is not None:
         begin = settled_from(temperature.values)
         settled = temperature.between(int(temperature.step[begin]) - 1)
@@ -62,16 +64,16 @@ def describe_dynamics(
                 "slope_tells": tilt.tells,
                 "slope_is_zero": tilt.is_zero,
             }
-    conserved = _series(found, ipi_input, "conserved", first, last)
+    whole = read_series(ipi_input, "conserved")
+    conserved = _part(found, "conserved", whole, first, last)
     if conserved is not None:
         _add_drift(found, conserved, slope(conserved.time / PS, conserved.values), n_atoms)
     return found
 
 
-def _series(
-    found: dict, ipi_input: IpiInput, name: str, first: int, last: int | None
+def _part(
+    found: dict, name: str, series: Series | str, first: int, last: int | None
 ) -> Series | None:
-    series = read_series(ipi_input, name)
     if isinstance(series, Series):
         series = series.between(first, last)
         if len(series.step):

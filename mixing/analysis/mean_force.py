@@ -168,6 +168,12 @@ def _forces(frame: Atoms, path: Path, time: float) -> np.ndarray:
             f"{path} holds the correction only, not the forces of the run: they are mixed in i-PI. "
             "Let i-PI write them (<trajectory ...> forces </trajectory>)"
         )
+    if frame.info.get("other_forces"):
+        raise MixpiError(
+            f"{path} holds the forces of the mixing layer, and further ones acted on the atoms "
+            "(another <force>, a weight, a <bias>). Let i-PI write all of them together "
+            "(<trajectory ...> forces </trajectory>)"
+        )
     if "forces" in frame.arrays:
         forces = frame.arrays["forces"]
     elif frame.calc is not None and "forces" in frame.calc.results:

@@ -12,6 +12,9 @@ from .statistics import Estimate, mean
 
 #: Frames with velocities below which nothing is said about the temperature of a run.
 FEWEST = 10
+#: A centre of mass with less than this share of an atom's kinetic energy is at rest, but for the
+#: digits of the velocities; by chance a free one is as slow in one frame of a billion.
+AT_REST = 1e-6
 
 
 def has_velocities(atoms: Atoms) -> bool:
@@ -66,7 +69,7 @@ def kinetic_temperature(
     """The temperature of the atoms, or of some, in one frame.
 
     Where the centre of mass is at rest, as i-PI keeps it, atom i has 3 (1 − m_i / M) degrees of
-    freedom; one that does not move at all has none.
+    freedom, else 3; less those that do not move at all.
 
     Parameters
     ----------
@@ -77,7 +80,8 @@ def kinetic_temperature(
     among : ndarray of bool, shape (n,), optional
         Atoms whose temperature it is.
     fixed_centre : bool
-        Whether the centre of mass of all is at rest.
+        Whether the centre of mass of all is at rest, if it is in this frame and nothing is fixed
+        (atoms that are hold the others by forces, not their centre).
 
     Returns
     -------
@@ -86,8 +90,10 @@ def kinetic_temperature(
     """
     masses = atoms.get_masses()
     twice = masses * np.sum(velocities**2, axis=1)
-    freedom = 3.0 * (1.0 - masses / masses.sum() if fixed_centre else np.ones(len(atoms)))
-    freedom[~velocities.any(axis=1)] = 0.0  # fixed atoms
+    freedom = np.count_nonzero(velocities, axis=1).astype(float)
+    common = float(np.sum((masses @ velocities) ** 2)) / masses.sum()
+    if fixed_centre and freedom.min() == 3.0 and common < AT_REST * twice.mean():
+        freedom *= 1.0 - masses / masses.sum()
     zone = slice(None) if among is None else among
     own = freedom[zone].sum()
     return float(twice[zone].sum() / own / kB) if own > 0.0 else np.nan

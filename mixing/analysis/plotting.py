@@ -16,7 +16,9 @@ from ..files.replacing import replace_file
 from ..ipi.input import IpiInput
 from ..output.frames import bead_paths, last_frame
 from ..output.records import last_of_each_step
-from .properties import Series, read_series
+from ..structure import read_structure
+from .freedom import read_temperature
+from .properties import Series
 from .report import STAGES, run_steps
 
 
@@ -90,7 +92,8 @@ def plot(ipi_input: IpiInput, *, say: Callable[[str], None] | None = None) -> li
     paths, missing = [], []
     if len(rows["step"]) > 1:
         paths.append(folder / "mixpi.steps.png")
-        draw_steps(rows, read_series(ipi_input, "temperature"), paths[-1])
+        n_atoms = len(read_structure(ipi_input.config_path.parent / ipi_input.config.structure))
+        draw_steps(rows, read_temperature(ipi_input, n_atoms), paths[-1])
     else:
         missing.append("one evaluation only: nothing to draw against the step")
     beads = ipi_input.beads

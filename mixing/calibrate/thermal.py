@@ -7,7 +7,6 @@ import re
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from xml.etree.ElementTree import Element
 
 import numpy as np
 from ase import Atoms, units
@@ -18,7 +17,7 @@ from ..drivers import lammps
 from ..drivers.lammps_driver import LammpsDriver
 from ..errors import MixpiError
 from ..files.ase_files import read_atoms
-from ..ipi.input import IpiInput
+from ..ipi.input import IpiInput, in_units
 from ..regions.periodic import PeriodicCell
 from ..run.processes import Child, guarded, stop_all
 from ..run.progress import Tell
@@ -200,7 +199,7 @@ def temperature_of(ipi_input: IpiInput) -> float:
     """
     for path in (".//ensemble/temperature", ".//initialize/velocities"):
         nodes = ipi_input.root.iterfind(path)
-        values = [_in_units(node, "temperature", "kelvin") or 0.0 for node in nodes]
+        values = [in_units(node, "temperature", "kelvin") or 0.0 for node in nodes]
         if max(values, default=0.0) > 0.0:
             return max(values)
     raise MixpiError(
@@ -212,20 +211,11 @@ def temperature_of(ipi_input: IpiInput) -> float:
 def time_step_of(ipi_input: IpiInput) -> float:
     """The innermost time step of an i-PI input, at most ``LONGEST_STEP``; fs."""
     node = ipi_input.root.find(".//dynamics/timestep")
-    step = _in_units(node, "time", "femtosecond") if node is not None else None
+    step = in_units(node, "time", "femtosecond") if node is not None else None
     # each level of multiple time steps divides the one above it
     levels = re.findall(r"\d+", ipi_input.root.findtext(".//dynamics/nmts") or "")
     inner = math.prod(int(n) for n in levels)
     return min((step or 1.0) / max(inner, 1), LONGEST_STEP)
-
-
-def _in_units(node: Element, family: str, unit: str) -> float | None:
-    try:
-        value = float(node.text or "")
-        internal = unit_to_internal(family, node.get("units", "atomic_unit").strip(), value)
-    except (TypeError, ValueError, KeyError):
-        return None
-    return float(unit_to_user(family, unit, internal))
 
 
 def thermal_run(

@@ -66,6 +66,7 @@ def check_kind(ipi_input: IpiInput) -> None:
             "<dynamics mode='nve'> or 'nvt'. To relax a structure there is 'mixpi relax', for "
             "paths and barriers 'mixpi neb', both on forces alone and with fixed regions"
         )
+    _require_time_to_pass(ipi_input)
     for layer in ipi_input.layers:
         if not os.path.isfile(layer.pes_path):
             state = "is no file" if os.path.exists(layer.pes_path) else "does not exist"
@@ -82,6 +83,31 @@ def check_kind(ipi_input: IpiInput) -> None:
         )
     for layer in ipi_input.layers:
         _check_batch(ipi_input, layer)
+
+
+def _require_time_to_pass(ipi_input: IpiInput) -> None:
+    """Weights that follow the atoms with a memory need steps that are those of their dynamics."""
+    file, config = ipi_input.path.name, ipi_input.config
+    modes = [motion.get("mode", "dynamics").strip() for motion in ipi_input.root.iter("motion")]
+    if modes.count("dynamics") > 1:
+        raise MixpiError(
+            f"{file} has {modes.count('dynamics')} motions of mode 'dynamics' in one: each would "
+            "make a step of its own, and stop what the other has fixed. Use one <dynamics>; where "
+            "its thermostat acts 'thermostat:' of the configuration tells"
+        )
+    average = getattr(config.seeds, "average", None)
+    memory = [
+        name for name in ("tau_in", "tau_out", "leave") if getattr(config.regions, name, None)
+    ]
+    memory += ["every"] if config.regions.every > 1 else []
+    memory += ["average"] if average and average.repeat * average.frequency > 1 else []
+    memory += ["spread"] if getattr(config.seeds, "spread", None) else []
+    if "replay" in modes and memory:
+        raise MixpiError(
+            f"{file} has motion mode='replay', in which no time passes from one frame to the next, "
+            f"and regions with a memory of the steps before ({', '.join(memory)}): the forces of a "
+            "frame would depend on where it stands. Leave these out"
+        )
 
 
 def _check_batch(ipi_input: IpiInput, layer: MixingLayer) -> None:

@@ -37,6 +37,7 @@ def check_forces(ipi_input: IpiInput, view: IpiView) -> Iterator[str]:
         _require_no_bias(ipi_input, layer)
         _check_beads(ipi_input, layer)
         yield from _check_weights(ipi_input, layer, _components(view, layer.name))
+    yield from _check_contraction(ipi_input)
     if ipi_input.part == "delta":
         yield from _check_correction(ipi_input, view)
     if sentence := evaluations_in_words(ipi_input, view):
@@ -109,6 +110,30 @@ def _check_beads(ipi_input: IpiInput, layer: MixingLayer) -> None:
             f"{ipi_input.path.name}: several <force forcefield='{layer.name}'> have other nbeads "
             f"({', '.join(map(str, asked))}): all that name one mixing layer must have the same"
         )
+
+
+def _check_contraction(ipi_input: IpiInput) -> Iterator[str]:
+    """Modes of the ring polymer that no force acts on are those of a free particle."""
+    file, beads = ipi_input.path.name, ipi_input.all_beads
+    asked = [
+        int(force.get("nbeads") or 0) or beads
+        for force in ipi_input.root.iterfind(".//forces/force")
+    ]
+    most = max(asked, default=beads)
+    if most >= beads:
+        return
+    if most == 1:
+        raise MixpiError(
+            f"{file}: all forces are on the centroid of {beads} beads (nbeads='1' of <force>), so "
+            "that the beads are held by their springs alone, and all that is quantum about the "
+            "atoms is that of free ones. Leave nbeads out of one of them, the cheapest (the cheap "
+            f"forces, with the correction contracted), or ask for 1 bead"
+        )
+    yield (
+        f"warning: no force of {file} acts on all {beads} beads (nbeads='{most}' of <force> at "
+        f"most): what is quantum in the {beads - most} fastest modes of each atom is that of a "
+        "free particle. Leave nbeads out of the cheapest of them"
+    )
 
 
 def _check_correction(ipi_input: IpiInput, view: IpiView) -> Iterator[str]:
@@ -187,7 +212,7 @@ def evaluations_per_step(ipi_input: IpiInput, view: IpiView) -> dict[str, int]:
 def evaluations_in_words(ipi_input: IpiInput, view: IpiView) -> str:
     """The same as a sentence; empty where it goes without saying."""
     found = evaluations_per_step(ipi_input, view)
-    if not found or set(found.values()) == {1}:
+    if not found or (set(found.values()) == {1} and ipi_input.all_beads == 1):
         return ""
     parts = [f"{count} {pool}" for pool, count in found.items()]
     beads, contracted = ipi_input.all_beads, ipi_input.beads

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ipi.utils.io.inputs.io_xml import read_dict
+from ipi.utils.units import unit_to_internal, unit_to_user
 
 from ..blend.levels import PARTS
 from ..config import MixingConfig, load_config, without_quotes
@@ -331,3 +332,13 @@ def _whole_number(path: Path, what: str, text: str) -> int:
         shown = text if len(text) <= 60 else f"{text[:40]}... ({len(text)} characters)"
         raise MixpiError(f"{path}: {what} must be a whole number, not {shown!r}")
     return number
+
+
+def in_units(node: ElementTree.Element, family: str, unit: str) -> float | None:
+    """The number in a tag of i-PI's, in another unit of its family; None if there is none."""
+    try:
+        value = float(node.text or "")
+        internal = unit_to_internal(family, node.get("units", "atomic_unit").strip(), value)
+    except (TypeError, ValueError, KeyError):
+        return None
+    return float(unit_to_user(family, unit, internal))

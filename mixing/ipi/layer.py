@@ -278,6 +278,7 @@ class Layer:
                 part=self._part,
                 probes=self._asking.probing is not None,
                 load=self._load,
+                others=bool(self._simulation and self._simulation.others_act(self._pes)),
             )
             if "work" in self._state_before:
                 self._work.resume([float(one) for one in self._state_before["work"]])

@@ -45,6 +45,8 @@ class RunFiles:
         Whether it looks at atoms outside the region.
     load : ndarray, shape (3,), optional
         Size of the constant forces of the simulation, for the frames, eV/Å.
+    others : bool
+        Whether further forces act, for the frames.
 
     Attributes
     ----------
@@ -67,6 +69,7 @@ class RunFiles:
         part: str,
         probes: bool = False,
         load: np.ndarray | None = None,
+        others: bool = False,
     ) -> None:
         self._config, self._simulation, self._beads = session.config, simulation, beads
         self._evaluated: Evaluated | None = None
@@ -95,6 +98,7 @@ class RunFiles:
             beads=beads,
             first_step=first_step,
             load=load,
+            others=others,
         )
         if self._frames.wants_velocities and simulation and not simulation.velocities(beads):
             say_aloud(

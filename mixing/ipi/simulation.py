@@ -55,6 +55,8 @@ class RunningSimulation:
         self._system = simulation.syslist[0]
         self._inverse_masses = 1.0 / np.repeat(self._system.beads.m, 3)
         self._largest_inverse = float(self._inverse_masses.max())
+        fixed = np.unique(np.asarray(list(self._system.motion.fixatoms_dof), dtype=int))
+        self._free = max(len(self._inverse_masses) - len(fixed), 1)
         self._start: list[np.ndarray] | None = None
         # before the first step, while it writes the start, i-PI counts from -1
         self._first_count = int(simulation.step)
@@ -166,6 +168,18 @@ class RunningSimulation:
             if force not in own
         )
 
+    def others_act(self, pes: object) -> bool:
+        """Whether the atoms may feel something else than what one mixing layer gives for them."""
+        own = [
+            force
+            for force in self._system.forces.mforces
+            if getattr(force.ff, "driver", None) is pes
+        ]
+        shares = (f.weight * (sum(f.mts_weights) if len(f.mts_weights) else 1.0) for f in own)
+        whole = abs(sum(shares) - 1.0) < 1e-6
+        biased = bool(len(self._system.ensemble.bias.mforces))
+        return biased or not whole or not self.corrects_nothing(pes)
+
     def ask_for_forces(self) -> None:
         """Let i-PI compute the forces of the positions that it has."""
         np.array(self._system.forces.f)
@@ -219,8 +233,7 @@ class RunningSimulation:
 
     def _kelvin(self, energy: float) -> float:
         """Temperature for a momentum² / mass of all beads in atomic units."""
-        beads = self._system.beads
-        per_freedom = energy / (3 * beads.natoms * beads.nbeads**2)
+        per_freedom = energy / (self._free * self._system.beads.nbeads**2)
         return float(unit_to_user("temperature", "kelvin", per_freedom))
 
     @property

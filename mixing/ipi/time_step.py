@@ -77,19 +77,21 @@ def attach(simulation: Simulation, config: TimeStepConfig) -> None:
         As :func:`require_plain`.
     """
     system = simulation.syslist[0]
+    motions = getattr(system.motion, "mlist", [system.motion])  # of motion mode='multi'
     parts = [
         (getattr(part, "enstype", None), [int(n) for n in getattr(part, "nmts", [])])
-        for part in getattr(system.motion, "mlist", [system.motion])  # of motion mode='multi'
+        for part in motions
     ]
     beads = getattr(getattr(system, "init", None), "nbeads", 0) or system.beads.nbeads
     require_plain(parts, int(beads))
-    system.motion.step = _FollowingStep(system.motion, config).step
+    motions[0].step = _FollowingStep(motions[0], config).step
 
 
 def is_attached(simulation: Simulation) -> bool:
     """Whether the time step of a simulation follows its atoms."""
-    step = simulation.syslist[0].motion.step
-    return isinstance(getattr(step, "__self__", None), _FollowingStep)
+    motion = simulation.syslist[0].motion
+    steps = [part.step for part in getattr(motion, "mlist", [motion])]
+    return any(isinstance(getattr(step, "__self__", None), _FollowingStep) for step in steps)
 
 
 class _FollowingStep:

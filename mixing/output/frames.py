@@ -81,6 +81,9 @@ class Frames:
     load : ndarray, shape (3,), optional
         Sizes of the constant forces on atoms, added up, eV/Å; written so that analyses can tell
         runs under different loads apart.
+    others : bool
+        Whether further forces of i-PI's act on the atoms, so that those of the frames are not all
+        (``other_forces``).
     """
 
     def __init__(
@@ -92,8 +95,9 @@ class Frames:
         beads: int,
         first_step: int = 0,
         load: np.ndarray | None = None,
+        others: bool = False,
     ) -> None:
-        self._load = load
+        self._load, self._others = load, others
         self._config, self._numbers, self._rotation = config, template.numbers, rotation
         paths = bead_paths(config.trajectory, beads) if config.trajectory else []
         there = [path for path in paths if path.exists()]
@@ -163,6 +167,8 @@ class Frames:
                 atoms.info["time"] = time
             if self._load is not None:
                 atoms.info["load"] = self._load
+            if self._others and not found.correction:
+                atoms.info["other_forces"] = True
             columns = ["symbols", "positions", *list(atoms.arrays)[2:]]
             write_extxyz(stream, [atoms], columns=columns, write_results=False)
             stream.flush()
