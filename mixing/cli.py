@@ -20,7 +20,7 @@ from .cli_runs import add_options_of_several, refuse_options_of_several, run_sev
 from .errors import MixpiError
 from .output.checkpoints import way_on
 from .regions.grammar import GRAMMAR
-from .run.stopping import Stops, ending_as_ctrl_c
+from .run.stopping import Halted, Stops, ending_as_ctrl_c
 from .streams import Unbreakable, unbreakable_output, wait_for_no_reader
 
 
@@ -58,6 +58,9 @@ def main(argv: list[str] | None = None) -> int:
             with contextlib.nullcontext() if driver else ending_as_ctrl_c():
                 code = arguments.run(arguments)
             return code or _lost(arguments, output)
+        except Halted as stop:  # its state is kept
+            print(f"mixpi: {stop}", file=sys.stderr)
+            return 128 + stop.signum
         except MixpiError as error:
             print(f"mixpi: error: {error}", file=sys.stderr)
             return 1
@@ -199,7 +202,7 @@ def _run(arguments: argparse.Namespace) -> int:
     # from here on a signal does not hide what has become of the run
     with Stops() as stops:
         outcome = run.execute(quiet=arguments.quiet, stops=stops)
-        timed = stops.signum is None and outcome.status == "finished"
+        timed = stops if outcome.status == "finished" else None
         reported = _report(run, outcome, arguments, timed=timed)
         if outcome.status == "finished":
             return 0 if reported else 1
@@ -213,10 +216,12 @@ def _run(arguments: argparse.Namespace) -> int:
         return 0 if outcome.status == "stopped" else 1
 
 
-def _report(run: Run, outcome: Outcome, arguments: argparse.Namespace, *, timed: bool) -> bool:
+def _report(
+    run: Run, outcome: Outcome, arguments: argparse.Namespace, *, timed: Stops | None
+) -> bool:
     """Write and print what the run tells; whether there was anything to tell.
 
-    ``timed``: whether the speed-up may be measured.
+    ``timed``: the speed-up may be measured, unless a signal has been heard by this.
     """
     from rich.console import Console
 
@@ -229,8 +234,8 @@ def _report(run: Run, outcome: Outcome, arguments: argparse.Namespace, *, timed:
             raise MixpiError("the run did not get as far as its first forces")
         report = report_run(run.ipi_input, outcome)
         path = write_report(report, folder)
-        if timed and _reference_wanted(arguments, run):
-            _add_reference(report, run, quiet=arguments.quiet)
+        if timed and timed.signum is None and _reference_wanted(arguments, run):
+            _add_reference(report, run, quiet=arguments.quiet, stops=timed)
             write_report(report, folder)
         console = Console(width=None if sys.stdout.isatty() else 100, highlight=False)
         show(report, console)
@@ -249,7 +254,7 @@ def _reference_wanted(arguments: argparse.Namespace, run: Run) -> bool:
     return arguments.reference
 
 
-def _add_reference(report: dict, run: Run, *, quiet: bool) -> None:
+def _add_reference(report: dict, run: Run, *, quiet: bool, stops: Stops) -> None:
     """Measure the speed-up; what goes wrong there does not spoil the run."""
     from .analysis.report import add_speed_up
     from .run.progress import StageProgress
@@ -260,7 +265,7 @@ def _add_reference(report: dict, run: Run, *, quiet: bool) -> None:
     own = 1e-3 * report["overhead_ms"]["median"] / report["beads"]
     try:
         with StageProgress(quiet=quiet) as tell:
-            found = measure_speed_up(run.ipi_input, run.logs, own=own, tell=tell)
+            found = measure_speed_up(run.ipi_input, run.logs, own=own, tell=tell, stops=stops)
         add_speed_up(report, found)
     except MixpiError as error:
         report["speed_up_not_measured"] = str(error)

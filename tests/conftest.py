@@ -19,12 +19,18 @@ import yaml
 from ase import Atoms
 from ase.build import bulk
 from ase.io import read
+from hypothesis import settings
 from mixpi.blend.levels import POOLS
 from mixpi.ipi.input import read_ipi_input
 from mixpi.output.records import read_steps
 from mixpi.run.starting import place_of
 from mixpi.structure import read_structure
 
+
+# the same examples everywhere, and a machine may stand still for a while; to search for others:
+# pytest --hypothesis-profile default
+settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
+settings.load_profile("repeatable")
 
 ROOT = Path(__file__).parent.parent
 MODELS = ROOT / "ipi_inputs" / "models"

@@ -177,7 +177,7 @@ class RunningSimulation:
         ]
         shares = (f.weight * (sum(f.mts_weights) if len(f.mts_weights) else 1.0) for f in own)
         whole = abs(sum(shares) - 1.0) < 1e-6
-        biased = bool(len(self._system.ensemble.bias.mforces))
+        biased = bool(len(self._system.ensemble.bcomp))
         return biased or not whole or not self.corrects_nothing(pes)
 
     def ask_for_forces(self) -> None:

@@ -15,7 +15,7 @@ from ..errors import MixpiError
 from ..sockets.pool import DriverPool, wait
 from .processes import Child, describe_end, stop_all
 from .starting import Configured, start_driver
-from .stopping import Stops
+from .stopping import Halted, Stops
 
 
 class Job(NamedTuple):
@@ -73,6 +73,8 @@ class OwnDrivers:
         How their logs are called, before the pool.
     count : mapping of str to int, optional
         Pool → drivers of it; one each unless given.
+    stops : Stops, optional
+        Signals that are heard already; they are by this, otherwise.
     """
 
     def __init__(
@@ -85,7 +87,9 @@ class OwnDrivers:
         family: str,
         name: str,
         count: Mapping[str, int] | None = None,
+        stops: Stops | None = None,
     ) -> None:
+        self._given = stops
         self._configured, self._wanted, self._atoms = configured, tuple(pools), atoms
         self._logs, self._family, self._name = logs, family, name
         self._count = dict(count or {})
@@ -96,7 +100,7 @@ class OwnDrivers:
 
     def __enter__(self) -> OwnDrivers:
         with contextlib.ExitStack() as stack:
-            self._stops = stack.enter_context(Stops())
+            self._stops = self._given or stack.enter_context(Stops())
             stack.callback(self._stop)
             for pool in self._wanted:
                 configured = getattr(self._configured.config, pool)
@@ -164,11 +168,13 @@ class OwnDrivers:
 
         Raises
         ------
+        Halted
+            If the user wants to stop.
         MixpiError
-            If the user wants to stop, or a driver has ended or hangs.
+            If a driver has ended or hangs.
         """
         if self._stops.signum is not None:
-            raise MixpiError(f"stopped by {self._stops.signum.name}")
+            raise Halted(self._stops.signum)
         for pool, children in self._children.items():
             lost = self._pools[pool].lost > 0
             for child in children:

@@ -32,6 +32,7 @@ from .own_drivers import Job, OwnDrivers
 from .processes import guarded
 from .progress import Tell, silent
 from .starting import unix_sockets
+from .stopping import Stops
 
 
 #: s; for all pairs. One all-expensive evaluation is waited for, however long it takes.
@@ -76,6 +77,7 @@ def measure_speed_up(
     own: float = 0.0,
     budget: float = BUDGET,
     tell: Tell = silent,
+    stops: Stops | None = None,
 ) -> SpeedUp:
     """Start the drivers of a run once more and time both kinds of a step in turns.
 
@@ -97,6 +99,8 @@ def measure_speed_up(
         s for all pairs.
     tell : callable
         Called with what is being done, and the share of it.
+    stops : Stops, optional
+        Signals that are heard already, perhaps since before this.
 
     Returns
     -------
@@ -130,7 +134,13 @@ def measure_speed_up(
     ):
         turns = _Turns(ipi_input)
         drivers = OwnDrivers(
-            ipi_input, ipi_input.pools, turns.atoms, logs=logs, family=family, name="reference"
+            ipi_input,
+            ipi_input.pools,
+            turns.atoms,
+            logs=logs,
+            family=family,
+            name="reference",
+            stops=stops,
         )
         try:
             with drivers:

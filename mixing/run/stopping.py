@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from ..errors import MixpiError
 from .guardian import WARNINGS
 
 
@@ -64,6 +65,29 @@ class Stops:
         self.signum = self.signum or signum
 
 
+class Halted(MixpiError):
+    """A signal asked to stop what can be gone on with.
+
+    Parameters
+    ----------
+    signum : signal.Signals
+    more : str
+        What to do, below.
+    """
+
+    def __init__(self, signum: signal.Signals, more: str = "") -> None:
+        super().__init__(f"stopped by {signum.name}{more}")
+        self.signum = signum
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked a command to stop; its argument is the signal.
+
+    A class of its own: of a plain one that comes up in code which is run from a string (importing
+    does that), Python remembers that it was there, and ends by SIGINT whatever became of it.
+    """
+
+
 @contextlib.contextmanager
 def raising(
     stop: Callable[[signal.Signals], BaseException], signals: Iterable[signal.Signals] = STOPS
@@ -101,10 +125,9 @@ def ending_as_ctrl_c() -> contextlib.AbstractContextManager[None]:
 
     Raises
     ------
-    KeyboardInterrupt
-        With the signal as its argument.
+    Interrupted
     """
-    return raising(KeyboardInterrupt)
+    return raising(Interrupted)
 
 
 def hear_once(softexit: Softexit) -> None:

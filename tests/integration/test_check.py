@@ -770,3 +770,55 @@ def test_an_earlier_run_is_offered(make_case):
     said = case.mixpi("check", "input.xml", "--fast").stdout
     assert "has done 4 of 9 steps: 'mixpi run RESTART' continues it" in said, said
     assert "an earlier run" not in case.mixpi("check", "RESTART", "--fast").stdout
+
+
+PILE = (
+    "<dynamics mode='nvt'>"
+    + STEP
+    + "<thermostat mode='pile_l'><tau units='femtosecond'>100</tau></thermostat></dynamics>"
+)
+
+
+def test_forces_that_are_all_on_the_centroid(make_case):
+    """The ring polymer would be that of free particles: the classical energy, in silence."""
+    case = make_case(beads=8, dynamics=PILE, forces="<force forcefield='mix' nbeads='1'/>")
+    case.input.write_text(case.input.read_text().replace("<batch_size>8</batch_size>", ""))
+    with pytest.raises(MixpiError, match="all forces are on the centroid of 8 beads"):
+        list(check(case.input, drivers=False))
+    case.input.write_text(case.input.read_text().replace("nbeads='1'/>", "nbeads='2'/>"))
+    said = " ".join(check(case.input, drivers=False))
+    assert "warning: no force of input.xml acts on all 8 beads" in said
+    assert "evaluations per step: 2 cheap, 2 expensive" in said
+
+
+def test_several_dynamics_in_one_motion(make_case):
+    """i-PI stops in each what the other fixes, and a step is as long as both."""
+    case = make_case()
+    text = case.input.read_text()
+    begin, end = text.index("<motion"), text.index("</motion>") + len("</motion>")
+    one = text[begin:end]
+    for parts in (1, 2):
+        multi = f"<motion mode='multi'>{one * parts}</motion>"
+        case.input.write_text(text[:begin] + multi + text[end:])
+        if parts == 1:
+            list(check(case.input, drivers=False))
+    with pytest.raises(MixpiError, match="2 motions of mode 'dynamics' in one"):
+        list(check(case.input, drivers=False))
+
+
+@pytest.mark.parametrize("memory", ["tau_in", "tau_out", "every", "leave", ""])
+def test_replay_of_frames_between_which_no_time_passes(make_case, memory):
+    case = make_case()
+    (case.folder / "frames.extxyz").write_text((case.folder / "init.extxyz").read_text())
+    text = case.input.read_text()
+    begin, end = text.index("<motion"), text.index("</motion>")
+    replay = "<motion mode='replay'><file mode='ase' units='ase'>frames.extxyz</file>"
+    case.input.write_text(text[:begin] + replay + text[end:])
+    if memory:
+        case.config["regions"] |= {memory: 4}
+    case.write()
+    if memory:
+        with pytest.raises(MixpiError, match=rf"regions with a memory .* \({memory}\)"):
+            list(check(case.input, drivers=False))
+    else:
+        list(check(case.input, drivers=False))

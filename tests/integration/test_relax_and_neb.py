@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from ase.constraints import FixAtoms
 from ase.io import read, write
 from ase.optimize import FIRE
-from conftest import TERSOFF, command_driver, faulty_driver, silicon
+from conftest import (
+    TERSOFF,
+    clean_environment,
+    command_driver,
+    faulty_driver,
+    silicon,
+    wait_for,
+)
 from mixpi import MixpiError
 from mixpi.drivers.mace import MaceEngine
 from mixpi.paths.band import find_path
@@ -61,6 +71,26 @@ def test_relaxed_and_continued(real_case):
     np.testing.assert_allclose(
         read(folder / "relaxed.extxyz").positions, whole.positions, atol=1e-6
     )
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_by_a_signal_it_says_so_and_goes_on(make_case, signum):
+    case = make_case(**TOYS | {"expensive": {"command": faulty_driver("per-atom", 0.002)}})
+    case.write()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mixpi.cli", "relax", "mixing.yaml", "--fmax", "1e-4"],
+        cwd=case.folder, env=clean_environment(), stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    movie = case.folder / "relaxed.movie.extxyz"
+    wait_for(lambda: movie.exists() and movie.stat().st_size)
+    process.send_signal(signum)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 128 + signum, said
+    assert f"stopped by {signum.name}" in said and "the same command goes on" in said
+    assert "Traceback" not in said and case.nothing_left()
+    done = case.mixpi("relax", "mixing.yaml", "--fmax", "1e-4", "--steps", "3")
+    assert "going on from step" in done.stderr, done.stderr
 
 
 @pytest.mark.full

@@ -15,6 +15,7 @@ from ase.build import bulk, make_supercell
 from ase.io import read
 from ase.units import Bohr
 from conftest import PES, command_driver, faulty_driver, silicon
+from mixpi.cli import main
 from mixpi.output.records import read_steps
 from test_faults import evaluations, run, steps_in, wait_for
 
@@ -461,3 +462,40 @@ def test_a_newer_restart_does_not_stay_beside_a_run_from_an_older_state(make_cas
     assert run(case).returncode == 0
     assert go_on(case, "md.checkpoint").returncode == 0
     assert (case.folder / "#RESTART#0#").exists() and (case.folder / "RESTART").exists()
+
+
+def test_frames_say_that_further_forces_act(make_case):
+    """Those of the layer are not what the atoms feel: no mean force is made of them."""
+    case = make_case(steps=12, stride=1)
+    case.config["output"] = {"forces": True, "stride": 1}
+    assert run(case).returncode == 0
+    frames = case.folder / "mix.extxyz"
+    assert "other_forces" not in read(frames).info
+    assert main(["analyse", "mean-force", str(frames), "--bond", "0", "1"]) == 0
+
+    own = "<ffdirect name='own'><pes>harmonic</pes><parameters>{k1: 1e-3}</parameters></ffdirect>"
+    edit(case, "<system>", own + "<system>")
+    for before, after in (
+        ("</forces>", "<force forcefield='own'/></forces>"),
+        ("<force forcefield='own'/>", "<!-- weight -->"),
+    ):
+        edit(case, before, after)
+        if "weight" in after:
+            edit(case, "<force forcefield='mix'/>", "<force forcefield='mix' weight='0.5'/>")
+        assert run(case).returncode == 0
+        assert read(frames).info["other_forces"]
+        assert main(["analyse", "mean-force", str(frames), "--bond", "0", "1"]) == 1
+
+
+@pytest.mark.full
+def test_time_step_of_a_motion_of_one_part(make_case):
+    plain, multi = (make_case(steps=8, folder=name) for name in ("plain", "multi"))
+    edit(multi, "<motion mode='dynamics'>", "<motion mode='multi'><motion mode='dynamics'>")
+    edit(multi, "</motion>", "</motion></motion>")
+    for case in (plain, multi):
+        case.config["time_step"] = {"displacement": 0.002, "longest": 1.0}
+        done = run(case)
+        assert done.returncode == 0, done.stderr
+    columns = [np.loadtxt(case.folder / "md.out")[:, 1:3] for case in (plain, multi)]
+    np.testing.assert_allclose(columns[1], columns[0], rtol=1e-9)
+    assert columns[0][-1, 0] < 7.9, "steps are shorter than the longest"
