@@ -51,8 +51,8 @@ def main(argv: list[str] | None = None) -> int:
     """
     with unbreakable_output() as output:
         words = sys.argv[1:] if argv is None else argv
-        arguments = _parser(words).parse_args(words)
         try:
+            arguments = _parser(words).parse_args(words)
             # a driver has signal handlers of its own
             driver = hasattr(arguments, "serves")
             with contextlib.nullcontext() if driver else ending_as_ctrl_c():

@@ -127,7 +127,7 @@ def _check_contraction(ipi_input: IpiInput) -> Iterator[str]:
             f"{file}: all forces are on the centroid of {beads} beads (nbeads='1' of <force>), so "
             "that the beads are held by their springs alone, and all that is quantum about the "
             "atoms is that of free ones. Leave nbeads out of one of them, the cheapest (the cheap "
-            f"forces, with the correction contracted), or ask for 1 bead"
+            "forces, with the correction contracted), or ask for 1 bead"
         )
     yield (
         f"warning: no force of {file} acts on all {beads} beads (nbeads='{most}' of <force> at "

@@ -238,7 +238,7 @@ def _make_folder(folder: Path, key: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".mixpi-test").touch()
-        (folder / ".mixpi-test").unlink()
+        (folder / ".mixpi-test").unlink(missing_ok=True)  # of another command, too
     except OSError as error:
         raise MixpiError(
             f"{key}: cannot write into {folder} ({error.strerror}): name another folder"

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from mixpi.cli import main
 from mixpi.drivers.client import run_driver
 from mixpi.errors import MixpiError
 from mixpi.run.stopping import Interrupted, ending_as_ctrl_c
@@ -81,3 +82,12 @@ def test_without_a_signal_errors_are_what_they_are():
         raise TypeError("of its own")
     with ending_as_ctrl_c():
         pass
+
+
+def test_ctrl_c_while_the_command_line_is_read(monkeypatch, capsys):
+    def interrupted(_words):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mixpi.cli._parser", interrupted)
+    assert main(["check", "input.xml"]) == 128 + signal.SIGINT
+    assert "Traceback" not in capsys.readouterr().err
