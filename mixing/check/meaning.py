@@ -118,6 +118,7 @@ def _check_contraction(ipi_input: IpiInput) -> Iterator[str]:
     asked = [
         int(force.get("nbeads") or 0) or beads
         for force in ipi_input.root.iterfind(".//forces/force")
+        if float(force.get("weight", "1")) != 0.0
     ]
     most = max(asked, default=beads)
     if most >= beads:

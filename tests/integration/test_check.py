@@ -785,7 +785,20 @@ def test_forces_that_are_all_on_the_centroid(make_case):
     case.input.write_text(case.input.read_text().replace("<batch_size>8</batch_size>", ""))
     with pytest.raises(MixpiError, match="all forces are on the centroid of 8 beads"):
         list(check(case.input, drivers=False))
-    case.input.write_text(case.input.read_text().replace("nbeads='1'/>", "nbeads='2'/>"))
+    # nor does one help that is not felt
+    text = case.input.read_text()
+    own = "<ffdirect name='own'><pes>harmonic</pes><parameters>{k1: 1e-3}</parameters></ffdirect>"
+    more = text.replace("<system>", own + "<system>")
+    for weight in ("0", "1"):
+        felt = f"<force forcefield='own' weight='{weight}'/></forces>"
+        case.input.write_text(more.replace("</forces>", felt))
+        if weight == "0":
+            with pytest.raises(MixpiError, match="all forces are on the centroid of 8 beads"):
+                list(check(case.input, drivers=False))
+        else:
+            said = " ".join(check(case.input, drivers=False))
+            assert "(mixed forces on the centroid of 8 beads)" in said
+    case.input.write_text(text.replace("nbeads='1'/>", "nbeads='2'/>"))
     said = " ".join(check(case.input, drivers=False))
     assert "warning: no force of input.xml acts on all 8 beads" in said
     assert "evaluations per step: 2 cheap, 2 expensive" in said
