@@ -23,6 +23,11 @@ FEWEST = 10
 ALIKE = 1.05
 #: After the point, of the forces that are kept: eV/Å.
 DIGITS = 4
+#: The way to the forces of a run where those of the frames are not all.
+ALL_FORCES = (
+    "Let i-PI write positions and forces (<trajectory format='ase'>), and join both files with "
+    "ASE: atoms.calc = SinglePointCalculator(atoms, forces=...) for each frame"
+)
 
 
 def mean_force(
@@ -166,13 +171,12 @@ def _forces(frame: Atoms, path: Path, time: float) -> np.ndarray:
     if "correction_forces" in frame.arrays:
         raise MixpiError(
             f"{path} holds the correction only, not the forces of the run: they are mixed in i-PI. "
-            "Let i-PI write them (<trajectory ...> forces </trajectory>)"
+            + ALL_FORCES
         )
     if frame.info.get("other_forces"):
         raise MixpiError(
             f"{path} holds the forces of the mixing layer, and further ones acted on the atoms "
-            "(another <force>, a weight, a <bias>). Let i-PI write all of them together "
-            "(<trajectory ...> forces </trajectory>)"
+            f"(another <force>, a weight, a <bias>). {ALL_FORCES}"
         )
     if "forces" in frame.arrays:
         forces = frame.arrays["forces"]

@@ -12,7 +12,8 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 from ase.build import bulk, make_supercell
-from ase.io import read
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import read, write
 from ase.units import Bohr
 from conftest import PES, command_driver, faulty_driver, silicon
 from mixpi.cli import main
@@ -485,6 +486,14 @@ def test_frames_say_that_further_forces_act(make_case):
         assert run(case).returncode == 0
         assert read(frames).info["other_forces"]
         assert main(["analyse", "mean-force", str(frames), "--bond", "0", "1"]) == 1
+        # the way out that it names
+        joined = read(case.folder / "md.pos_0.extxyz", ":")
+        for atoms, forces in zip(joined, case.forces(), strict=True):
+            atoms.info.clear()
+            atoms.calc = SinglePointCalculator(atoms, forces=forces)
+        write(case.folder / "joined.extxyz", joined)
+        words = ["analyse", "mean-force", str(case.folder / "joined.extxyz"), "--spacing", "1"]
+        assert main([*words, "--bond", "0", "1"]) == 0
 
 
 @pytest.mark.full
