@@ -87,16 +87,22 @@ potentials_in() {
     local file LC_ALL=C  # the order of names
     for file in "$1"/*.*; do
         if [[ -f $file && $file != *.extxyz ]] && grep -qF -- "${file##*/}" "$1/mixing.yaml"; then
-            (cd "$1" && cksum "${file##*/}")
+            sums "$file"
         fi
     done
+}
+
+# sums FILE ...: checksum, length and name of each
+sums() {
+    local file
+    for file; do (cd "$(dirname "$file")" && cksum "${file##*/}"); done
 }
 
 # of_these_potentials FOUND FILE ...: results that are there stand only beside those of the same
 of_these_potentials() {
     local found=$1 now
     shift
-    now=$(for file; do (cd "$(dirname "$file")" && cksum "${file##*/}"); done)
+    now=$(sums "$@")
     mkdir -p "$found"
     [ -e "$found/potentials" ] || echo "$now" > "$found/potentials"
     if ! echo "$now" | diff "$found/potentials" - >&2; then

@@ -87,8 +87,7 @@ def check_kind(ipi_input: IpiInput) -> None:
 
 def _require_time_to_pass(ipi_input: IpiInput) -> None:
     """Weights that follow the atoms with a memory need steps that are those of their dynamics."""
-    file, config = ipi_input.path.name, ipi_input.config
-    modes = [motion.get("mode", "dynamics").strip() for motion in ipi_input.root.iter("motion")]
+    file, config, modes = ipi_input.path.name, ipi_input.config, ipi_input.motion_modes
     if modes.count("dynamics") > 1:
         raise MixpiError(
             f"{file} has {modes.count('dynamics')} motions of mode 'dynamics' in one: each would "
@@ -96,9 +95,7 @@ def _require_time_to_pass(ipi_input: IpiInput) -> None:
             "its thermostat acts 'thermostat:' of the configuration tells"
         )
     average = getattr(config.seeds, "average", None)
-    memory = [
-        name for name in ("tau_in", "tau_out", "leave") if getattr(config.regions, name, None)
-    ]
+    memory = [name for name in ("tau_in", "tau_out", "leave") if getattr(config.regions, name)]
     memory += ["every"] if config.regions.every > 1 else []
     memory += ["average"] if average and average.repeat * average.frequency > 1 else []
     memory += ["spread"] if getattr(config.seeds, "spread", None) else []

@@ -158,10 +158,14 @@ class IpiInput:
         return len(self.root.findall("./system")) + len(instances)
 
     @property
+    def motion_modes(self) -> list[str]:
+        """Modes of all motions, of one that has parts its own before theirs."""
+        return [node.get("mode", "dynamics").strip() for node in self.root.iter("motion")]
+
+    @property
     def unsupported_motion(self) -> str | None:
         """The kind of motion that needs more than forces, if there is one."""
-        for motion in self.root.iter("motion"):
-            mode = motion.get("mode", "dynamics").strip()
+        for mode in self.motion_modes:
             if mode not in MOTION_MODES:
                 return f"motion mode='{mode}'"
         for dynamics in self.root.iter("dynamics"):

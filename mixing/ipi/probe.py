@@ -38,6 +38,7 @@ from ipi.utils.softexit import softexit
 from ipi.utils.units import unit_to_user
 
 from ..files.user_files import MiB, special_kind
+from .motions import parts_of
 from .pes import MixingPES
 
 
@@ -286,7 +287,7 @@ def _facts(simulation: Simulation) -> dict[str, Any]:
         "cell": (np.array(system.cell.h).T * Bohr).tolist(),
         "temperature": _kelvin(system.ensemble.temp),
         "kinetic_temperature": _kelvin(kinetic),
-        "motions": [_motion(motion) for motion in _motions(system.motion)],
+        "motions": [_motion(motion) for motion in parts_of(system.motion)],
         "forces": [_force(force) for force in system.forces.fcomp],
         "forcefields": list(simulation.fflist),
         "active": {
@@ -295,11 +296,6 @@ def _facts(simulation: Simulation) -> dict[str, Any]:
         },
         "strides": {output.filename: output.stride for output in simulation.outputs},
     }
-
-
-def _motions(motion: Any) -> list:
-    parts = getattr(motion, "mlist", None)  # of motion mode='multi'
-    return [motion] if parts is None else [m for part in parts for m in _motions(part)]
 
 
 def _motion(motion: Any) -> dict[str, Any]:

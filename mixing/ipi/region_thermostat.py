@@ -13,7 +13,7 @@ instance, because i-PI writes a RESTART only of thermostats that are exactly of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from ipi.utils.units import Constants
 from ..errors import MixpiError
 from ..regions.seeds import select_atoms
 from ..structure import read_frames
+from .motions import parts_of
 
 
 #: i-PI's classes of thermostats → what its input calls them; "Thermostat" is none.
@@ -144,7 +145,7 @@ def attach(simulation: Simulation, weights: Weights) -> None:
     MixpiError
         As :func:`require_local`.
     """
-    motions = list(_parts(simulation.syslist[0].motion))
+    motions = parts_of(simulation.syslist[0].motion)
     require_local(
         (getattr(motion, "enstype", None), type(getattr(motion, "thermostat", None)).__name__)
         for motion in motions
@@ -158,18 +159,9 @@ def is_attached(simulation: Simulation) -> bool:
     """Whether a thermostat of a simulation acts by weights."""
     steps = (
         getattr(getattr(motion, "thermostat", None), "step", None)
-        for motion in _parts(simulation.syslist[0].motion)
+        for motion in parts_of(simulation.syslist[0].motion)
     )
     return any(isinstance(getattr(step, "__self__", None), _RegionThermostat) for step in steps)
-
-
-def _parts(motion: Any) -> Iterator[Any]:
-    parts = getattr(motion, "mlist", None)  # of motion mode='multi'
-    if parts is None:
-        yield motion
-        return
-    for part in parts:
-        yield from _parts(part)
 
 
 class _RegionThermostat:

@@ -27,6 +27,7 @@ from ..errors import MixpiError
 from ..output.continuing import OutputFile
 from ..regions.periodic import PeriodicCell
 from . import region_thermostat, time_step
+from .motions import parts_of
 
 
 #: bohr; i-PI may have wrapped the positions that it hands over.
@@ -160,8 +161,7 @@ class RunningSimulation:
 
     def corrects_nothing(self, pes: object) -> bool:
         """Whether no other force acts than those of one mixing layer, which is asked."""
-        forces = self._system.forces.mforces
-        own = [force for force in forces if getattr(force.ff, "driver", None) is pes]
+        forces, own = self._system.forces.mforces, self._forces_of(pes)
         return bool(own) and not any(
             force.weight and (not len(force.mts_weights) or any(force.mts_weights))
             for force in forces
@@ -170,15 +170,18 @@ class RunningSimulation:
 
     def others_act(self, pes: object) -> bool:
         """Whether the atoms may feel something else than what one mixing layer gives for them."""
-        own = [
-            force
-            for force in self._system.forces.mforces
-            if getattr(force.ff, "driver", None) is pes
-        ]
-        shares = (f.weight * (sum(f.mts_weights) if len(f.mts_weights) else 1.0) for f in own)
+        shares = (
+            force.weight * (sum(force.mts_weights) if len(force.mts_weights) else 1.0)
+            for force in self._forces_of(pes)
+        )
         whole = abs(sum(shares) - 1.0) < 1e-6
         biased = bool(len(self._system.ensemble.bcomp))
         return biased or not whole or not self.corrects_nothing(pes)
+
+    def _forces_of(self, pes: object) -> list[Any]:
+        """The force components that one mixing layer computes."""
+        forces = self._system.forces.mforces
+        return [force for force in forces if getattr(force.ff, "driver", None) is pes]
 
     def ask_for_forces(self) -> None:
         """Let i-PI compute the forces of the positions that it has."""
@@ -202,8 +205,7 @@ class RunningSimulation:
     @property
     def timestep(self) -> float:
         """Of a whole step, fs; 0 for motions without any."""
-        motion = self._system.motion
-        motion = getattr(motion, "mlist", [motion])[0]
+        motion = parts_of(self._system.motion)[0]
         return float(unit_to_user("time", "femtosecond", float(getattr(motion, "dt", 0.0))))
 
     @property

@@ -23,6 +23,7 @@ from ipi.utils.units import unit_to_internal
 
 from ..errors import MixpiError
 from .dynamics_config import TimeStepConfig
+from .motions import parts_of
 
 
 #: A step is at most this many times as long as the one before.
@@ -77,7 +78,7 @@ def attach(simulation: Simulation, config: TimeStepConfig) -> None:
         As :func:`require_plain`.
     """
     system = simulation.syslist[0]
-    motions = getattr(system.motion, "mlist", [system.motion])  # of motion mode='multi'
+    motions = parts_of(system.motion)
     parts = [
         (getattr(part, "enstype", None), [int(n) for n in getattr(part, "nmts", [])])
         for part in motions
@@ -89,8 +90,7 @@ def attach(simulation: Simulation, config: TimeStepConfig) -> None:
 
 def is_attached(simulation: Simulation) -> bool:
     """Whether the time step of a simulation follows its atoms."""
-    motion = simulation.syslist[0].motion
-    steps = [part.step for part in getattr(motion, "mlist", [motion])]
+    steps = [part.step for part in parts_of(simulation.syslist[0].motion)]
     return any(isinstance(getattr(step, "__self__", None), _FollowingStep) for step in steps)
 
 

@@ -17,7 +17,6 @@ from ase.optimize import FIRE
 
 from ..errors import MixpiError
 from ..files.replacing import replace_file
-from ..run.stopping import Halted
 
 
 #: s between states on the disk, while nothing else asks for one.
@@ -108,15 +107,11 @@ class Descent:
         It may be the state itself that is in vain, as of atoms that have come too close.
         """
         self.save()
-        more = (
-            f"\n(step {self.step} is kept in {self._state.name}: the same command goes on from "
-            "there, with --afresh it begins anew)"
+        error.args = (
+            f"{error}\n(step {self.step} is kept in {self._state.name}: the same command goes on "
+            "from there, with --afresh it begins anew)",
         )
-        return (
-            Halted(error.signum, more)
-            if isinstance(error, Halted)
-            else MixpiError(f"{error}{more}")
-        )
+        return error
 
     def walk(self, *, fmax: float, steps: int, force: Callable[[], float]) -> Iterator[float]:
         """Step until the largest force is small enough.

@@ -71,12 +71,10 @@ class Halted(MixpiError):
     Parameters
     ----------
     signum : signal.Signals
-    more : str
-        What to do, below.
     """
 
-    def __init__(self, signum: signal.Signals, more: str = "") -> None:
-        super().__init__(f"stopped by {signum.name}{more}")
+    def __init__(self, signum: signal.Signals) -> None:
+        super().__init__(f"stopped by {signum.name}")
         self.signum = signum
 
 
